@@ -1,0 +1,60 @@
+#: make test-unit      one layer alone; likewise property, crash, sim, fuzz, integration, interop, browser
+#: make test-asan      unit, property, crash, fuzz and integration under ASan and UBSan; test-tsan: under TSan
+#: make soak           the random tests again with much more work
+#: make fuzz           every fuzzer under libFuzzer for FUZZ_SECONDS (60) each; needs clang
+
+LAYERS := unit property crash sim fuzz integration
+layer_programs = $(patsubst tests/%.c,$(B)/tests/%,$(filter-out tests/fuzz/driver.c,$(wildcard tests/$(1)/*.c)))
+TEST_PROGRAMS := $(foreach l,$(LAYERS),$(call layer_programs,$(l)))
+
+.PHONY: test test-programs test-asan test-tsan soak fuzz $(addprefix test-,$(LAYERS) interop browser)
+
+test-programs: $(TEST_PROGRAMS)
+
+# What a newcomer runs, and CI: every layer, then the same under the sanitizers.
+test: deps-test
+	@$(MAKE) --no-print-directory -j$$(nproc) build test-programs
+	@$(MAKE) --no-print-directory -j$$(nproc) PRESET=asan build test-programs
+	@$(MAKE) --no-print-directory -j$$(nproc) PRESET=tsan build test-programs
+	@tests/run.sh release:$(subst $() $(),$(comma),$(LAYERS)) \
+	    asan:unit,property,crash,fuzz,integration tsan:unit,property,integration
+
+test-asan: deps-test
+	@$(MAKE) --no-print-directory -j$$(nproc) PRESET=asan build test-programs
+	@tests/run.sh asan:unit,property,crash,fuzz,integration
+
+test-tsan: deps-test
+	@$(MAKE) --no-print-directory -j$$(nproc) PRESET=tsan build test-programs
+	@tests/run.sh tsan:unit,property,integration
+
+$(addprefix test-,$(LAYERS)): test-%: deps-test
+	@$(MAKE) --no-print-directory -j$$(nproc) build test-programs
+	@tests/run.sh release:$*
+
+soak: deps-test
+	@$(MAKE) --no-print-directory -j$$(nproc) build test-programs
+	@TEST_SCALE=$${TEST_SCALE:-50} TEST_TIMEOUT=7200 tests/run.sh release:property,crash,sim,fuzz
+
+# What proves Cairn with clients that need a registry besides Debian's.
+test-interop test-browser: test-%: deps-test
+	@$(MAKE) --no-print-directory -j$$(nproc) build
+	@tests/run.sh release:$*
+
+# Fuzz targets have no main: the driver replays the corpus and mutates it.
+FUZZ_TARGETS := $(filter-out $(B)/tests/fuzz/driver,$(call layer_programs,fuzz))
+ifneq ($(PRESET),fuzz)
+$(FUZZ_TARGETS): $(B)/obj/tests/fuzz/driver.o
+$(FUZZ_TARGETS): TEST_OBJECTS = $(B)/obj/tests/fuzz/driver.o
+else
+$(FUZZ_TARGETS): LDFLAGS_PRESET += -fsanitize=fuzzer
+endif
+fuzz-programs: $(FUZZ_TARGETS)
+
+FUZZ_SECONDS ?= 60
+fuzz:
+	@$(MAKE) --no-print-directory -j$$(nproc) PRESET=fuzz fuzz-programs
+	@set -e; for f in build/fuzz/tests/fuzz/fuzz_*; do [ -x $$f ] || continue; \
+	    name=$$(basename $$f); mkdir -p build/fuzz/found/$$name; echo "$$name"; \
+	    $$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 build/fuzz/found/$$name \
+	    tests/fuzz/corpus/$${name#fuzz_} 2>build/fuzz/$$name.log || { tail -40 build/fuzz/$$name.log; exit 1; }; \
+	    grep -E 'stat::number_of_executed_units' build/fuzz/$$name.log; done

@@ -1,0 +1,75 @@
+#!/bin/bash
+# Run test programs and scripts, and count. Arguments: PRESET:LAYER,LAYER…
+#
+# A program is $B/tests/LAYER/NAME (cmocka), a script is tests/LAYER/NAME.sh or .mjs (lines "ok …", "not ok …",
+# "skip …"). Each gets TEST_TIMEOUT seconds (600), its output goes to $B/logs/LAYER-NAME.log, and what
+# failed is shown. The last line is "N passed, N failed, N skipped".
+set -u
+cd "$(dirname "$0")/.." || exit 2
+export LC_ALL=C.UTF-8
+timeout_s=${TEST_TIMEOUT:-600}
+passed=0 failed=0 skipped=0
+
+# The sanitizers stop at the first fault and say where.
+export ASAN_OPTIONS="detect_leaks=1:allocator_may_return_null=1:${ASAN_OPTIONS:-}"
+export UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1:${UBSAN_OPTIONS:-}"
+export TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1:${TSAN_OPTIONS:-}"
+
+count() { grep -cE "$1" "$2" || true; }
+
+# run_one PRESET LAYER NAME COMMAND…
+run_one() {
+    local preset=$1 layer=$2 name=$3 begin end ok bad skip status log
+    shift 3
+    log=$B/logs/$layer-$name.log
+    mkdir -p "$B/logs"
+    begin=$(date +%s%N)
+    timeout -k 10 "$timeout_s" "$@" >"$log" 2>&1 </dev/null
+    status=$?
+    end=$(date +%s%N)
+    ok=$(($(count '^\[       OK \]' "$log") + $(count '^ok ' "$log")))
+    bad=$(($(count '^\[  FAILED  \] [^0-9]' "$log") + $(count '^not ok ' "$log")))
+    skip=$(($(count '^\[  SKIPPED \] [^0-9]' "$log") + $(count '^skip ' "$log")))
+    # cmocka names failed tests twice: as they fail, and in its summary.
+    grep -q '^\[==========\]' "$log" && bad=$(($(count '^\[  FAILED  \] [^0-9]' "$log") / 2)) &&
+        skip=$(($(count '^\[  SKIPPED \] [^0-9]' "$log") / 2))
+    if [ "$status" -ne 0 ] && [ "$bad" -eq 0 ]; then bad=1; fi
+    if [ "$status" -eq 0 ] && [ "$((ok + bad + skip))" -eq 0 ]; then bad=1; echo "it ran no test" >>"$log"; fi
+    passed=$((passed + ok)) failed=$((failed + bad)) skipped=$((skipped + skip))
+    printf '%-8s %-12s %-24s %4d ok %s%s %6d ms\n' "$preset" "$layer" "$name" "$ok" \
+        "$([ "$bad" -gt 0 ] && echo "$bad FAILED")" "$([ "$skip" -gt 0 ] && echo " $skip skipped")" $(((end - begin) / 1000000))
+    grep -E '^\[  SKIPPED \] [^0-9]|^skip ' "$log" | sort -u | sed 's/^/    /'
+    if [ "$bad" -gt 0 ]; then
+        [ "$status" -eq 124 ] && echo "    took longer than $timeout_s s"
+        echo "    --- $log (exit $status)"
+        grep -vE '^\[ RUN|^\[       OK|^ok ' "$log" | tail -n 40 | sed 's/^/    /'
+    fi
+}
+
+for part in "$@"; do
+    preset=${part%%:*} layers=${part#*:}
+    export PRESET=$preset B=build
+    [ "$preset" = release ] || B=build/$preset
+    export CAIRN_BIN=$PWD/$B/cairn
+    for layer in ${layers//,/ }; do
+        for source in tests/"$layer"/*.c; do
+            name=$(basename "$source" .c)
+            program=$B/tests/$layer/$name
+            [ -e "$source" ] && [ "$name" != driver ] || continue
+            if [ "$layer" = fuzz ]; then
+                run_one "$preset" "$layer" "$name" tests/fuzz/play.sh "$program" "$name"
+            else
+                run_one "$preset" "$layer" "$name" "$program"
+            fi
+        done
+        for script in tests/"$layer"/*.sh tests/"$layer"/*.mjs; do
+            [ -x "$script" ] || continue
+            case $script in */play.sh) continue ;; esac
+            run_one "$preset" "$layer" "$(basename "${script%.*}")" "$script"
+        done
+    done
+done
+
+[ "$skipped" -gt 0 ] && tail=", $skipped skipped" || tail=
+echo "$passed passed, $failed failed$tail"
+[ "$failed" -eq 0 ]
