@@ -1,0 +1,682 @@
+/* Appending: encode, then sequence under the lock, then wait for the disk.
+ *
+ *   prepare   without the lock: check limits, encode records, hash series keys
+ *   sequence  under the lock: conditions, revisions, position; copy into the open batch; index
+ *   commit    commit.c
+ *
+ * Sequencing never reads the disk. When it lacks a fact (a head that is not in memory, a condition that
+ * needs a look at the index, room in the index) it says what it needs; the caller's thread gets it
+ * without the lock and tries again, a bounded number of times. */
+#include "prepare.h"
+#include <os/wait.h>
+
+/* ---- sequencing -------------------------------------------------------------------------------- */
+
+/* What sequencing found: done, refused, or something is missing that must be fetched without the lock. */
+enum need { NEED_NOTHING, NEED_HEAD, NEED_QUERY, NEED_ROOM, NEED_BATCH };
+
+struct attempt {
+    const cairn_append_request *request;
+    struct scratch *scratch;
+    bool blocking;
+    enum need need;
+    struct hash128 head;     /* NEED_HEAD */
+    uint64_t checked_end;    /* conditions are known to hold for positions below this */
+    _Atomic uint32_t *word;  /* NEED_BATCH, NEED_ROOM: changes when it is worth trying again */
+    uint32_t word_seen;
+    cairn_at at;
+    uint64_t conflict_at;    /* on CONFLICT: index of the write */
+};
+
+/* The last revision a stream has at this point of the request: -1 when it has none. */
+static bool
+last_revision(struct log *log, struct attempt *attempt, size_t write, int64_t *ret)
+{
+    struct scratch *scratch = attempt->scratch;
+    struct hash128 key = scratch->writes[write].entries[0].key;
+    /* Earlier writes of the same append to the same stream count. */
+    size_t mask = scratch->touched_capacity - 1;
+    if (scratch->write_count > 1) {
+        for (size_t slot = key.low & mask;; slot = (slot + 1) & mask) {
+            uint32_t other = scratch->touched[slot];
+            if (other == 0)
+                break;
+            const struct prepared_write *before = &scratch->writes[other - 1];
+            if (before->entries[0].key.low == key.low && before->entries[0].key.high == key.high) {
+                *ret = (int64_t)(before->revision + before->event_count) - 1;
+                return true;
+            }
+        }
+    }
+    struct series_head head;
+    switch (cairn_series_known(log->series, key, &head)) {
+    case SERIES_PRESENT:
+        *ret = (int64_t)head.ordinal;
+        return true;
+    case SERIES_ABSENT:
+        *ret = -1;
+        return true;
+    default:
+        attempt->need = NEED_HEAD;
+        attempt->head = key;
+        return false;
+    }
+}
+
+/* Remember that this write moves its stream on, for later writes of the same append. */
+static void
+touch(struct scratch *scratch, size_t write)
+{
+    if (scratch->write_count == 1)
+        return;
+    struct hash128 key = scratch->writes[write].entries[0].key;
+    size_t mask = scratch->touched_capacity - 1, slot = key.low & mask;
+    for (; scratch->touched[slot] != 0; slot = (slot + 1) & mask) {
+        struct hash128 other = scratch->writes[scratch->touched[slot] - 1].entries[0].key;
+        if (other.low == key.low && other.high == key.high)
+            break;
+    }
+    scratch->touched[slot] = (uint32_t)write + 1;
+}
+
+static bool
+prepare_touched(struct scratch *scratch)
+{
+    if (scratch->write_count == 1)
+        return true;
+    size_t slots = 16;
+    while (slots < scratch->write_count * 2)
+        slots *= 2;
+    if (slots > scratch->touched_capacity) {
+        uint32_t *touched = realloc(scratch->touched, slots * sizeof *touched);
+        if (touched == NULL)
+            return false;
+        scratch->touched = touched;
+        scratch->touched_capacity = slots;
+    }
+    memset(scratch->touched, 0, scratch->touched_capacity * sizeof *scratch->touched);
+    return true;
+}
+
+static const char *
+expected_text(int64_t expected, char to[32])
+{
+    snprintf(to, 32, "revision %lld", (long long)expected);
+    return expected == CAIRN_NONE ? "no events" : expected == CAIRN_EXISTS ? "events" : to;
+}
+
+/* Do all streams stand where they are expected? Sets each write's first revision. */
+static cairn_err
+check_expected(struct log *log, struct attempt *attempt, cairn_error *error)
+{
+    struct scratch *scratch = attempt->scratch;
+    if (!prepare_touched(scratch))
+        return error_set(error, CAIRN_E_NOMEM, "no memory for the append");
+    for (size_t i = 0; i < scratch->write_count; i++) {
+        struct prepared_write *write = &scratch->writes[i];
+        int64_t last;
+        if (!last_revision(log, attempt, i, &last))
+            return CAIRN_OK;
+        struct retention retention;
+        bool limited = retention_get(log, write->entries[0].key, write->stream, &retention);
+        if (limited && retention.tombstoned)
+            return error_set(error, CAIRN_E_GONE, "the stream %.*s was deleted for good",
+                             (int)(write->stream.size > 100 ? 100 : write->stream.size),
+                             write->stream.data);
+        bool empty = last < 0 || (limited && retention.limits.truncate_before > (uint64_t)last);
+        bool holds = write->expected == CAIRN_ANY || (write->expected == CAIRN_NONE && empty)
+                     || (write->expected == CAIRN_EXISTS && !empty)
+                     || (write->expected >= 0 && write->expected == last);
+        if (!holds) {
+            char text[32];
+            (void)error_set(error, CAIRN_E_CONFLICT,
+                            "the stream %.*s is at revision %lld; %s was expected",
+                            (int)(write->stream.size > 100 ? 100 : write->stream.size),
+                            write->stream.data, (long long)last, expected_text(write->expected, text));
+            if (error != NULL)
+                error->revision = last;
+            attempt->conflict_at = i;
+            return CAIRN_E_CONFLICT;
+        }
+        write->revision = (uint64_t)(last + 1);
+        touch(scratch, i);
+    }
+    return CAIRN_OK;
+}
+
+static cairn_err
+condition_failed(size_t index, uint64_t position, cairn_error *error)
+{
+    (void)error_set(error, CAIRN_E_CONDITION,
+                    "conditions[%zu] does not hold: the event at position %llu matches it", index,
+                    (unsigned long long)position);
+    if (error != NULL)
+        error->position = position;
+    return CAIRN_E_CONDITION;
+}
+
+/* Do all conditions hold, as far as memory can tell? Otherwise what is needed to tell. */
+static cairn_err
+check_conditions(struct log *log, struct attempt *attempt, cairn_error *error)
+{
+    const cairn_append_request *request = attempt->request;
+    for (size_t i = 0; i < request->condition_count; i++) {
+        const cairn_condition *condition = &request->conditions[i];
+        uint64_t low = condition->after < 0 ? 0 : (uint64_t)condition->after + 1;
+        if (low < attempt->checked_end)
+            low = attempt->checked_end;
+        switch (query_ask_heads(log, request->scope, &condition->query, low, &attempt->head)) {
+        case HEAD_NONE:
+            break;
+        case HEAD_UNKNOWN:
+            attempt->need = NEED_HEAD;
+            return CAIRN_OK;
+        case HEAD_MAYBE: {
+            if (condition->query.item_count == 0
+                || cairn_series_flushed_end(log->series) > low) {
+                attempt->need = NEED_QUERY;
+                return CAIRN_OK;
+            }
+            /* All that can match is in the memory tables: look, without the disk. */
+            uint64_t found;
+            cairn_err err = log_first_match(log, request->scope, &condition->query, low,
+                                            log->next_position, &found, error);
+            if (err == CAIRN_OK)
+                return condition_failed(i, found, error);
+            if (err != CAIRN_E_END)
+                return err;
+        }
+        }
+    }
+    return CAIRN_OK;
+}
+
+/* These very events, at the same place in the same streams, in memory's reach? */
+static bool
+is_recent_repeat(struct log *log, struct attempt *attempt)
+{
+    struct scratch *scratch = attempt->scratch;
+    if (!scratch->has_ids)
+        return false;
+    uint64_t first = 0, revision = 0;
+    for (size_t i = 0; i < scratch->write_count; i++) {
+        const struct prepared_write *write = &scratch->writes[i];
+        uint64_t write_revision = 0;
+        for (size_t j = 0; j < write->event_count; j++) {
+            uint64_t position, index = write->first_event + j;
+            if (!recent_get(log, write->entries[0].key, scratch->events[index].id, &position,
+                            &revision))
+                return false;
+            if (index == 0)
+                first = position;
+            if (j == 0)
+                write_revision = revision;
+            bool placed = write->expected < 0 || write->expected + 1 == (int64_t)write_revision;
+            if (position != first + index || revision != write_revision + j || !placed
+                || (write->expected == CAIRN_NONE && write_revision != 0))
+                return false;
+        }
+    }
+    attempt->at = (cairn_at){first, first + scratch->event_count - 1, revision, true};
+    return true;
+}
+
+/* Everything holds: give positions and revisions, copy into the batch, enter into the index. This is the
+ * fast path's serial part: per event a copy, 40 bytes of checksum and the index entries. */
+static cairn_err
+place(struct log *log, struct attempt *attempt, size_t frame_size, cairn_error *error)
+{
+    struct scratch *scratch = attempt->scratch;
+    uint8_t *frame = batch_reserve(log, frame_size);
+    if (frame == NULL)
+        return error_set(error, CAIRN_E_NOMEM, "no memory for the append");
+    int64_t now_us = os_now_us(log->os);
+    if (now_us < log->last_time_us)
+        now_us = log->last_time_us;
+    log->last_time_us = now_us;
+
+    struct segment *segment = log->active;
+    uint64_t position = log->next_position, first = position;
+    uint64_t index = position - segment->first_position;
+    uint32_t records_crc = 0;
+    memcpy(frame + FRAME_HEADER_SIZE, scratch->records.data, scratch->records.size);
+    memset(frame + FRAME_HEADER_SIZE + scratch->records.size, 0,
+           frame_size - FRAME_HEADER_SIZE - scratch->records.size);
+    for (size_t i = 0; i < scratch->write_count; i++) {
+        struct prepared_write *write = &scratch->writes[i];
+        uint64_t revision = write->revision;
+        for (size_t j = 0; j < write->event_count; j++, position++, index++, revision++) {
+            const struct prepared_event *event = &scratch->events[write->first_event + j];
+            uint8_t *record = frame + FRAME_HEADER_SIZE + event->at;
+            records_crc = frame_carry(records_crc, record_place(record, segment->seed, position,
+                                                                revision, now_us));
+            uint32_t offset = (uint32_t)(log->tail + FRAME_HEADER_SIZE + event->at);
+            segment_note(segment, index, offset, offset + event->size, now_us);
+            size_t stream_entry_count = revision == 0 ? 4 : 2;
+            for (size_t k = 0; k < stream_entry_count; k++)
+                cairn_series_insert(log->series, write->entries[k].key, k == 0 ? revision : 0,
+                                    position);
+            const struct log_entry *entries = scratch->entries + event->first_entry;
+            for (size_t k = 0; k < event->entry_count; k++)
+                cairn_series_insert(log->series, entries[k].key, 0, position);
+            if (event->has_id)
+                recent_put(log, write->entries[0].key, event->id, position, revision);
+        }
+        if (write->event_count == 0)
+            continue; /* it only checked what the stream's revision is */
+        if (write->plain)
+            log->last_plain_end = position;
+        attempt->at.revision = revision - 1;
+        if (write->retention)
+            retention_placed(log, frame + FRAME_HEADER_SIZE + scratch->events[write->first_event].at,
+                             segment->seed);
+    }
+    struct frame head = {(uint32_t)frame_size, (uint32_t)scratch->event_count, first,
+                         atomic_load(&log->durable), now_us};
+    frame_place(frame, segment->seed, &head, records_crc);
+
+    log->open->size += frame_size;
+    log->open->appends++;
+    log->open->events += (uint32_t)scratch->event_count;
+    log->tail += frame_size;
+    log->next_position = position;
+    attempt->at.first_position = first;
+    attempt->at.last_position = position - 1;
+    attempt->at.repeated = false;
+    return CAIRN_OK;
+}
+
+/* The next segment, when a frame does not fit the active one. Everything before must be durable first. */
+static cairn_err
+roll_segment(struct log *log, size_t frame_size, cairn_error *error)
+{
+    commit_drain(log);
+    if (atomic_load(&log->failed))
+        return log_failure(log, error);
+    if (log->tail + frame_size <= log->options.segment_size_bytes)
+        return CAIRN_OK; /* somebody else did it while we waited */
+    if (atomic_load(&log->segment_count) == LOG_SEGMENTS_MAX)
+        return error_set(error, CAIRN_E_LIMIT, "the log has %u segments, which is the limit",
+                         LOG_SEGMENTS_MAX);
+    struct segment *segment;
+    cairn_err err = segment_create(log, log->active->number + 1, log->next_position, &segment, error);
+    if (err != CAIRN_OK)
+        return err;
+    pthread_mutex_lock(&log->fill_lock);
+    log_publish_segment(log, segment);
+    log->active = segment;
+    log->tail = SEGMENT_HEADER_SIZE;
+    atomic_store(&log->reserved_end, SEGMENT_HEADER_SIZE);
+    pthread_mutex_unlock(&log->fill_lock);
+    log->vouched = true; /* the new segment's header says so */
+    wake(&log->indexer_word);
+    return CAIRN_OK;
+}
+
+static cairn_err
+sequence(struct log *log, struct attempt *attempt, cairn_error *error)
+{
+    struct scratch *scratch = attempt->scratch;
+    attempt->need = NEED_NOTHING;
+    if (atomic_load(&log->failed))
+        return log_failure(log, error);
+    if (is_recent_repeat(log, attempt))
+        return CAIRN_OK;
+
+    size_t frame_size = pad8(FRAME_HEADER_SIZE + scratch->records.size);
+    size_t batch_max = attempt->blocking ? LOG_BATCH_MAX : LOG_BATCH_ASYNC_MAX;
+    if (log->open->size > 0 && log->open->size + frame_size > batch_max) {
+        attempt->need = NEED_BATCH;
+        attempt->word = &log->open->word;
+        attempt->word_seen = atomic_load(attempt->word);
+        return CAIRN_OK;
+    }
+    if (log->tail + frame_size > log->options.segment_size_bytes) {
+        cairn_err err = roll_segment(log, frame_size, error); /* may drop the lock: all checks come after it */
+        if (err != CAIRN_OK)
+            return err;
+    }
+    if (!cairn_series_has_room(log->series, scratch->index_entries, log->next_position)) {
+        attempt->need = NEED_ROOM;
+        attempt->word = &log->room_word;
+        attempt->word_seen = atomic_load(attempt->word);
+        return CAIRN_OK;
+    }
+    cairn_err err = check_expected(log, attempt, error);
+    if (err != CAIRN_OK || attempt->need != NEED_NOTHING)
+        return err;
+    err = check_conditions(log, attempt, error);
+    if (err != CAIRN_OK || attempt->need != NEED_NOTHING)
+        return err;
+    for (size_t i = 0; i < scratch->write_count; i++)
+        if (scratch->writes[i].retention && !retention_make_room(log))
+            return error_set(error, CAIRN_E_NOMEM, "no memory for a stream's retention");
+    return place(log, attempt, frame_size, error);
+}
+
+/* ---- fetching what sequencing lacked, without the lock --------------------------------------- */
+
+/* Evaluate the conditions on what is durable. They hold up to there, or the append is refused. */
+static cairn_err
+look_at_conditions(struct log *log, struct attempt *attempt, cairn_error *error)
+{
+    const cairn_append_request *request = attempt->request;
+    uint64_t end = atomic_load_explicit(&log->durable, memory_order_acquire);
+    for (size_t i = 0; i < request->condition_count; i++) {
+        const cairn_condition *condition = &request->conditions[i];
+        uint64_t low = condition->after < 0 ? 0 : (uint64_t)condition->after + 1, found;
+        if (low < attempt->checked_end)
+            low = attempt->checked_end;
+        cairn_err err = log_first_match(log, request->scope, &condition->query, low, end, &found,
+                                        error);
+        if (err == CAIRN_OK)
+            return condition_failed(i, found, error);
+        if (err != CAIRN_E_END)
+            return err;
+    }
+    attempt->checked_end = end;
+    return CAIRN_OK;
+}
+
+/* Give the index room: the indexer's work, or ours where there is no indexer. */
+static cairn_err
+wait_for_room(struct log *log, struct attempt *attempt, cairn_error *error)
+{
+    if (log->threads_started) {
+        wake(&log->indexer_word);
+        if (!attempt->blocking)
+            return error_set(error, CAIRN_E_BUSY, "the index is being written; try again in a moment");
+        os_wait(attempt->word, attempt->word_seen, 1000000);
+        return CAIRN_OK;
+    }
+    pthread_mutex_lock(&log->lock);
+    commit_drain(log); /* only what is durable can be flushed */
+    pthread_mutex_unlock(&log->lock);
+    bool more;
+    return keep_index(log, &more, error);
+}
+
+static cairn_err
+fetch(struct log *log, struct attempt *attempt, cairn_error *error)
+{
+    switch (attempt->need) {
+    case NEED_HEAD:
+        return cairn_series_warm(log->series, attempt->head, error);
+    case NEED_QUERY:
+        return look_at_conditions(log, attempt, error);
+    case NEED_ROOM:
+        return wait_for_room(log, attempt, error);
+    case NEED_BATCH:
+        if (!attempt->blocking)
+            return error_set(error, CAIRN_E_BUSY, "%u bytes of appends are waiting for the disk",
+                             LOG_BATCH_ASYNC_MAX);
+        if (log->threads_started) {
+            wake(&log->commit_word);
+            os_wait(attempt->word, attempt->word_seen, 1000000);
+        } else {
+            pthread_mutex_lock(&log->lock);
+            commit_drain(log);
+            pthread_mutex_unlock(&log->lock);
+        }
+        return CAIRN_OK;
+    case NEED_NOTHING:
+        break;
+    }
+    return CAIRN_OK;
+}
+
+/* ---- repeats that only the log remembers -------------------------------------------------------- */
+
+/* Are the events from `position` on the ones of this append? */
+static bool
+same_events(struct log *log, struct attempt *attempt, uint64_t position)
+{
+    struct scratch *scratch = attempt->scratch;
+    struct block *block = block_new();
+    bool same = block != NULL
+                && position + scratch->event_count <= atomic_load(&log->durable);
+    uint64_t revision = 0;
+    for (size_t i = 0; same && i < scratch->write_count; i++) {
+        const struct prepared_write *write = &scratch->writes[i];
+        for (size_t j = 0; same && j < write->event_count; j++) {
+            size_t index = write->first_event + j;
+            struct record record;
+            same = log_read_record(log, block, position + index, BLOCK_SCAN, &record, NULL) == CAIRN_OK
+                   && record.kind == RECORD_EVENT && record.scope == attempt->request->scope
+                   && cairn_str_equal(record.stream, write->stream)
+                   && memcmp(&record.event.id, &scratch->events[index].id, 16) == 0
+                   && (j > 0 || write->expected < 0
+                       || record.revision == (uint64_t)write->expected + 1)
+                   && (j > 0 || write->expected != CAIRN_NONE || record.revision == 0);
+            revision = same ? record.revision : 0;
+        }
+    }
+    block_free(block);
+    if (same)
+        attempt->at = (cairn_at){position, position + scratch->event_count - 1, revision, true};
+    return same;
+}
+
+/* The append was refused. Is that because it had succeeded before? Then the events are at the place
+ * where the first write wanted to put them, or the condition was broken by one of them. */
+static bool
+was_done_before(struct log *log, struct attempt *attempt, cairn_err err, uint64_t match)
+{
+    struct scratch *scratch = attempt->scratch;
+    if (!scratch->has_ids)
+        return false;
+    if (err == CAIRN_E_CONDITION) {
+        struct block *block = block_new();
+        struct record record;
+        size_t index = scratch->event_count;
+        if (block != NULL
+            && log_read_record(log, block, match, BLOCK_POINT, &record, NULL) == CAIRN_OK
+            && record.kind == RECORD_EVENT)
+            for (index = 0; index < scratch->event_count; index++)
+                if (memcmp(&scratch->events[index].id, &record.event.id, 16) == 0)
+                    break;
+        block_free(block);
+        return index < scratch->event_count && match >= index
+               && same_events(log, attempt, match - index);
+    }
+    const struct prepared_write *write = &scratch->writes[attempt->conflict_at];
+    if (write->expected < 0 && write->expected != CAIRN_NONE)
+        return false;
+    struct series_head head;
+    struct series_read read = {
+        .key = write->entries[0].key,
+        .by = SERIES_BY_ORDINAL,
+        .from = write->expected == CAIRN_NONE ? 0 : (uint64_t)write->expected + 1,
+        .end = atomic_load(&log->durable),
+    };
+    size_t found;
+    return cairn_series_read(log->series, &read, &head, 1, &found, NULL) == CAIRN_OK && found == 1
+           && head.position >= write->first_event
+           && same_events(log, attempt, head.position - write->first_event);
+}
+
+/* ---- the call ------------------------------------------------------------------------------------ */
+
+/* Sequence, fetching what is missing, until it is placed (lock held on return) or refused (not held). */
+static cairn_err
+sequence_with_retries(struct log *log, struct attempt *attempt, cairn_error *error)
+{
+    int64_t deadline = os_monotonic_us(log->os) + 30000000;
+    for (unsigned tries = 0;; tries++) {
+        pthread_mutex_lock(&log->lock);
+        cairn_err err = sequence(log, attempt, error);
+        if (err == CAIRN_OK && attempt->need == NEED_NOTHING)
+            return CAIRN_OK;
+        pthread_mutex_unlock(&log->lock);
+        if (err == CAIRN_OK)
+            err = fetch(log, attempt, error);
+        if (err != CAIRN_OK)
+            return err;
+        if (tries >= LOG_RETRIES_MAX
+            && (attempt->need < NEED_ROOM || os_monotonic_us(log->os) > deadline))
+            return error_set(error, CAIRN_E_BUSY, "too many appends compete; try again");
+    }
+}
+
+static cairn_err
+append(struct log *log, const cairn_append_request *request, struct waiter *waiter, bool blocking,
+       struct attempt *attempt, cairn_error *error)
+{
+    if (atomic_load(&log->failed))
+        return log_failure(log, error);
+    struct scratch *scratch = scratch_get();
+    if (scratch == NULL)
+        return error_set(error, CAIRN_E_NOMEM, "no memory for the append");
+    if (log->options.read_only)
+        return error_set(error, CAIRN_E_READONLY, "the store was opened for reading only");
+    if (atomic_load(&log->stopping))
+        return error_set(error, CAIRN_E_CLOSED, "the store is closing");
+    cairn_err err = prepare(log, scratch, request, error);
+    if (err == CAIRN_OK && atomic_load(&log->disk_full))
+        err = log_check_space(log, error);
+    if (err != CAIRN_OK)
+        return err;
+
+    *attempt = (struct attempt){.request = request, .scratch = scratch, .blocking = blocking};
+    cairn_error refusal = {0};
+    err = sequence_with_retries(log, attempt, &refusal);
+    if (err == CAIRN_E_CONFLICT || err == CAIRN_E_CONDITION) {
+        atomic_fetch_add(&log->stats.conflicts, 1);
+        if (was_done_before(log, attempt, err, refusal.position))
+            err = CAIRN_OK;
+        pthread_mutex_lock(&log->lock);
+    } else if (err != CAIRN_OK) {
+        if (err == CAIRN_E_NOSPACE)
+            atomic_store(&log->disk_full, true);
+        if (error != NULL)
+            *error = refusal;
+        return err;
+    }
+    /* The lock is held. Also a refusal is told only when what it rests upon is durable: whoever reads
+     * after being told of a conflict must find the event that caused it. */
+    waiter->at = attempt->at;
+    waiter->err = err;
+    if (err != CAIRN_OK) {
+        if (error != NULL)
+            *error = refusal;
+        if (!blocking && (waiter->error = malloc(sizeof *waiter->error)) != NULL)
+            *waiter->error = refusal;
+    }
+    return CAIRN_OK;
+}
+
+/* Retention streams are written by retention.c alone, so that what they hold is always understood. */
+static cairn_err
+refuse_retention_streams(const cairn_append_request *request, cairn_error *error)
+{
+    for (size_t i = 0; i < request->write_count; i++)
+        if (is_retention_stream(request->writes[i].stream))
+            return error_set(error, CAIRN_E_DENIED,
+                             "writes[%zu].stream: retention is set by its own call", i);
+    return CAIRN_OK;
+}
+
+cairn_err
+cairn_log_append(struct log *log, const cairn_append_request *request, cairn_at *ret_at,
+                 cairn_error *error)
+{
+    cairn_err err = refuse_retention_streams(request, error);
+    return err == CAIRN_OK ? log_append_blocking(log, request, ret_at, error) : err;
+}
+
+cairn_err
+log_append_blocking(struct log *log, const cairn_append_request *request, cairn_at *ret_at,
+                    cairn_error *error)
+{
+    _Atomic uint32_t over = 0;
+    cairn_err commit_err = CAIRN_OK;
+    cairn_error commit_error;
+    struct waiter waiter = {.state = &over, .ret_err = &commit_err};
+    struct attempt attempt;
+    cairn_err err = append(log, request, &waiter, true, &attempt, error);
+    if (err != CAIRN_OK)
+        return err;
+
+    waiter.error = &commit_error;
+    bool nothing_to_wait_for = !log->committing && batch_is_empty(log->open);
+    struct batch *batch = log->open;
+    if (!nothing_to_wait_for && !batch_wait(log, &waiter)) {
+        /* No memory to be told: wait for the batch itself. The append is in it all the same. */
+        commit_drain(log);
+        commit_err = atomic_load(&log->durable) > attempt.at.last_position ? CAIRN_OK : CAIRN_E_IO;
+        commit_error = log->failure;
+        nothing_to_wait_for = true;
+    }
+    if (!nothing_to_wait_for && !log->committing) {
+        commit_open_batch(log);
+        bool more = !batch_is_empty(log->open) && !log->committing;
+        if (more && !log->threads_started)
+            commit_drain(log);
+        pthread_mutex_unlock(&log->lock);
+        if (more && log->threads_started)
+            wake(&log->commit_word);
+    } else {
+        pthread_mutex_unlock(&log->lock);
+    }
+    if (!nothing_to_wait_for) {
+        for (;;) {
+            uint32_t seen = atomic_load(&batch->word);
+            if (atomic_load_explicit(&over, memory_order_acquire) != 0)
+                break;
+            os_wait(&batch->word, seen, UINT64_MAX);
+        }
+    }
+    if (commit_err != CAIRN_OK) {
+        if (error != NULL)
+            *error = commit_error;
+        return commit_err;
+    }
+    if (waiter.err != CAIRN_OK)
+        return waiter.err;
+    *ret_at = attempt.at;
+    return CAIRN_OK;
+}
+
+cairn_err
+cairn_log_append_async(struct log *log, const cairn_append_request *request, cairn_append_done done,
+                       void *context, cairn_error *error)
+{
+    cairn_err err = refuse_retention_streams(request, error);
+    if (err != CAIRN_OK)
+        return err;
+    if (atomic_fetch_add(&log->stats.waiting, 1) >= log->options.appends_waiting_max) {
+        atomic_fetch_sub(&log->stats.waiting, 1);
+        return error_set(error, CAIRN_E_BUSY, "%u appends are waiting for the disk, which is the limit",
+                         log->options.appends_waiting_max);
+    }
+    struct waiter waiter = {.done = done, .context = context};
+    struct attempt attempt;
+    err = append(log, request, &waiter, false, &attempt, error);
+    if (err != CAIRN_OK) {
+        atomic_fetch_sub(&log->stats.waiting, 1);
+        return err;
+    }
+    if (!log->committing && batch_is_empty(log->open)) {
+        pthread_mutex_unlock(&log->lock);
+        done(context, waiter.err, &waiter.at, waiter.error);
+        free(waiter.error);
+        atomic_fetch_sub(&log->stats.waiting, 1);
+        return CAIRN_OK;
+    }
+    if (!batch_wait(log, &waiter)) {
+        commit_drain(log);
+        pthread_mutex_unlock(&log->lock);
+        bool durable = atomic_load(&log->durable) > attempt.at.last_position;
+        done(context, durable ? waiter.err : CAIRN_E_NOMEM, &waiter.at, waiter.error);
+        free(waiter.error);
+        atomic_fetch_sub(&log->stats.waiting, 1);
+        return CAIRN_OK;
+    }
+    bool idle = !log->committing;
+    if (idle && !log->threads_started)
+        commit_drain(log);
+    pthread_mutex_unlock(&log->lock);
+    if (idle && log->threads_started)
+        wake(&log->commit_word);
+    return CAIRN_OK;
+}

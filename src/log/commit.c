@@ -1,0 +1,372 @@
+/* Group commit: one write and one sync for everybody who is waiting.
+ *
+ *   open batch:  callers place their frames in it, under the lock
+ *      │  somebody swaps it out (commit_open_batch), then without the lock: write, sync
+ *      ▼
+ *   durable:     moved up after the sync; everybody in the batch is told
+ *
+ * There are two batches: while one is being written the other fills. Who commits? A blocking caller
+ * who finds nobody at it does it himself: then one client's append costs no thread switch at all. When he finds
+ * that more has come meanwhile, or when only asynchronous appends are waiting, the committer thread takes
+ * over and goes on for as long as there is work.
+ *
+ * The order is the whole point: `durable` moves only after the sync, because readers and waiting callers take it
+ * as a promise. After a failed sync the kernel may have dropped the dirty pages, so trying again proves
+ * nothing: the log stays failed until recovery has read the disk. A full disk is different: it shows
+ * itself in the write, before any sync, and what was written can be taken back (rewind). */
+#include "log_int.h"
+#include <errno.h>
+#include <os/wait.h>
+
+#define BATCH_FIRST_CAPACITY (256u << 10)
+#define BATCH_KEEP_CAPACITY (8u << 20)
+
+void
+wake(_Atomic uint32_t *word)
+{
+    atomic_fetch_add(word, 1);
+    os_wake(word, INT32_MAX);
+}
+
+/* ---- batches --------------------------------------------------------------------------------- */
+
+uint8_t *
+batch_reserve(struct log *log, size_t size)
+{
+    struct batch *batch = log->open;
+    if (batch->size + size > batch->capacity) {
+        size_t capacity = batch->capacity ? batch->capacity : BATCH_FIRST_CAPACITY;
+        while (capacity < batch->size + size)
+            capacity *= 2;
+        uint8_t *bytes = realloc(batch->bytes, capacity);
+        if (bytes == NULL)
+            return NULL;
+        batch->bytes = bytes;
+        batch->capacity = capacity;
+    }
+    if (batch->size == 0) {
+        batch->segment = log->active;
+        batch->offset = log->tail;
+    }
+    assert(batch->segment == log->active && batch->offset + batch->size == log->tail);
+    return batch->bytes + batch->size;
+}
+
+bool
+batch_wait(struct log *log, const struct waiter *waiter)
+{
+    struct batch *batch = log->open;
+    if (batch->waiter_count == batch->waiter_capacity) {
+        size_t capacity = batch->waiter_capacity ? batch->waiter_capacity * 2 : 64;
+        struct waiter *waiters = realloc(batch->waiters, capacity * sizeof *waiters);
+        if (waiters == NULL)
+            return false;
+        batch->waiters = waiters;
+        batch->waiter_capacity = capacity;
+    }
+    batch->waiters[batch->waiter_count++] = *waiter;
+    return true;
+}
+
+/* What became of a batch, taken off it so that it can fill again while its callers are told. */
+struct outcome {
+    struct waiter *waiters;
+    size_t count;
+    _Atomic uint32_t *word;
+    cairn_err err;
+    cairn_error error;
+};
+
+static struct outcome
+take_waiters(struct batch *batch, cairn_err err, const cairn_error *error)
+{
+    struct outcome outcome = {.waiters = batch->waiters, .count = batch->waiter_count,
+                              .word = &batch->word, .err = err};
+    if (err != CAIRN_OK)
+        outcome.error = *error;
+    batch->waiters = NULL;
+    batch->waiter_count = batch->waiter_capacity = 0;
+    if (batch->capacity > BATCH_KEEP_CAPACITY) {
+        free(batch->bytes);
+        batch->bytes = NULL;
+        batch->capacity = 0;
+    }
+    batch->size = 0;
+    batch->events = batch->appends = 0;
+    batch->closing = false;
+    return outcome;
+}
+
+/* Without the lock. A blocking caller's memory may be gone as soon as its state is set. */
+static void
+tell(struct log *log, struct outcome *outcome)
+{
+    uint64_t asynchronous = 0;
+    for (size_t i = 0; i < outcome->count; i++) {
+        struct waiter *waiter = &outcome->waiters[i];
+        if (waiter->state != NULL) {
+            *waiter->ret_err = outcome->err;
+            if (outcome->err != CAIRN_OK && waiter->error != NULL)
+                *waiter->error = outcome->error;
+            atomic_store_explicit(waiter->state, 1, memory_order_release);
+        }
+    }
+    wake(outcome->word);
+    for (size_t i = 0; i < outcome->count; i++) {
+        struct waiter *waiter = &outcome->waiters[i];
+        if (waiter->done == NULL)
+            continue;
+        cairn_err err = outcome->err != CAIRN_OK ? outcome->err : waiter->err;
+        waiter->done(waiter->context, err, &waiter->at,
+                     outcome->err != CAIRN_OK ? &outcome->error : waiter->error);
+        free(waiter->error);
+        asynchronous++;
+    }
+    free(outcome->waiters);
+    atomic_fetch_sub(&log->stats.waiting, asynchronous);
+}
+
+static void
+notify(struct log *log)
+{
+    if (atomic_load(&log->followers) > 0)
+        wake(&log->follow_word);
+    pthread_mutex_lock(&log->notify_lock);
+    if (log->notify != NULL)
+        log->notify(log->notify_context, atomic_load(&log->durable));
+    pthread_mutex_unlock(&log->notify_lock);
+}
+
+/* ---- one commit ---------------------------------------------------------------------------- */
+
+static int
+write_and_sync(struct log *log, struct batch *batch)
+{
+    ssize_t n = os_pwrite(log->os, batch->segment->file, batch->bytes, batch->size, batch->offset);
+    if (n < 0)
+        return (int)n;
+    int64_t begin = os_monotonic_us(log->os);
+    int fault = os_sync(log->os, batch->segment->file);
+    uint64_t took = (uint64_t)(os_monotonic_us(log->os) - begin);
+    atomic_fetch_add(&log->stats.sync_us, took);
+    if (took > atomic_load(&log->stats.sync_us_max))
+        atomic_store(&log->stats.sync_us_max, took);
+    /* A sync that says "no space" is as final as any other: pages may be lost. */
+    return fault == -ENOSPC || fault == -EDQUOT ? -EIO : fault;
+}
+
+/* Beyond the prepared space the file grows, and the filler must not write its zeros over it. */
+static int
+write_batch(struct log *log, struct batch *batch)
+{
+    if (batch->size == 0)
+        return 0;
+    uint64_t end = batch->offset + batch->size;
+    if (end <= atomic_load(&log->reserved_end))
+        return write_and_sync(log, batch);
+    pthread_mutex_lock(&log->fill_lock);
+    int fault = write_and_sync(log, batch);
+    if (fault == 0 && end > atomic_load(&log->reserved_end))
+        atomic_store(&log->reserved_end, end);
+    pthread_mutex_unlock(&log->fill_lock);
+    return fault;
+}
+
+static void
+fail_log(struct log *log, int fault, const struct batch *batch)
+{
+    if (atomic_load(&log->failed))
+        return;
+    log->failure.code = CAIRN_E_IO;
+    (void)error_set_errno(&log->failure, -fault, "%s: writing failed; the log takes no more writes "
+                          "until it is reopened", batch->segment->path);
+    log->failure.code = CAIRN_E_IO;
+    atomic_store(&log->failed, true);
+    wake(&log->follow_word);
+}
+
+/* The disk is full. Nothing of what is in memory and not durable has been acknowledged: take it all
+ * back, and wipe what the failed write may have left, or recovery might one day take it for ours. */
+static cairn_err
+rewind_log(struct log *log, struct batch *batch)
+{
+    struct segment *segment = batch->segment;
+    uint64_t durable = atomic_load(&log->durable), tail = atomic_load(&segment->data_end);
+    int fault = os_truncate(log->os, segment->file, tail);
+    if (fault == 0)
+        fault = os_sync(log->os, segment->file);
+    if (fault != 0) {
+        fail_log(log, fault, batch);
+        return CAIRN_E_IO;
+    }
+    atomic_store(&log->reserved_end, tail);
+    atomic_store(&segment->count, durable - segment->first_position);
+    log->next_position = durable;
+    log->last_plain_end = durable;
+    log->tail = tail;
+    log->vouched = false;
+    recent_clear(log);
+    retention_free(log);
+
+    cairn_error error = {0};
+    cairn_err err = cairn_series_rewind(log->series);
+    uint64_t from = cairn_series_flushed_end(log->series);
+    if (err == CAIRN_OK)
+        err = retention_load(log, from, &error);
+    if (err == CAIRN_OK)
+        err = log_replay(log, from, &error);
+    if (err != CAIRN_OK)
+        fail_log(log, -EIO, batch);
+    return err;
+}
+
+static void
+publish(struct log *log, struct batch *batch)
+{
+    if (batch->size > 0) {
+        atomic_store_explicit(&batch->segment->data_end, batch->offset + batch->size,
+                              memory_order_release);
+        log->vouched = batch->closing;
+    }
+    atomic_store_explicit(&log->durable, batch->end_position, memory_order_release);
+    atomic_fetch_add(&log->stats.appends, batch->appends);
+    atomic_fetch_add(&log->stats.events, batch->events);
+    if (batch->size > 0) {
+        atomic_fetch_add(&log->stats.batches, 1);
+        atomic_fetch_add(&log->stats.batch_bytes, batch->size);
+        uint32_t recent = atomic_load(&log->batch_bytes_recent);
+        uint32_t size = batch->size > UINT32_MAX / 2 ? UINT32_MAX / 2 : (uint32_t)batch->size;
+        atomic_store(&log->batch_bytes_recent, recent - recent / 16 + size / 16);
+    }
+}
+
+void
+commit_open_batch(struct log *log)
+{
+    assert(!log->committing);
+    struct batch *batch = log->open;
+    struct outcome outcome, spilled = {0};
+    bool had_events = batch->events > 0;
+    cairn_error error = {0};
+
+    log->committing = true;
+    log->open = batch == &log->batches[0] ? &log->batches[1] : &log->batches[0];
+    batch->end_position = log->next_position;
+    int fault = 0;
+    if (atomic_load(&log->failed)) {
+        fault = -EIO;
+    } else if (batch->size > 0) {
+        pthread_mutex_unlock(&log->lock);
+        fault = write_batch(log, batch);
+        pthread_mutex_lock(&log->lock);
+    }
+
+    if (fault == 0) {
+        publish(log, batch);
+        outcome = take_waiters(batch, CAIRN_OK, NULL);
+    } else {
+        if (fault == -ENOSPC || fault == -EDQUOT) {
+            log->failure.code = error_set_errno(&log->failure, -fault, "%s: cannot write",
+                                                batch->segment->path);
+            atomic_store(&log->disk_full, true);
+            (void)rewind_log(log, batch);
+        } else {
+            fail_log(log, fault, batch);
+        }
+        error = log->failure;
+        outcome = take_waiters(batch, error.code, &error);
+        spilled = take_waiters(log->open, error.code, &error);
+    }
+    log->committing = false;
+    pthread_cond_broadcast(&log->idle);
+    pthread_mutex_unlock(&log->lock);
+
+    tell(log, &outcome);
+    if (spilled.word != NULL)
+        tell(log, &spilled);
+    if (fault == 0 && had_events)
+        notify(log);
+    if (log->threads_started && keep_wants_fill(log))
+        wake(&log->keeper_word);
+    pthread_mutex_lock(&log->lock);
+}
+
+void
+commit_drain(struct log *log)
+{
+    while (log->committing || !batch_is_empty(log->open)) {
+        if (log->committing)
+            pthread_cond_wait(&log->idle, &log->lock);
+        else
+            commit_open_batch(log);
+    }
+}
+
+void *
+committer_main(void *context)
+{
+    struct log *log = context;
+    for (;;) {
+        uint32_t seen = atomic_load(&log->commit_word);
+        pthread_mutex_lock(&log->lock);
+        while (!log->committing && !batch_is_empty(log->open))
+            commit_open_batch(log);
+        pthread_mutex_unlock(&log->lock);
+        if (atomic_load(&log->stopping))
+            return NULL;
+        os_wait(&log->commit_word, seen, UINT64_MAX);
+    }
+}
+
+/* ---- the rest -------------------------------------------------------------------------------- */
+
+cairn_err
+log_failure(struct log *log, cairn_error *error)
+{
+    if (error != NULL)
+        *error = log->failure;
+    return log->failure.code;
+}
+
+cairn_err
+log_check_space(struct log *log, cairn_error *error)
+{
+    uint64_t bytes;
+    int fault = os_free_space(log->os, log->dir, &bytes);
+    if (fault == 0 && bytes < log_space_min(log)) {
+        atomic_store(&log->disk_full, true);
+        return error_set(error, CAIRN_E_NOSPACE,
+                         "%s: the disk has %llu bytes free; at least %llu are needed to write",
+                         log->dir, (unsigned long long)bytes, (unsigned long long)log_space_min(log));
+    }
+    if (fault == 0)
+        atomic_store(&log->disk_full, false);
+    return CAIRN_OK;
+}
+
+cairn_err
+log_write_closing_frame(struct log *log, cairn_error *error)
+{
+    pthread_mutex_lock(&log->lock);
+    commit_drain(log);
+    cairn_err err = CAIRN_OK;
+    bool fits = log->tail + FRAME_HEADER_SIZE <= log->options.segment_size_bytes;
+    if (atomic_load(&log->failed)) {
+        err = log_failure(log, error);
+    } else if (!log->vouched && fits && !atomic_load(&log->disk_full)) {
+        uint8_t *at = batch_reserve(log, FRAME_HEADER_SIZE);
+        if (at == NULL) {
+            err = error_set(error, CAIRN_E_NOMEM, "no memory to write");
+        } else {
+            struct frame frame = {FRAME_HEADER_SIZE, 0, log->next_position, log->next_position,
+                                  log->last_time_us};
+            frame_place(at, log->active->seed, &frame, 0);
+            log->open->size += FRAME_HEADER_SIZE;
+            log->open->closing = true;
+            log->tail += FRAME_HEADER_SIZE;
+            commit_open_batch(log);
+        }
+    }
+    pthread_mutex_unlock(&log->lock);
+    return err;
+}

@@ -1,0 +1,288 @@
+/* Frames and records: the bytes of format.h, written and checked.
+ *
+ * A caller encodes its records before it takes the sequence lock (record_encode: all of the work
+ * that grows with the data); under the lock only the 28 bytes that the writer decides are filled in and
+ * checksummed (record_place), 4 bytes a record being carried up into the frame's checksum. */
+#include "log_int.h"
+
+static bool
+within(cairn_error *error, size_t index, const char *field, size_t size, size_t limit, bool required)
+{
+    if (required && size == 0) {
+        (void)error_set(error, CAIRN_E_INVALID, "events[%zu].%s is empty", index, field);
+        return false;
+    }
+    if (size > limit) {
+        (void)error_set(error, CAIRN_E_LIMIT, "events[%zu].%s is %zu bytes; the limit is %zu", index,
+                        field, size, limit);
+        return false;
+    }
+    return true;
+}
+
+size_t
+record_size(const struct log_options *options, cairn_str stream, const cairn_event *event,
+            size_t index, cairn_error *error)
+{
+    if (!within(error, index, "type", event->type.size, LOG_NAME_MAX, true)
+        || !within(error, index, "content_type", event->content_type.size, LOG_NAME_MAX, false)
+        || !within(error, index, "correlation", event->correlation.size, LOG_NAME_MAX, false))
+        return 0;
+    if (event->tag_count > LOG_TAGS_MAX) {
+        (void)error_set(error, CAIRN_E_LIMIT, "events[%zu] has %zu tags; the limit is %d", index,
+                        event->tag_count, LOG_TAGS_MAX);
+        return 0;
+    }
+    size_t tags = 0;
+    for (size_t i = 0; i < event->tag_count; i++) {
+        if (!within(error, index, "tags", event->tags[i].size, LOG_NAME_MAX, true))
+            return 0;
+        tags += 2 + event->tags[i].size;
+    }
+    size_t limit = options->event_size_max;
+    if (!within(error, index, "data", event->data.size, limit, false)
+        || !within(error, index, "meta", event->meta.size, limit, false))
+        return 0;
+    size_t names = stream.size + event->type.size + event->content_type.size
+                   + event->correlation.size + tags;
+    if (!within(error, index, "size", names + event->meta.size + event->data.size, limit, false))
+        return 0;
+    return RECORD_HEAD_SIZE + BODY_FIXED_SIZE + names + event->meta.size + event->data.size;
+}
+
+static uint8_t *
+put(uint8_t *to, cairn_str text)
+{
+    if (text.size > 0)
+        memcpy(to, text.data, text.size);
+    return to + text.size;
+}
+
+void
+record_encode(uint8_t *to, size_t size, cairn_scope scope, cairn_str stream, const cairn_event *event)
+{
+    uint8_t *body = to + RECORD_HEAD_SIZE;
+    store32(body, scope);
+    store32(body + 4, event->schema_id);
+    store32(body + 8, (uint32_t)event->data.size);
+    store32(body + 12, (uint32_t)event->meta.size);
+    memcpy(body + 16, event->id.bytes, 16);
+    store16(body + 32, (uint16_t)stream.size);
+    store16(body + 34, (uint16_t)event->type.size);
+    store16(body + 36, (uint16_t)event->content_type.size);
+    store16(body + 38, (uint16_t)event->correlation.size);
+    store16(body + 40, (uint16_t)event->tag_count);
+    store16(body + 42, 0);
+    uint8_t *at = put(body + BODY_FIXED_SIZE, stream);
+    at = put(at, event->type);
+    at = put(at, event->content_type);
+    at = put(at, event->correlation);
+    for (size_t i = 0; i < event->tag_count; i++) {
+        store16(at, (uint16_t)event->tags[i].size);
+        at = put(at + 2, event->tags[i]);
+    }
+    at = put(at, event->meta);
+    at = put(at, event->data);
+    assert(at == to + size);
+
+    store32(to + 4, (uint32_t)size);
+    store32(to + 8, crc32c(0, body, size - RECORD_HEAD_SIZE));
+    store32(to + 12, RECORD_EVENT);
+}
+
+uint32_t
+record_place(uint8_t *record, uint32_t seed, uint64_t position, uint64_t revision, int64_t time_us)
+{
+    store64(record + 16, position);
+    store64(record + 24, revision);
+    store64(record + 32, (uint64_t)time_us);
+    uint32_t crc = crc32c(seed, record + 4, RECORD_HEAD_SIZE - 4);
+    store32(record, crc);
+    return crc;
+}
+
+void
+frame_place(uint8_t *frame, uint32_t seed, const struct frame *head, uint32_t records_crc)
+{
+    store32(frame, FRAME_MAGIC);
+    store32(frame + 8, head->size);
+    store32(frame + 12, head->count);
+    store64(frame + 16, head->first_position);
+    store64(frame + 24, head->durable);
+    store64(frame + 32, (uint64_t)head->time_us);
+    uint32_t crc = crc32c(seed, frame + 8, FRAME_HEADER_SIZE - 8);
+    store32(frame + 4, crc32c(crc, &records_crc, 4));
+}
+
+uint32_t
+frame_carry(uint32_t records_crc, uint32_t head_crc)
+{
+    return crc32c(records_crc, &head_crc, 4);
+}
+
+/* Cut `size` bytes off the front of `rest`. */
+static cairn_str
+take(cairn_str *rest, size_t size)
+{
+    cairn_str piece = {rest->data, size};
+    rest->data += size;
+    rest->size -= size;
+    return piece;
+}
+
+static const char *
+decode_event(struct record *record)
+{
+    const char *body = record->body.data;
+    if (record->body.size < BODY_FIXED_SIZE)
+        return "the record is too short for an event";
+    size_t data_size = load32(body + 8), meta_size = load32(body + 12);
+    size_t stream_size = load16(body + 32), type_size = load16(body + 34);
+    size_t content_size = load16(body + 36), correlation_size = load16(body + 38);
+    size_t fixed = stream_size + type_size + content_size + correlation_size + meta_size + data_size;
+    cairn_str rest = {body + BODY_FIXED_SIZE, record->body.size - BODY_FIXED_SIZE};
+    if (rest.size < fixed)
+        return "the sizes in the record exceed it";
+    size_t tags_size = rest.size - fixed;
+
+    cairn_event *event = &record->event;
+    record->scope = load32(body);
+    event->schema_id = load32(body + 4);
+    memcpy(event->id.bytes, body + 16, 16);
+    event->tag_count = load16(body + 40);
+    event->tags = NULL;
+    record->stream = take(&rest, stream_size);
+    event->type = take(&rest, type_size);
+    event->content_type = take(&rest, content_size);
+    event->correlation = take(&rest, correlation_size);
+    record->tags_packed = take(&rest, tags_size);
+    event->meta = take(&rest, meta_size);
+    event->data = take(&rest, data_size);
+
+    if (event->tag_count > LOG_TAGS_MAX)
+        return "the record has too many tags";
+    cairn_str packed = record->tags_packed, tag;
+    for (size_t i = 0; i < event->tag_count; i++)
+        if (!record_next_tag(&packed, &tag))
+            return "the tags exceed the record";
+    return packed.size == 0 ? NULL : "the record holds more than its parts";
+}
+
+static const char *
+decode_removed(struct record *record)
+{
+    const char *body = record->body.data;
+    if (record->body.size < REMOVED_FIXED_SIZE
+        || record->body.size != REMOVED_FIXED_SIZE + (size_t)load16(body + 36))
+        return "a removed record has a wrong size";
+    record->leaf = (const uint8_t *)body;
+    record->scope = load32(body + 32);
+    record->stream = (cairn_str){body + REMOVED_FIXED_SIZE, record->body.size - REMOVED_FIXED_SIZE};
+    record->event = (cairn_event){0};
+    record->tags_packed = (cairn_str){0};
+    return NULL;
+}
+
+const char *
+record_decode(cairn_str bytes, uint32_t seed, struct record *ret)
+{
+    const char *head = bytes.data;
+    if (bytes.size < RECORD_HEAD_SIZE)
+        return "the record is cut short";
+    if (load32(head) != crc32c(seed, head + 4, RECORD_HEAD_SIZE - 4))
+        return "the record's head does not match its checksum";
+    ret->size = load32(head + 4);
+    if (ret->size < RECORD_HEAD_SIZE || ret->size > bytes.size)
+        return "the record is cut short";
+    ret->body = (cairn_str){head + RECORD_HEAD_SIZE, ret->size - RECORD_HEAD_SIZE};
+    if (load32(head + 8) != crc32c(0, ret->body.data, ret->body.size))
+        return "the record does not match its checksum";
+    ret->kind = load32(head + 12);
+    ret->position = load64(head + 16);
+    ret->revision = load64(head + 24);
+    ret->time_us = (int64_t)load64(head + 32);
+    ret->leaf = NULL;
+    switch (ret->kind) {
+    case RECORD_EVENT:
+        return decode_event(ret);
+    case RECORD_REMOVED:
+        return decode_removed(ret);
+    default:
+        return "the record is of an unknown kind";
+    }
+}
+
+bool
+record_next_tag(cairn_str *packed, cairn_str *ret_tag)
+{
+    if (packed->size < 2)
+        return false;
+    size_t size = load16(packed->data);
+    if (packed->size - 2 < size)
+        return false;
+    *ret_tag = (cairn_str){packed->data + 2, size};
+    packed->data += 2 + size;
+    packed->size -= 2 + size;
+    return true;
+}
+
+void
+record_leaf(const struct record *record, uint8_t ret_leaf[32])
+{
+    if (record->kind == RECORD_REMOVED) {
+        memcpy(ret_leaf, record->leaf, 32);
+        return;
+    }
+    char head[25];
+    head[0] = 0x00;
+    store64(head + 1, record->position);
+    store64(head + 9, record->revision);
+    store64(head + 17, (uint64_t)record->time_us);
+    cairn_str pieces[] = {{head, sizeof head}, record->body};
+    sha256_pieces(pieces, 2, ret_leaf);
+}
+
+const char *
+frame_check(cairn_str bytes, uint32_t seed, struct frame *ret, size_t *ret_needed)
+{
+    *ret_needed = 0;
+    if (bytes.size < FRAME_HEADER_SIZE) {
+        *ret_needed = FRAME_HEADER_SIZE;
+        return "the frame is cut short";
+    }
+    if (load32(bytes.data) != FRAME_MAGIC)
+        return "there is no frame";
+    ret->size = load32(bytes.data + 8);
+    ret->count = load32(bytes.data + 12);
+    ret->first_position = load64(bytes.data + 16);
+    ret->durable = load64(bytes.data + 24);
+    ret->time_us = (int64_t)load64(bytes.data + 32);
+    if (ret->size < FRAME_HEADER_SIZE || ret->size % 8 != 0)
+        return "the frame's size is impossible";
+    if (ret->size > bytes.size) {
+        *ret_needed = ret->size;
+        return "the frame is cut short";
+    }
+
+    uint32_t records_crc = 0;
+    size_t at = FRAME_HEADER_SIZE;
+    for (uint32_t i = 0; i < ret->count; i++) {
+        struct record record;
+        const char *fault = record_decode((cairn_str){bytes.data + at, ret->size - at}, seed, &record);
+        if (fault != NULL)
+            return fault;
+        if (record.position != ret->first_position + i || record.time_us != ret->time_us)
+            return "a record is not the one its frame announces";
+        records_crc = frame_carry(records_crc, load32(bytes.data + at));
+        at += record.size;
+    }
+    if (ret->size - at >= 8)
+        return "the frame holds more than its records";
+    for (; at < ret->size; at++)
+        if (bytes.data[at] != 0)
+            return "the frame's padding is not zero";
+    uint32_t crc = crc32c(seed, bytes.data + 8, FRAME_HEADER_SIZE - 8);
+    if (load32(bytes.data + 4) != crc32c(crc, &records_crc, 4))
+        return "the frame does not match its checksum";
+    return NULL;
+}

@@ -1,0 +1,452 @@
+/* log/log_int.h: what the files of this room share. Nobody outside it includes this.
+ *
+ * The states of a log, and who moves it:
+ *
+ *   opening ─(recover.c)─► open ─(commit.c: write or sync failed)─► failed ─► close
+ *                           │ ▲
+ *                 disk full ▼ │ rewind: forget what was sequenced and not durable
+ *                          rewinding
+ *
+ * Invariants
+ *  1. durable only grows, and only after a sync that covers every byte before it.
+ *  2. A caller hears "done" only for positions below durable.
+ *  3. next_position >= durable; what lies between is in the open batch or in the one being committed.
+ *  4. The bytes of a segment from `tail` on never hold a frame that could check as the next one: they
+ *     were zeroed and synced before the first write of this run.
+ *  5. A segment's first frame is written only when every frame of the one before is durable.
+ *  6. The index holds every sequenced event; readers bound what they see by durable. */
+#ifndef LOG_LOG_INT_H
+#define LOG_LOG_INT_H
+
+#include <assert.h>
+#include <base/arena.h>
+#include <base/error.h>
+#include <base/text.h>
+#include "merkle.h"
+#include <log/format.h>
+#include <log/log.h>
+#include <log/series.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define LOG_PATH_MAX 1024
+#define LOG_SEGMENTS_MAX 65536u
+#define LOG_BATCH_MAX (4u << 20)        /* a blocking append waits rather than grow a batch past this */
+#define LOG_BATCH_ASYNC_MAX (64u << 20) /* an asynchronous one is refused (busy) past this */
+#define LOG_WAITERS_MAX 65536u
+#define LOG_TERMS_MAX 256               /* keys of one query */
+#define LOG_CONDITIONS_MAX 64
+#define LOG_OFFSETS_BYTES_MAX (96u << 20) /* offset tables of sealed segments kept in memory */
+#define LOG_RETRIES_MAX 64
+#define LOG_STREAM_MAX (LOG_NAME_MAX + 32) /* Cairn's own streams carry a prefix before a user's name */
+
+/* ---- segments (segment.c) ------------------------------------------------------------------ */
+
+struct segment {
+    uint64_t number, id;
+    uint64_t generation; /* of this object: scavenging makes a new one for the same segment */
+    uint32_t seed; /* crc of the id: every checksum in the file begins with it */
+    struct os_file *file;
+    char path[LOG_PATH_MAX];
+    uint64_t first_position;
+    _Atomic uint64_t count;     /* records sequenced (active), or in all (sealed) */
+    _Atomic uint64_t data_end;  /* end of the frames; sealed: where the footer is */
+    _Atomic bool sealed;
+    /* Offset of record i; entry `count` is an upper bound of the last one's end. NULL: in the footer only. */
+    _Atomic uint32_t *_Atomic offsets;
+    uint32_t offsets_capacity;
+    uint64_t offsets_at;        /* sealed: where the table begins in the file */
+    int64_t *times;             /* of records 0, TIME_STEP, 2·TIME_STEP … */
+    _Atomic int64_t last_time_us;
+    uint64_t removed;
+    uint8_t root[32], chain[32]; /* sealed */
+};
+
+CAIRN_MUST_CHECK cairn_err segment_create(struct log *log, uint64_t number, uint64_t first_position,
+                                          struct segment **ret, cairn_error *error);
+/* Open an existing file and check its header; footer too when it has one. */
+CAIRN_MUST_CHECK cairn_err segment_open(struct log *log, uint64_t number, struct segment **ret,
+                                        cairn_error *error);
+void segment_free(struct log *log, struct segment *segment);
+/* Take memory for the offset table and times of up to `capacity` records. */
+CAIRN_MUST_CHECK cairn_err segment_make_tables(struct segment *segment, uint32_t capacity,
+                                               cairn_error *error);
+uint32_t segment_capacity(const struct log *log);
+/* Remember record number `index` at file offset `offset`. */
+void segment_note(struct segment *segment, uint64_t index, uint32_t offset, uint32_t end,
+                  int64_t time_us);
+/* Where records [index, index + n] begin, n + 1 entries: from memory or from the footer. */
+CAIRN_MUST_CHECK cairn_err segment_offsets(struct log *log, struct segment *segment, uint64_t index,
+                                           size_t n, uint32_t *ret_offsets, cairn_error *error);
+/* Compute root and chain, write the footer, cut the file behind it. `before`: the chain so far. */
+CAIRN_MUST_CHECK cairn_err segment_seal(struct log *log, struct segment *segment,
+                                        const uint8_t before[32], cairn_error *error);
+/* Footer bytes for a segment whose frames end at data_end (scavenging writes them too). */
+CAIRN_MUST_CHECK cairn_err segment_footer(const struct segment *segment, uint64_t data_end,
+                                          struct buf *ret, cairn_error *error);
+CAIRN_MUST_CHECK cairn_err segment_read_footer(struct log *log, struct segment *segment, bool *ret_found, cairn_error *error);
+
+/* ---- frames and records (frame.c) ---------------------------------------------------------- */
+
+/* A record as it lies in a buffer: everything borrowed from there. */
+struct record {
+    uint32_t size;
+    enum record_kind kind;
+    uint64_t position, revision;
+    int64_t time_us;
+    cairn_scope scope;
+    cairn_str body;
+    cairn_str stream;
+    const uint8_t *leaf;      /* REMOVED: its hash */
+    cairn_event event;        /* EVENT; tags left packed: */
+    cairn_str tags_packed;    /* u16 size ‖ bytes, tag_count times */
+};
+
+/* Bytes of an event's record, 0 when a limit is broken (then error says which). */
+size_t record_size(const struct log_options *options, cairn_str stream, const cairn_event *event,
+                   size_t index, cairn_error *error);
+/* Write a record of `size` bytes with position, revision, time and head crc left for record_place(). */
+void record_encode(uint8_t *to, size_t size, cairn_scope scope, cairn_str stream,
+                   const cairn_event *event);
+/* Fill in what only the writer knows. Returns the head crc, which the frame's crc covers. */
+uint32_t record_place(uint8_t *record, uint32_t seed, uint64_t position, uint64_t revision,
+                      int64_t time_us);
+/* Check and take apart the record at the beginning of `bytes`. NULL, or what is wrong with it. */
+const char *record_decode(cairn_str bytes, uint32_t seed, struct record *ret);
+/* The next tag of a packed list; false at the end. */
+bool record_next_tag(cairn_str *packed, cairn_str *ret_tag);
+void record_leaf(const struct record *record, uint8_t ret_leaf[32]);
+
+struct frame {
+    uint32_t size, count;
+    uint64_t first_position, durable;
+    int64_t time_us;
+};
+/* Write the header of a frame whose records are in place; records_crc: all head crcs, carried. */
+void frame_place(uint8_t *frame, uint32_t seed, const struct frame *head, uint32_t records_crc);
+uint32_t frame_carry(uint32_t records_crc, uint32_t head_crc);
+/* Check a whole frame that begins at `bytes` (which may hold more than it). NULL, or what is wrong; when it
+ * is only cut short, *ret_needed is how many bytes to come again with. */
+const char *frame_check(cairn_str bytes, uint32_t seed, struct frame *ret, size_t *ret_needed);
+
+/* ---- keys (keys.c) --------------------------------------------------------------------------- */
+
+enum key_kind {
+    KEY_STREAM = 's',
+    KEY_CATEGORY = 'c',
+    KEY_TYPE = 't',
+    KEY_TAG = 'g',
+    KEY_CORRELATION = 'r',
+    KEY_DIRECTORY = 'd',          /* first events of streams of a scope */
+    KEY_CATEGORY_DIRECTORY = 'e', /* first events of streams of a category */
+    KEY_RETENTION = 'x',          /* retention events of all scopes */
+};
+struct hash128 log_key(const struct log *log, enum key_kind kind, cairn_scope scope, cairn_str name);
+/* Text before the first '-', or all of it. */
+cairn_str category_of(cairn_str stream);
+#define LOG_KEYS_MAX (LOG_TAGS_MAX + 8)
+struct log_entry {
+    struct hash128 key;
+    uint64_t ordinal;
+};
+/* The entries that an event has by its stream alone; how many. */
+size_t stream_entries(const struct log *log, cairn_scope scope, cairn_str stream, uint64_t revision,
+                      struct log_entry entries[4]);
+size_t add_tag(const struct log *log, cairn_scope scope, cairn_str tag, struct log_entry *entries,
+               size_t first_tag, size_t n);
+/* "$retention-…" */
+bool is_retention_stream(cairn_str stream);
+/* Every series entry of a stored record. Returns how many. */
+size_t record_entries(const struct log *log, const struct record *record,
+                      struct log_entry entries[LOG_KEYS_MAX]);
+
+/* ---- queries over series (query.c) ----------------------------------------------------------- */
+
+struct query_plan;
+/* Terms of a query, with an optional category, for seeking. NULL query and category: not allowed. */
+CAIRN_MUST_CHECK cairn_err query_plan_new(struct log *log, cairn_scope scope, cairn_str category,
+                                          const cairn_query *query, struct query_plan **ret,
+                                          cairn_error *error);
+void query_plan_free(struct query_plan *plan);
+/* The first match at or after `from` and below `end` (backward: at or before `from`). CAIRN_E_END: none. */
+CAIRN_MUST_CHECK cairn_err query_seek(struct query_plan *plan, uint64_t from, uint64_t end,
+                                      bool backward, uint64_t *ret_position, cairn_error *error);
+/* Forget buffered entries: the direction changes. */
+void query_plan_reset(struct query_plan *plan);
+/* Names within limits, no empty items, not too many terms. */
+CAIRN_MUST_CHECK cairn_err query_check(const cairn_query *query, cairn_error *error);
+
+/* Under the sequence lock: may an event at or after `low` match? NONE is certain; MAYBE needs a look at the
+ * index; UNKNOWN needs a head warmed first. Never reads the disk. */
+enum head_says { HEAD_NONE, HEAD_MAYBE, HEAD_UNKNOWN };
+enum head_says query_ask_heads(struct log *log, cairn_scope scope, const cairn_query *query,
+                               uint64_t low, struct hash128 *ret_unknown);
+
+/* The first event in [low, end) that matches; CAIRN_E_END: none. Under the lock only when all of it is
+ * in the memory tables. */
+CAIRN_MUST_CHECK cairn_err log_first_match(struct log *log, cairn_scope scope,
+                                           const cairn_query *query, uint64_t low, uint64_t end,
+                                           uint64_t *ret_position, cairn_error *error);
+
+/* ---- retention (retention.c) ------------------------------------------------------------------- */
+
+struct retention {
+    cairn_retention limits;
+    bool tombstoned;
+};
+/* What limits a stream; false when nothing does. */
+bool retention_get(struct log *log, struct hash128 stream_key, cairn_str stream,
+                   struct retention *ret);
+/* Does any stream outside Cairn's own have limits? */
+bool retention_any(const struct log *log);
+/* The first revision that count and truncation leave, given the last one. */
+uint64_t retention_first(const struct retention *retention, uint64_t last_revision);
+/* Is this event hidden? `end` bounds what counts as the stream's last. */
+CAIRN_MUST_CHECK cairn_err retention_hides(struct log *log, const struct record *record,
+                                           int64_t now_us, uint64_t end, bool *ret_hidden,
+                                           cairn_error *error);
+
+/* Take over a stored retention event. */
+CAIRN_MUST_CHECK cairn_err retention_apply(struct log *log, const struct record *record,
+                                           cairn_error *error);
+/* The sequencer: memory for one more, then the record as placed in the batch. */
+bool retention_make_room(struct log *log);
+void retention_placed(struct log *log, const uint8_t *record, uint32_t seed);
+/* All retention events below `end`, found by the index. */
+CAIRN_MUST_CHECK cairn_err retention_load(struct log *log, uint64_t end, cairn_error *error);
+void retention_free(struct log *log);
+
+/* ---- the log ---------------------------------------------------------------------------------- */
+
+/* One append that waits for its batch. */
+struct waiter {
+    _Atomic uint32_t *state;  /* blocking caller: set to 1 when over */
+    cairn_err *ret_err;       /* blocking caller */
+    cairn_append_done done;   /* asynchronous caller */
+    void *context;
+    cairn_err err;            /* known already (conflict): delivered when the batch is durable */
+    cairn_error *error;       /* malloc'ed, for err */
+    cairn_at at;
+};
+
+struct batch {
+    uint8_t *bytes;
+    size_t size, capacity;
+    struct segment *segment;
+    uint64_t offset; /* in the file */
+    uint64_t end_position;
+    uint32_t events, appends;
+    bool closing; /* holds a frame without records */
+    struct waiter *waiters;
+    size_t waiter_count, waiter_capacity;
+    _Atomic uint32_t word; /* blocking callers sleep on this */
+};
+
+struct log {
+    struct os *os;
+    char dir[LOG_PATH_MAX];
+    struct log_options options;
+    cairn_uuid id;
+    cairn_uuid lineage;          /* in every segment: a branch shares those of its origin */
+    uint8_t key_seed[64];
+    uint8_t secret[HASH_SECRET_BYTES];
+    struct os_file *lock_file;
+    struct series *_Atomic series;
+    struct series *retired_series; /* replaced by reindexing; readers may still be in it until close */
+    _Atomic uint64_t generations;
+
+    /* Segments, oldest first; slots are filled once, and swapped by scavenging. Readers go by the count. */
+    struct segment *_Atomic *slots;
+    _Atomic uint32_t segment_count;
+    _Atomic uint64_t offsets_bytes;
+    _Atomic uint32_t epoch;           /* parity tells which of the two counts new readers use */
+    _Atomic uint32_t epoch_readers[2];
+    pthread_mutex_t epoch_lock;       /* one synchroniser at a time */
+
+    /* Sequencing: all under `lock`. */
+    pthread_mutex_t lock;
+    uint64_t next_position;
+    uint64_t tail;               /* of the active segment: where the next frame goes */
+    int64_t last_time_us;
+    uint64_t last_plain_end;     /* one past the last event outside Cairn's own streams */
+    struct segment *active;
+    struct batch batches[2];
+    struct batch *open;
+    bool committing;             /* somebody writes or syncs the other batch */
+    pthread_cond_t idle;         /* committing became false */
+    struct recent *recent;
+    bool vouched;                /* a frame says that everything written before is durable */
+
+    /* Published. */
+    _Atomic uint64_t durable;
+    _Atomic bool failed;
+    _Atomic bool disk_full;
+    cairn_error failure;         /* written before `failed`, under lock */
+    _Atomic uint32_t follow_word;
+    _Atomic uint32_t followers;
+    pthread_mutex_t notify_lock;
+    cairn_commit_notify notify;
+    void *notify_context;
+
+    /* The file's prepared space: only grown, by filler or committer, under fill_lock. */
+    pthread_mutex_t fill_lock;
+    _Atomic uint64_t reserved_end;
+    _Atomic uint32_t batch_bytes_recent; /* moving average: large batches need no filling */
+
+    struct retention_map *retention; /* stream key → retention, of streams that have any */
+    pthread_rwlock_t retention_lock;
+    _Atomic uint64_t retention_count;
+
+    /* Streams counted so far, for stats: by the directory, from where the last count ended. */
+    pthread_mutex_t count_lock;
+    uint64_t streams_counted, streams_counted_end;
+
+    /* Background. */
+    pthread_mutex_t admin_lock;    /* one of verify, backup, branch, scavenge, reindex at a time */
+    pthread_mutex_t maintain_lock; /* one maintainer of the index at a time */
+    pthread_t committer, keeper, indexer;
+    bool threads_started;
+    _Atomic bool stopping;
+    _Atomic uint32_t commit_word, keeper_word, indexer_word;
+    _Atomic uint32_t room_word;    /* the index has room again */
+
+    struct {
+        _Atomic uint64_t appends, events, conflicts, batches, batch_bytes, sync_us, sync_us_max;
+        _Atomic uint64_t reads, events_read, waiting;
+        uint64_t recovered_events, discarded_bytes;
+    } stats;
+};
+
+/* Readers of segments bracket their use, so that scavenging knows when a retired one may go. */
+static inline uint32_t
+epoch_enter(struct log *log)
+{
+    uint32_t parity = atomic_load(&log->epoch) & 1;
+    atomic_fetch_add(&log->epoch_readers[parity], 1);
+    return parity;
+}
+static inline void
+epoch_leave(struct log *log, uint32_t parity)
+{
+    atomic_fetch_sub(&log->epoch_readers[parity], 1);
+}
+/* Return when everybody who was inside has left. */
+void epoch_wait(struct log *log);
+
+/* The segment that holds a position below durable; inside an epoch. */
+struct segment *log_segment_at(struct log *log, uint64_t position);
+
+/* ---- reading records (read.c) ------------------------------------------------------------------ */
+
+struct block; /* a window on a segment's file */
+enum block_mode { BLOCK_POINT, BLOCK_SCAN, BLOCK_SCAN_BACKWARD };
+#define BLOCK_AHEAD (256u << 10)
+struct block *block_new(void);
+void block_free(struct block *block);
+/* Record number `index` of a segment, checked. It borrows from the block until the next call. */
+CAIRN_MUST_CHECK cairn_err block_record(struct log *log, struct block *block,
+                                        struct segment *segment, uint64_t index,
+                                        enum block_mode mode, struct record *ret,
+                                        cairn_error *error);
+/* The record at a position below durable. */
+CAIRN_MUST_CHECK cairn_err log_read_record(struct log *log, struct block *block, uint64_t position,
+                                           enum block_mode mode, struct record *ret,
+                                           cairn_error *error);
+
+/* ---- opening (recover.c) ------------------------------------------------------------------------- */
+
+/* Walk the frames of a segment's file, whatever the tables say. */
+struct frame_scan {
+    struct segment *segment;
+    uint64_t at;        /* in the file: the next frame */
+    const char *fault;  /* why scan_next ended */
+    uint64_t vouched;   /* the last frame's durable position */
+    uint8_t *bytes;
+    size_t size, capacity;
+    uint64_t offset;    /* in the file of bytes[0] */
+    bool at_end;
+};
+void scan_begin(struct frame_scan *scan, struct segment *segment);
+/* The frame at scan->at, checked; the caller then moves scan->at on by its size. CAIRN_E_END: there is no
+ * valid frame there, scan->fault says why. *ret_bytes is borrowed until the next call. */
+CAIRN_MUST_CHECK cairn_err scan_next(struct log *log, struct frame_scan *scan, struct frame *ret,
+                                     cairn_str *ret_bytes, cairn_error *error);
+void scan_end(struct frame_scan *scan);
+
+CAIRN_MUST_CHECK cairn_err log_read_manifest(struct log *log, cairn_error *error);
+/* id, lineage and key seed of `log` into `dir`, durable. */
+CAIRN_MUST_CHECK cairn_err log_write_manifest(const struct log *log, const char *dir,
+                                              cairn_error *error);
+/* A log without index, for reading segments only; log_free() ends it. */
+CAIRN_MUST_CHECK cairn_err log_open_segments(struct os *os, const char *dir, struct log **ret,
+                                             cairn_error *error);
+void log_free(struct log *log);
+int log_make_folder(struct os *os, const char *dir);
+/* The segments alone: enough to copy a log, or to verify it. */
+CAIRN_MUST_CHECK cairn_err log_recover_segments(struct log *log, cairn_error *error);
+/* And the index. */
+CAIRN_MUST_CHECK cairn_err log_recover(struct log *log, cairn_error *error);
+/* Insert the events [from, next_position) into index, recents and retention. */
+CAIRN_MUST_CHECK cairn_err log_replay(struct log *log, uint64_t from, cairn_error *error);
+void log_publish_segment(struct log *log, struct segment *segment);
+
+/* ---- recent ids (recent.c): idempotent repeats that are still in memory ------------------------- */
+
+#define RECENT_SLOTS 65536u
+CAIRN_MUST_CHECK cairn_err recent_open(struct log *log, cairn_error *error);
+void recent_close(struct log *log);
+void recent_clear(struct log *log);
+void recent_put(struct log *log, struct hash128 stream_key, cairn_uuid id, uint64_t position, uint64_t revision);
+bool recent_get(const struct log *log, struct hash128 stream_key, cairn_uuid id, uint64_t *ret_position, uint64_t *ret_revision);
+
+/* ---- appending (append.c) and committing (commit.c) ---------------------------------------------- */
+
+/* All of these under the sequence lock. */
+
+/* Room for `size` bytes at the end of the open batch; NULL when out of memory. */
+uint8_t *batch_reserve(struct log *log, size_t size);
+/* Have the waiter told when everything sequenced so far is durable. */
+CAIRN_MUST_CHECK bool batch_wait(struct log *log, const struct waiter *waiter);
+/* Write, sync and publish the open batch. Drops the lock meanwhile; nobody else may be committing. */
+void commit_open_batch(struct log *log);
+/* Wait until nothing is open and nothing is being committed. */
+void commit_drain(struct log *log);
+static inline bool
+batch_is_empty(const struct batch *batch)
+{
+    return batch->size == 0 && batch->waiter_count == 0;
+}
+
+/* Free space below which a disk counts as full: 16 MiB with segments of the default size. */
+static inline uint64_t
+log_space_min(const struct log *log)
+{
+    return log->options.segment_size_bytes / 16;
+}
+
+/* Not under the lock. */
+CAIRN_MUST_CHECK cairn_err log_failure(struct log *log, cairn_error *error);
+CAIRN_MUST_CHECK cairn_err log_write_closing_frame(struct log *log, cairn_error *error);
+/* cairn_log_append() without asking which stream. */
+CAIRN_MUST_CHECK cairn_err log_append_blocking(struct log *log, const cairn_append_request *request,
+                                               cairn_at *ret_at, cairn_error *error);
+/* Is there room on the disk again? Clears disk_full. */
+CAIRN_MUST_CHECK cairn_err log_check_space(struct log *log, cairn_error *error);
+void *committer_main(void *log);
+void wake(_Atomic uint32_t *word);
+
+/* ---- background work (keep.c) --------------------------------------------------------------------- */
+
+void *keeper_main(void *log);
+void *indexer_main(void *log);
+/* Prepare space ahead of the tail; after a batch: is it time to? */
+CAIRN_MUST_CHECK cairn_err keep_filled(struct log *log, cairn_error *error);
+bool keep_wants_fill(struct log *log);
+/* Seal the oldest full segment that is not. */
+CAIRN_MUST_CHECK cairn_err keep_seal(struct log *log, bool *ret_more, cairn_error *error);
+CAIRN_MUST_CHECK cairn_err keep_index(struct log *log, bool *ret_more, cairn_error *error);
+
+#endif

@@ -1,0 +1,212 @@
+/* Preparing an append: prepare.h says what for. */
+#include "prepare.h"
+
+#define SCRATCH_KEEP_BYTES (1u << 20)
+
+static pthread_key_t scratch_key;
+static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;
+
+static void
+scratch_free(void *memory)
+{
+    struct scratch *scratch = memory;
+    buf_free(&scratch->records);
+    free(scratch->writes);
+    free(scratch->events);
+    free(scratch->entries);
+    free(scratch->touched);
+    free(scratch);
+}
+
+static void
+make_scratch_key(void)
+{
+    if (pthread_key_create(&scratch_key, scratch_free) != 0)
+        abort();
+}
+
+struct scratch *
+scratch_get(void)
+{
+    pthread_once(&scratch_once, make_scratch_key);
+    struct scratch *scratch = pthread_getspecific(scratch_key);
+    if (scratch == NULL) {
+        scratch = calloc(1, sizeof *scratch);
+        if (scratch == NULL || pthread_setspecific(scratch_key, scratch) != 0) {
+            free(scratch);
+            return NULL;
+        }
+    }
+    if (scratch->records.capacity > SCRATCH_KEEP_BYTES)
+        buf_free(&scratch->records);
+    return scratch;
+}
+
+/* Room for `count` items of an array; false when out of memory. */
+static bool
+have_room(void *array, size_t *capacity, size_t count, size_t item_size)
+{
+    if (count <= *capacity)
+        return true;
+    size_t larger = *capacity ? *capacity : 16;
+    while (larger < count)
+        larger *= 2;
+    void *memory = realloc(*(void **)array, larger * item_size);
+    if (memory == NULL)
+        return false;
+    *(void **)array = memory;
+    *capacity = larger;
+    return true;
+}
+
+static cairn_uuid
+new_id(struct log *log, struct scratch *scratch, int64_t now_us)
+{
+    if (scratch->random_left < 10) {
+        os_random(log->os, scratch->random, sizeof scratch->random);
+        scratch->random_left = sizeof scratch->random;
+    }
+    scratch->random_left -= 10;
+    return uuid_v7(now_us, scratch->random + scratch->random_left);
+}
+
+static cairn_err
+check_name(cairn_str name, const char *what, size_t index, size_t limit, cairn_error *error)
+{
+    if (name.size == 0)
+        return error_set(error, CAIRN_E_INVALID, "writes[%zu].%s is empty", index, what);
+    if (name.size > limit)
+        return error_set(error, CAIRN_E_LIMIT, "writes[%zu].%s is %zu bytes; the limit is %zu", index,
+                         what, name.size, limit);
+    if (!utf8_valid(name))
+        return error_set(error, CAIRN_E_INVALID, "writes[%zu].%s is not UTF-8", index, what);
+    return CAIRN_OK;
+}
+
+static cairn_err
+check_text(const cairn_event *event, size_t index, cairn_error *error)
+{
+    bool valid = utf8_valid(event->type) && utf8_valid(event->content_type)
+                 && utf8_valid(event->correlation) && utf8_valid(event->meta);
+    for (size_t i = 0; valid && i < event->tag_count; i++)
+        valid = utf8_valid(event->tags[i]);
+    return valid ? CAIRN_OK
+                 : error_set(error, CAIRN_E_INVALID,
+                             "events[%zu]: type, content type, tags and meta must be UTF-8", index);
+}
+
+static cairn_err
+prepare_event(struct log *log, struct scratch *scratch, const cairn_append_request *request,
+              const cairn_write *write, const cairn_event *from, int64_t now_us, cairn_error *error)
+{
+    size_t index = scratch->event_count;
+    size_t size = record_size(&log->options, write->stream, from, index, error);
+    if (size == 0)
+        return error ? error->code : CAIRN_E_LIMIT;
+    cairn_err err = check_text(from, index, error);
+    if (err != CAIRN_OK)
+        return err;
+    if (scratch->records.size + size > log->options.append_size_max)
+        return error_set(error, CAIRN_E_LIMIT, "the append is larger than %u bytes, which is the limit",
+                         log->options.append_size_max);
+    if (!have_room(&scratch->events, &scratch->event_capacity, index + 1, sizeof *scratch->events)
+        || !have_room(&scratch->entries, &scratch->entry_capacity,
+                      scratch->entry_count + LOG_KEYS_MAX, sizeof *scratch->entries)
+        || !buf_reserve(&scratch->records, size))
+        return error_set(error, CAIRN_E_NOMEM, "no memory for the append");
+
+    cairn_event event = *from;
+    struct prepared_event *prepared = &scratch->events[scratch->event_count++];
+    prepared->has_id = !uuid_is_zero(event.id);
+    if (!prepared->has_id) {
+        event.id = new_id(log, scratch, now_us);
+        scratch->has_ids = false;
+    }
+    prepared->id = event.id;
+    prepared->at = (uint32_t)scratch->records.size;
+    prepared->size = (uint32_t)size;
+    record_encode((uint8_t *)scratch->records.data + scratch->records.size, size, request->scope,
+                  write->stream, &event);
+    scratch->records.size += size;
+
+    size_t first = scratch->entry_count, n = first;
+    scratch->entries[n++] = (struct log_entry){log_key(log, KEY_TYPE, request->scope, event.type), 0};
+    if (event.correlation.size > 0)
+        scratch->entries[n++] = (struct log_entry){
+            log_key(log, KEY_CORRELATION, request->scope, event.correlation), 0};
+    if (is_retention_stream(write->stream))
+        scratch->entries[n++] = (struct log_entry){log_key(log, KEY_RETENTION, 0, (cairn_str){0}), 0};
+    size_t first_tag = n;
+    for (size_t i = 0; i < event.tag_count; i++)
+        n = add_tag(log, request->scope, event.tags[i], scratch->entries, first_tag, n);
+    prepared->first_entry = (uint32_t)first;
+    prepared->entry_count = (uint32_t)(n - first);
+    scratch->entry_count = n;
+    scratch->index_entries += 4 + n - first;
+    return CAIRN_OK;
+}
+
+cairn_err
+prepare(struct log *log, struct scratch *scratch, const cairn_append_request *request,
+        cairn_error *error)
+{
+    cairn_error inner = {0};
+    if (error == NULL)
+        error = &inner;
+    buf_clear(&scratch->records);
+    scratch->write_count = scratch->event_count = scratch->entry_count = 0;
+    scratch->index_entries = 0;
+    scratch->has_ids = true;
+    if (request->write_count == 0)
+        return error_set(error, CAIRN_E_INVALID, "the append has no writes");
+    if (request->write_count > log->options.append_events_max)
+        return error_set(error, CAIRN_E_LIMIT, "the append has %zu writes; the limit is %u",
+                         request->write_count, log->options.append_events_max);
+    if (request->condition_count > LOG_CONDITIONS_MAX)
+        return error_set(error, CAIRN_E_LIMIT, "the append has %zu conditions; the limit is %d",
+                         request->condition_count, LOG_CONDITIONS_MAX);
+    if (!have_room(&scratch->writes, &scratch->write_capacity, request->write_count,
+                   sizeof *scratch->writes))
+        return error_set(error, CAIRN_E_NOMEM, "no memory for the append");
+    int64_t now_us = os_now_us(log->os);
+    size_t limit = request->system ? LOG_STREAM_MAX : LOG_NAME_MAX;
+    for (size_t i = 0; i < request->write_count; i++) {
+        const cairn_write *write = &request->writes[i];
+        cairn_err err = check_name(write->stream, "stream", i, limit, error);
+        if (err == CAIRN_OK && write->expected < CAIRN_EXISTS)
+            err = error_set(error, CAIRN_E_INVALID, "writes[%zu].expected is no revision", i);
+        if (err == CAIRN_OK
+            && scratch->event_count + write->event_count > log->options.append_events_max)
+            err = error_set(error, CAIRN_E_LIMIT, "the append has more than %u events, which is the limit",
+                            log->options.append_events_max);
+        if (err != CAIRN_OK)
+            return err;
+        struct prepared_write *prepared = &scratch->writes[scratch->write_count++];
+        *prepared = (struct prepared_write){
+            .stream = write->stream,
+            .expected = write->expected,
+            .first_event = (uint32_t)scratch->event_count,
+            .event_count = (uint32_t)write->event_count,
+            .plain = write->stream.data[0] != '$',
+            .retention = is_retention_stream(write->stream),
+        };
+        (void)stream_entries(log, request->scope, write->stream, 0, prepared->entries);
+        for (size_t j = 0; err == CAIRN_OK && j < write->event_count; j++)
+            err = prepare_event(log, scratch, request, write, &write->events[j], now_us, error);
+        if (err != CAIRN_OK)
+            return err;
+    }
+    if (scratch->event_count == 0)
+        return error_set(error, CAIRN_E_INVALID, "the append has no events");
+    if (pad8(FRAME_HEADER_SIZE + scratch->records.size) + FRAME_HEADER_SIZE + SEGMENT_HEADER_SIZE
+        > log->options.segment_size_bytes)
+        return error_set(error, CAIRN_E_LIMIT,
+                         "the append is %zu bytes, more than a segment of %llu bytes holds",
+                         scratch->records.size, (unsigned long long)log->options.segment_size_bytes);
+    for (size_t i = 0; i < request->condition_count; i++) {
+        cairn_err err = query_check(&request->conditions[i].query, error);
+        if (err != CAIRN_OK)
+            return err;
+    }
+    return CAIRN_OK;
+}

@@ -1,0 +1,189 @@
+/* Reading records: position → segment → offset → bytes, checked.
+ *
+ * A block is a window on one segment's file. Scans read ahead, in either direction; point reads take
+ * just the record. No lock is taken: what
+ * lies below `durable` never changes, and a segment that scavenging replaces stays until the epoch has
+ * passed (log_read_record's callers are inside one). */
+#include "log_int.h"
+
+#define BLOCK_OFFSETS 256
+
+struct block {
+    uint64_t generation; /* of the segment: its pointer may be reused; 0: none */
+    uint8_t *bytes;
+    size_t capacity, size;
+    uint64_t offset;    /* in the file of bytes[0] */
+    uint64_t first;     /* index of the record at offsets[0] */
+    size_t offset_count; /* records whose offsets are known; offsets has one more */
+    uint32_t offsets[BLOCK_OFFSETS + 1];
+};
+
+struct block *
+block_new(void)
+{
+    return calloc(1, sizeof(struct block));
+}
+
+void
+block_free(struct block *block)
+{
+    if (block == NULL)
+        return;
+    free(block->bytes);
+    free(block);
+}
+
+/* Records that may be read: in the active segment only what is durable, since the rest may yet be taken
+ * back (disk full) and written anew. */
+static uint64_t
+segment_visible(struct log *log, const struct segment *segment)
+{
+    uint64_t durable = atomic_load_explicit(&log->durable, memory_order_acquire);
+    uint64_t count = atomic_load_explicit(&segment->count, memory_order_acquire);
+    uint64_t below = durable > segment->first_position ? durable - segment->first_position : 0;
+    return count < below ? count : below;
+}
+
+/* Make the window of offsets cover record `index`. */
+static cairn_err
+cover_offsets(struct log *log, struct block *block, struct segment *segment, uint64_t index,
+              enum block_mode mode, cairn_error *error)
+{
+    if (block->generation == segment->generation && index >= block->first
+        && index < block->first + block->offset_count)
+        return CAIRN_OK;
+    uint64_t count = segment_visible(log, segment), first = index;
+    size_t n = 1;
+    assert(index < count);
+    if (mode == BLOCK_SCAN) {
+        n = count - index < BLOCK_OFFSETS ? (size_t)(count - index) : BLOCK_OFFSETS;
+    } else if (mode == BLOCK_SCAN_BACKWARD) {
+        first = index >= BLOCK_OFFSETS - 1 ? index - (BLOCK_OFFSETS - 1) : 0;
+        n = (size_t)(index - first) + 1;
+    }
+    if (block->generation != segment->generation) {
+        block->generation = segment->generation;
+        block->size = 0;
+    }
+    block->offset_count = 0;
+    cairn_err err = segment_offsets(log, segment, first, n, block->offsets, error);
+    if (err != CAIRN_OK)
+        return err;
+    block->first = first;
+    block->offset_count = n;
+    return CAIRN_OK;
+}
+
+/* Make the window of bytes cover [begin, end) of the file, reading `ahead` more in the mode's direction. */
+static cairn_err
+cover_bytes(struct log *log, struct block *block, struct segment *segment, uint64_t begin,
+            uint64_t end, enum block_mode mode, cairn_error *error)
+{
+    if (begin >= block->offset && end <= block->offset + block->size)
+        return CAIRN_OK;
+    /* data_end was published before the durable position that allowed this read; bytes after it may
+     * change, so they must not be kept in the window. */
+    uint64_t limit = atomic_load_explicit(&segment->data_end, memory_order_acquire);
+    if (end > limit)
+        end = limit;
+    uint64_t from = begin, to = end;
+    if (mode == BLOCK_SCAN && end - begin < BLOCK_AHEAD)
+        to = begin + BLOCK_AHEAD;
+    else if (mode == BLOCK_SCAN_BACKWARD && end - begin < BLOCK_AHEAD)
+        from = end > BLOCK_AHEAD ? end - BLOCK_AHEAD : 0;
+    if (to > limit)
+        to = limit;
+    if (to <= from)
+        return CAIRN_OK; /* the offset is beyond the data: decoding will say so */
+    size_t size = (size_t)(to - from);
+    if (size > block->capacity) {
+        uint8_t *bytes = realloc(block->bytes, size);
+        if (bytes == NULL)
+            return error_set(error, CAIRN_E_NOMEM, "no memory to read %zu bytes", size);
+        block->bytes = bytes;
+        block->capacity = size;
+    }
+    block->size = 0;
+    ssize_t n = os_pread(log->os, segment->file, block->bytes, size, from);
+    if (n < 0)
+        return error_set_errno(error, (int)-n, "%s at byte %llu: cannot read", segment->path,
+                               (unsigned long long)from);
+    block->offset = from;
+    block->size = (size_t)n;
+    return CAIRN_OK;
+}
+
+cairn_err
+block_record(struct log *log, struct block *block, struct segment *segment, uint64_t index,
+             enum block_mode mode, struct record *ret, cairn_error *error)
+{
+    cairn_err err = cover_offsets(log, block, segment, index, mode, error);
+    if (err != CAIRN_OK)
+        return err;
+    /* The end is only a bound (padding and the next frame's header may lie between), so the last
+     * record of the file may reach less far than it. */
+    uint64_t begin = block->offsets[index - block->first];
+    uint64_t end = block->offsets[index - block->first + 1];
+    const char *fault = "its offset is impossible";
+    if (begin >= SEGMENT_HEADER_SIZE && end > begin
+        && end - begin <= log->options.segment_size_bytes) {
+        err = cover_bytes(log, block, segment, begin, end, mode, error);
+        if (err != CAIRN_OK)
+            return err;
+        uint64_t have = block->offset + block->size;
+        cairn_str bytes = {0};
+        if (begin >= block->offset && begin < have)
+            bytes = (cairn_str){(char *)block->bytes + (begin - block->offset),
+                                (size_t)((end < have ? end : have) - begin)};
+        fault = record_decode(bytes, segment->seed, ret);
+        if (fault == NULL && ret->position == segment->first_position + index)
+            return CAIRN_OK;
+        if (fault == NULL)
+            fault = "another event's record lies there";
+    }
+    block->generation = 0;
+    return error_set(error, CAIRN_E_CORRUPT, "%s at byte %llu: event %llu: %s", segment->path,
+                     (unsigned long long)begin,
+                     (unsigned long long)(segment->first_position + index), fault);
+}
+
+struct segment *
+log_segment_at(struct log *log, uint64_t position)
+{
+    uint32_t low = 0, high = atomic_load_explicit(&log->segment_count, memory_order_acquire);
+    assert(high > 0);
+    while (high - low > 1) { /* slots[low] begins at or before position */
+        uint32_t middle = low + (high - low) / 2;
+        if (atomic_load_explicit(&log->slots[middle], memory_order_acquire)->first_position
+            <= position)
+            low = middle;
+        else
+            high = middle;
+    }
+    return atomic_load_explicit(&log->slots[low], memory_order_acquire);
+}
+
+cairn_err
+log_read_record(struct log *log, struct block *block, uint64_t position, enum block_mode mode,
+                struct record *ret, cairn_error *error)
+{
+    uint32_t parity = epoch_enter(log);
+    struct segment *segment = log_segment_at(log, position);
+    cairn_err err = block_record(log, block, segment, position - segment->first_position, mode, ret,
+                                 error);
+    epoch_leave(log, parity);
+    return err;
+}
+
+/* Two flips: a reader may have read the epoch before the first one and counted itself after it. */
+void
+epoch_wait(struct log *log)
+{
+    pthread_mutex_lock(&log->epoch_lock);
+    for (int flip = 0; flip < 2; flip++) {
+        uint32_t parity = atomic_fetch_add(&log->epoch, 1) & 1;
+        while (atomic_load(&log->epoch_readers[parity]) != 0)
+            sched_yield();
+    }
+    pthread_mutex_unlock(&log->epoch_lock);
+}

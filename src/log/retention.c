@@ -1,0 +1,291 @@
+/* Retention: what of a stream may still be read.
+ *
+ * A stream's limits are the newest event of "$retention-<stream>": JSON {"max_count", "max_age_us",
+ * "truncate_before", "tombstone"}. The log keeps those of all streams that have any in one table; the
+ * sequencer enters a new one as it places the event, so that an append sequenced after a tombstone is
+ * refused. Some of Cairn's own streams are limited by their category, without events. */
+#include "log_int.h"
+#include <base/json.h>
+
+struct slot {
+    struct hash128 key;
+    struct retention retention;
+    bool used;
+};
+
+struct retention_map {
+    struct slot *slots;
+    size_t capacity, count; /* capacity: a power of two */
+    uint64_t plain;         /* of streams that are not Cairn's own */
+};
+
+/* Streams of these categories keep their newest event only. */
+static const char *const newest_only[] = {"$retention", "$snapshot"};
+
+static bool
+limited_by_category(cairn_str stream, struct retention *ret)
+{
+    cairn_str category = category_of(stream);
+    for (size_t i = 0; i < sizeof newest_only / sizeof *newest_only; i++) {
+        if (cairn_str_equal(category, cairn_cstr(newest_only[i]))) {
+            *ret = (struct retention){.limits = {.max_count = 1}};
+            return true;
+        }
+    }
+    return false;
+}
+
+static struct slot *
+find(const struct retention_map *map, struct hash128 key)
+{
+    size_t mask = map->capacity - 1, at = key.low & mask;
+    while (map->slots[at].used
+           && (map->slots[at].key.low != key.low || map->slots[at].key.high != key.high))
+        at = (at + 1) & mask;
+    return &map->slots[at];
+}
+
+bool
+retention_get(struct log *log, struct hash128 stream_key, cairn_str stream, struct retention *ret)
+{
+    if (stream.size > 0 && stream.data[0] == '$' && limited_by_category(stream, ret))
+        return true;
+    if (atomic_load_explicit(&log->retention_count, memory_order_acquire) == 0)
+        return false;
+    pthread_rwlock_rdlock(&log->retention_lock);
+    const struct slot *slot = log->retention ? find(log->retention, stream_key) : NULL;
+    bool found = slot != NULL && slot->used;
+    if (found)
+        *ret = slot->retention;
+    pthread_rwlock_unlock(&log->retention_lock);
+    return found;
+}
+
+bool
+retention_any(const struct log *log)
+{
+    return atomic_load_explicit(&log->retention_count, memory_order_acquire) > 0;
+}
+
+/* Under the write lock: room for one more at half load. */
+static bool
+grow(struct log *log)
+{
+    struct retention_map *map = log->retention;
+    if (map == NULL && (map = log->retention = calloc(1, sizeof *map)) == NULL)
+        return false;
+    if ((map->count + 1) * 2 <= map->capacity)
+        return true;
+    struct retention_map larger = {.capacity = map->capacity ? map->capacity * 2 : 64};
+    larger.slots = calloc(larger.capacity, sizeof *larger.slots);
+    if (larger.slots == NULL)
+        return false;
+    for (size_t i = 0; i < map->capacity; i++)
+        if (map->slots[i].used)
+            *find(&larger, map->slots[i].key) = map->slots[i];
+    larger.count = map->count;
+    free(map->slots);
+    *map = larger;
+    return true;
+}
+
+bool
+retention_make_room(struct log *log)
+{
+    pthread_rwlock_wrlock(&log->retention_lock);
+    bool room = grow(log);
+    pthread_rwlock_unlock(&log->retention_lock);
+    return room;
+}
+
+static cairn_str
+target_of(cairn_str retention_stream)
+{
+    size_t prefix = sizeof "$retention-" - 1;
+    return (cairn_str){retention_stream.data + prefix, retention_stream.size - prefix};
+}
+
+cairn_err
+retention_apply(struct log *log, const struct record *record, cairn_error *error)
+{
+    struct json json;
+    cairn_err err = json_check(record->event.data, &json, error);
+    if (err != CAIRN_OK || json.type != JSON_OBJECT)
+        return error_set(error, CAIRN_E_CORRUPT, "the retention event at position %llu is not JSON",
+                         (unsigned long long)record->position);
+    struct retention retention = {0};
+    (void)json_u64(json_get(json, "max_count"), &retention.limits.max_count);
+    (void)json_u64(json_get(json, "max_age_us"), &retention.limits.max_age_us);
+    (void)json_u64(json_get(json, "truncate_before"), &retention.limits.truncate_before);
+    retention.tombstoned = json_get(json, "tombstone").type == JSON_TRUE;
+
+    struct hash128 key = log_key(log, KEY_STREAM, record->scope, target_of(record->stream));
+    pthread_rwlock_wrlock(&log->retention_lock);
+    bool room = grow(log);
+    if (room) {
+        struct slot *slot = find(log->retention, key);
+        if (!slot->used)
+            log->retention->count++;
+        *slot = (struct slot){key, retention, true};
+        atomic_store_explicit(&log->retention_count, log->retention->count, memory_order_release);
+    }
+    pthread_rwlock_unlock(&log->retention_lock);
+    return room ? CAIRN_OK : error_set(error, CAIRN_E_NOMEM, "no memory for a stream's retention");
+}
+
+void
+retention_placed(struct log *log, const uint8_t *record_bytes, uint32_t seed)
+{
+    struct record record;
+    cairn_str bytes = {(const char *)record_bytes, load32(record_bytes + 4)};
+    const char *fault = record_decode(bytes, seed, &record);
+    assert(fault == NULL);
+    cairn_err err = retention_apply(log, &record, NULL); /* memory was taken by make_room */
+    assert(fault == NULL && err == CAIRN_OK);
+    (void)fault;
+    (void)err;
+}
+
+cairn_err
+retention_load(struct log *log, uint64_t end, cairn_error *error)
+{
+    struct block *block = block_new();
+    if (block == NULL)
+        return error_set(error, CAIRN_E_NOMEM, "no memory to read the log");
+    struct series_read read = {.key = log_key(log, KEY_RETENTION, 0, (cairn_str){0}),
+                               .by = SERIES_BY_POSITION, .end = end};
+    struct series_head entries[64];
+    size_t count = 0;
+    cairn_err err;
+    do {
+        err = cairn_series_read(log->series, &read, entries, 64, &count, error);
+        for (size_t i = 0; err == CAIRN_OK && i < count; i++) {
+            struct record record;
+            err = log_read_record(log, block, entries[i].position, BLOCK_POINT, &record, error);
+            if (err == CAIRN_OK && record.kind == RECORD_EVENT)
+                err = retention_apply(log, &record, error);
+            read.from = entries[i].position + 1;
+        }
+    } while (err == CAIRN_OK && count > 0);
+    block_free(block);
+    return err;
+}
+
+void
+retention_free(struct log *log)
+{
+    pthread_rwlock_wrlock(&log->retention_lock);
+    if (log->retention != NULL)
+        free(log->retention->slots);
+    free(log->retention);
+    log->retention = NULL;
+    atomic_store(&log->retention_count, 0);
+    pthread_rwlock_unlock(&log->retention_lock);
+}
+
+/* ---- what is hidden ---------------------------------------------------------------------------- */
+
+uint64_t
+retention_first(const struct retention *retention, uint64_t last_revision)
+{
+    uint64_t first = retention->limits.truncate_before;
+    uint64_t keep = retention->limits.max_count;
+    if (keep > 0 && last_revision + 1 > keep && last_revision + 1 - keep > first)
+        first = last_revision + 1 - keep;
+    return retention->tombstoned ? UINT64_MAX : first;
+}
+
+cairn_err
+retention_hides(struct log *log, const struct record *record, int64_t now_us, uint64_t end,
+                bool *ret_hidden, cairn_error *error)
+{
+    struct hash128 key = log_key(log, KEY_STREAM, record->scope, record->stream);
+    struct retention retention;
+    *ret_hidden = false;
+    if (!retention_get(log, key, record->stream, &retention))
+        return CAIRN_OK;
+    struct series_head head = {.ordinal = record->revision};
+    if (retention.limits.max_count > 0) {
+        cairn_err err = cairn_series_head(log->series, key, end, &head, error);
+        if (err != CAIRN_OK && err != CAIRN_E_END)
+            return err;
+    }
+    int64_t oldest = now_us - (int64_t)retention.limits.max_age_us;
+    *ret_hidden = record->revision < retention_first(&retention, head.ordinal)
+                  || (retention.limits.max_age_us > 0 && record->time_us < oldest);
+    return CAIRN_OK;
+}
+
+/* ---- setting it ----------------------------------------------------------------------------------- */
+
+static void
+put_member(struct buf *to, const char *name, uint64_t value)
+{
+    json_put_name(to, name);
+    json_put_u64(to, value);
+}
+
+/* Append the retention event, with the stream itself where it is expected. */
+static cairn_err
+append_retention(struct log *log, cairn_scope scope, cairn_str stream, int64_t expected,
+                 const struct retention *retention, cairn_error *error)
+{
+    char name[LOG_STREAM_MAX + 16];
+    if (stream.size == 0 || stream.size > LOG_NAME_MAX)
+        return error_set(error, stream.size ? CAIRN_E_LIMIT : CAIRN_E_INVALID,
+                         "stream is %zu bytes; 1 to %d are allowed", stream.size, LOG_NAME_MAX);
+    int size = snprintf(name, sizeof name, "$retention-%.*s", (int)stream.size, stream.data);
+    struct buf data = {0};
+    buf_put_char(&data, '{');
+    put_member(&data, "max_count", retention->limits.max_count);
+    put_member(&data, "max_age_us", retention->limits.max_age_us);
+    put_member(&data, "truncate_before", retention->limits.truncate_before);
+    json_put_name(&data, "tombstone");
+    buf_put_str(&data, retention->tombstoned ? CAIRN_STR("true}") : CAIRN_STR("false}"));
+    cairn_err err;
+    if (data.failed) {
+        err = error_set(error, CAIRN_E_NOMEM, "no memory for a stream's retention");
+    } else {
+        cairn_event event = {.type = CAIRN_STR("$retention"), .data = buf_str(&data)};
+        cairn_write writes[2] = {{stream, expected, NULL, 0},
+                                 {{name, (size_t)size}, CAIRN_ANY, &event, 1}};
+        cairn_append_request request = {.scope = scope, .writes = writes, .write_count = 2,
+                                        .system = true};
+        cairn_at at;
+        err = log_append_blocking(log, &request, &at, error);
+    }
+    buf_free(&data);
+    return err;
+}
+
+cairn_err
+cairn_log_retention_set(struct log *log, cairn_scope scope, cairn_str stream,
+                        const cairn_retention *limits, cairn_error *error)
+{
+    struct retention retention = {.limits = *limits};
+    return append_retention(log, scope, stream, CAIRN_ANY, &retention, error);
+}
+
+cairn_err
+cairn_log_delete(struct log *log, cairn_scope scope, cairn_str stream, int64_t expected,
+                 bool tombstone, cairn_error *error)
+{
+    for (unsigned tries = 0;; tries++) {
+        cairn_stream_info info;
+        cairn_err err = cairn_log_stream_info(log, scope, stream, &info, error);
+        if (err != CAIRN_OK)
+            return err;
+        if (info.tombstoned)
+            return error_set(error, CAIRN_E_GONE, "the stream was deleted for good already");
+        if (!info.exists && !(tombstone && info.last_revision >= 0))
+            return error_set(error, CAIRN_E_NOTFOUND, "there is no such stream to delete");
+        /* What is deleted is what was there: nobody's event may slip in between. */
+        bool any = expected == CAIRN_ANY || expected == CAIRN_EXISTS;
+        struct retention retention = {.limits = info.retention, .tombstoned = tombstone};
+        retention.limits.truncate_before = (uint64_t)info.last_revision + 1;
+        err = append_retention(log, scope, stream, any ? info.last_revision : expected, &retention,
+                               error);
+        if (err != CAIRN_E_CONFLICT || !any || tries >= LOG_RETRIES_MAX)
+            return err;
+    }
+}

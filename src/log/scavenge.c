@@ -1,0 +1,275 @@
+/* Scavenging: give back the space of events that retention hides.
+ *
+ * A sealed segment with enough of them is written again beside itself: same frames, same positions and
+ * revisions, but in the place of a hidden event a short record with its Merkle leaf and its stream's
+ * name. So the root does not change, which is checked before the new file takes the old one's name. Readers
+ * that are in the old file finish there (epoch_wait); a crash at any point leaves one or the other. */
+#include "log_int.h"
+
+#define WORTH_PERCENT 2 /* of a segment's bytes: below that it is not written again */
+
+struct scavenge {
+    struct log *log;
+    int64_t now_us;
+    uint64_t end;
+    cairn_progress progress;
+    void *context;
+    uint64_t bytes_done, bytes_total;
+    cairn_scavenge_report *report;
+};
+
+static size_t
+removed_size(const struct record *record)
+{
+    return RECORD_HEAD_SIZE + REMOVED_FIXED_SIZE + record->stream.size;
+}
+
+static cairn_err
+is_removable(struct scavenge *work, const struct record *record, bool *ret, cairn_error *error)
+{
+    *ret = false;
+    if (record->kind != RECORD_EVENT || removed_size(record) >= record->size)
+        return CAIRN_OK;
+    return retention_hides(work->log, record, work->now_us, work->end, ret, error);
+}
+
+/* How many bytes writing this segment again would give back. */
+static cairn_err
+count_removable(struct scavenge *work, struct segment *segment, uint64_t *ret_bytes,
+                cairn_error *error)
+{
+    struct block *block = block_new();
+    if (block == NULL)
+        return error_set(error, CAIRN_E_NOMEM, "no memory to scavenge");
+    uint64_t count = atomic_load(&segment->count);
+    cairn_err err = CAIRN_OK;
+    *ret_bytes = 0;
+    for (uint64_t i = 0; err == CAIRN_OK && i < count; i++) {
+        struct record record;
+        bool removable = false;
+        err = block_record(work->log, block, segment, i, BLOCK_SCAN, &record, error);
+        if (err == CAIRN_OK)
+            err = is_removable(work, &record, &removable, error);
+        if (removable)
+            *ret_bytes += record.size - removed_size(&record);
+    }
+    block_free(block);
+    return err;
+}
+
+static void
+encode_removed(uint8_t *to, const struct record *record)
+{
+    size_t size = removed_size(record);
+    uint8_t *body = to + RECORD_HEAD_SIZE;
+    record_leaf(record, body);
+    store32(body + 32, record->scope);
+    store16(body + 36, (uint16_t)record->stream.size);
+    store16(body + 38, 0);
+    memcpy(body + REMOVED_FIXED_SIZE, record->stream.data, record->stream.size);
+    store32(to + 4, (uint32_t)size);
+    store32(to + 8, crc32c(0, body, size - RECORD_HEAD_SIZE));
+    store32(to + 12, RECORD_REMOVED);
+}
+
+/* One frame again, into `out`; notes where its records lie. */
+static cairn_err
+rewrite_frame(struct scavenge *work, struct segment *to, const struct frame *frame, cairn_str bytes,
+              uint64_t at, struct buf *out, cairn_error *error)
+{
+    buf_clear(out);
+    if (!buf_reserve(out, frame->size))
+        return error_set(error, CAIRN_E_NOMEM, "no memory to scavenge");
+    uint8_t *begin = (uint8_t *)out->data;
+    size_t from = FRAME_HEADER_SIZE, size = FRAME_HEADER_SIZE;
+    uint32_t records_crc = 0;
+    for (uint32_t i = 0; i < frame->count; i++) {
+        struct record record;
+        bool removable;
+        (void)record_decode((cairn_str){bytes.data + from, bytes.size - from}, to->seed, &record);
+        cairn_err err = is_removable(work, &record, &removable, error);
+        if (err != CAIRN_OK)
+            return err;
+        size_t record_bytes = removable ? removed_size(&record) : record.size;
+        if (removable)
+            encode_removed(begin + size, &record);
+        else
+            memcpy(begin + size, bytes.data + from, record.size);
+        if (removable || record.kind == RECORD_REMOVED)
+            to->removed++;
+        work->report->events_removed += removable;
+        records_crc = frame_carry(records_crc,
+                                  record_place(begin + size, to->seed, record.position,
+                                               record.revision, record.time_us));
+        segment_note(to, record.position - to->first_position, (uint32_t)(at + size),
+                     (uint32_t)(at + size + record_bytes), record.time_us);
+        from += record.size;
+        size += record_bytes;
+    }
+    memset(begin + size, 0, pad8(size) - size);
+    struct frame head = *frame;
+    head.size = (uint32_t)pad8(size);
+    frame_place(begin, to->seed, &head, records_crc);
+    out->size = head.size;
+    return CAIRN_OK;
+}
+
+static cairn_err
+rewrite_frames(struct scavenge *work, struct segment *from, struct segment *to, cairn_error *error)
+{
+    struct log *log = work->log;
+    struct frame_scan scan;
+    struct buf out = {0};
+    uint64_t at = SEGMENT_HEADER_SIZE, data_end = atomic_load(&from->data_end);
+    cairn_err err = CAIRN_OK;
+    scan_begin(&scan, from);
+    while (err == CAIRN_OK && scan.at < data_end) {
+        struct frame frame;
+        cairn_str bytes;
+        err = scan_next(log, &scan, &frame, &bytes, error);
+        if (err == CAIRN_E_END)
+            err = error_set(error, CAIRN_E_CORRUPT, "%s at byte %llu: %s", from->path,
+                            (unsigned long long)scan.at, scan.fault);
+        if (err == CAIRN_OK)
+            err = rewrite_frame(work, to, &frame, bytes, at, &out, error);
+        if (err != CAIRN_OK)
+            break;
+        ssize_t n = os_pwrite(log->os, to->file, out.data, out.size, at);
+        if (n < 0)
+            err = error_set_errno(error, (int)-n, "%s: cannot write", to->path);
+        at += out.size;
+        scan.at += frame.size;
+    }
+    scan_end(&scan);
+    buf_free(&out);
+    atomic_store(&to->data_end, at);
+    return err;
+}
+
+/* Header, footer, sync. The root must be the one it was. */
+static cairn_err
+finish_file(struct scavenge *work, struct segment *from, struct segment *to, cairn_error *error)
+{
+    struct log *log = work->log;
+    uint8_t header[SEGMENT_HEADER_SIZE], root[32];
+    struct buf footer = {0};
+    uint64_t data_end = atomic_load(&to->data_end);
+    memcpy(to->chain, from->chain, 32);
+    memcpy(to->root, from->root, 32);
+    cairn_err err = segment_footer(to, data_end, &footer, error);
+    if (err == CAIRN_OK) {
+        ssize_t n = os_pread(log->os, from->file, header, sizeof header, 0);
+        if (n == (ssize_t)sizeof header)
+            n = os_pwrite(log->os, to->file, header, sizeof header, 0);
+        if (n >= 0)
+            n = os_pwrite(log->os, to->file, footer.data, footer.size, data_end);
+        int fault = n < 0 ? (int)n : os_sync(log->os, to->file);
+        if (fault != 0)
+            err = error_set_errno(error, -fault, "%s: cannot write", to->path);
+    }
+    buf_free(&footer);
+    if (err == CAIRN_OK) {
+        to->offsets_at = data_end + FOOTER_FIXED_SIZE;
+        atomic_store(&to->sealed, true);
+        err = merkle_segment_root(log, to, atomic_load(&to->count), root, error);
+    }
+    if (err == CAIRN_OK && memcmp(root, from->root, 32) != 0)
+        err = error_set(error, CAIRN_E_CORRUPT,
+                        "%s: what is left does not have the Merkle root of before; nothing changed",
+                        from->path);
+    return err;
+}
+
+/* The new file takes the old one's name and place. */
+static cairn_err
+swap_in(struct scavenge *work, uint32_t slot, struct segment *from, struct segment *to,
+        cairn_error *error)
+{
+    struct log *log = work->log;
+    char dir[LOG_PATH_MAX];
+    snprintf(dir, sizeof dir, "%.*s/segments", LOG_PATH_MAX - 16, log->dir);
+    int fault = os_rename(log->os, to->path, from->path);
+    if (fault == 0)
+        fault = os_sync_dir(log->os, dir);
+    if (fault != 0)
+        return error_set_errno(error, -fault, "%s: cannot take its place", from->path);
+    memcpy(to->path, from->path, sizeof to->path);
+    atomic_store_explicit(&log->slots[slot], to, memory_order_release);
+    epoch_wait(log);
+    if (atomic_load(&from->offsets) != NULL)
+        atomic_fetch_sub(&log->offsets_bytes, (atomic_load(&from->count) + 1) * 4);
+    atomic_fetch_add(&log->offsets_bytes, (atomic_load(&to->count) + 1) * 4);
+    segment_free(log, from);
+    return CAIRN_OK;
+}
+
+static cairn_err
+rewrite_segment(struct scavenge *work, uint32_t slot, struct segment *from, cairn_error *error)
+{
+    struct log *log = work->log;
+    struct segment *to = calloc(1, sizeof *to);
+    if (to == NULL)
+        return error_set(error, CAIRN_E_NOMEM, "no memory to scavenge");
+    uint64_t events_before = work->report->events_removed;
+    to->number = from->number;
+    to->id = from->id;
+    to->seed = from->seed;
+    to->first_position = from->first_position;
+    to->generation = atomic_fetch_add(&log->generations, 1) + 1;
+    snprintf(to->path, sizeof to->path, "%.*s.new", LOG_PATH_MAX - 8, from->path);
+    cairn_err err = segment_make_tables(to, (uint32_t)atomic_load(&from->count), error);
+    int fault = 0;
+    if (err == CAIRN_OK) {
+        fault = os_open(log->os, to->path, OS_WRITE | OS_CREATE | OS_TRUNCATE, &to->file);
+        if (fault != 0)
+            err = error_set_errno(error, -fault, "%s: cannot create", to->path);
+    }
+    if (err == CAIRN_OK)
+        err = rewrite_frames(work, from, to, error);
+    if (err == CAIRN_OK)
+        err = finish_file(work, from, to, error);
+    uint64_t old_end = atomic_load(&from->data_end), new_end = atomic_load(&to->data_end);
+    if (err == CAIRN_OK)
+        err = swap_in(work, slot, from, to, error);
+    if (err == CAIRN_OK) {
+        work->report->segments_rewritten++;
+        work->report->bytes_freed += old_end - new_end;
+        return CAIRN_OK;
+    }
+    work->report->events_removed = events_before;
+    if (to->file != NULL)
+        (void)os_unlink(log->os, to->path);
+    segment_free(log, to);
+    return err;
+}
+
+cairn_err
+cairn_log_scavenge(struct log *log, cairn_progress progress, void *context,
+                   cairn_scavenge_report *ret, cairn_error *error)
+{
+    *ret = (cairn_scavenge_report){0};
+    if (log->options.read_only)
+        return error_set(error, CAIRN_E_READONLY, "the store was opened for reading only");
+    pthread_mutex_lock(&log->admin_lock);
+    struct scavenge work = {.log = log, .now_us = os_now_us(log->os), .end = cairn_log_end(log),
+                            .progress = progress, .context = context, .report = ret};
+    uint32_t count = atomic_load(&log->segment_count);
+    for (uint32_t i = 0; i < count; i++)
+        work.bytes_total += atomic_load(&atomic_load(&log->slots[i])->data_end);
+    cairn_err err = CAIRN_OK;
+    for (uint32_t i = 0; err == CAIRN_OK && i < count; i++) {
+        struct segment *segment = atomic_load(&log->slots[i]);
+        uint64_t bytes = 0, size = atomic_load(&segment->data_end);
+        if (atomic_load(&segment->sealed)) {
+            err = count_removable(&work, segment, &bytes, error);
+            if (err == CAIRN_OK && bytes * 100 >= size * WORTH_PERCENT && bytes > 0)
+                err = rewrite_segment(&work, i, segment, error);
+        }
+        work.bytes_done += size;
+        if (err == CAIRN_OK && progress != NULL
+            && !progress(context, work.bytes_done, work.bytes_total, "bytes"))
+            err = error_set(error, CAIRN_E_CLOSED, "scavenging was stopped");
+    }
+    pthread_mutex_unlock(&log->admin_lock);
+    return err;
+}

@@ -1,0 +1,323 @@
+/* Verify: read every byte of the log and hold it against everything else that is known.
+ *
+ *   segments   headers, frames, records, dense positions, times that never decrease
+ *   footers    offset and time tables, Merkle roots, their chain
+ *   streams    dense revisions
+ *   index      every byte of its files, and its entries against those computed from the log
+ *
+ * Entries are compared as a sum of hashes, which does not depend on their order and needs no
+ * memory. Only what lies below the end as it was when verify began is looked at, so it works while the store
+ * is in use. */
+#include "log_int.h"
+
+struct verify {
+    struct log *log;
+    cairn_fault_visit visit;
+    cairn_progress progress;
+    void *context;
+    cairn_verify_report *report;
+    uint64_t end, bytes_done, bytes_total;
+    uint64_t position;     /* next expected */
+    int64_t last_time_us;
+    uint64_t sum;          /* of entries, from the log */
+    uint64_t entries;
+    uint64_t index_sum, index_entries;
+    uint8_t *removed;      /* a bit for each removed position; NULL: none */
+    struct revisions *revisions;
+    bool stop;
+};
+
+static void
+report_fault(struct verify *verify, const char *file, uint64_t offset, const char *what)
+{
+    verify->report->faults++;
+    if (verify->visit != NULL && !verify->visit(verify->context, file, offset, what))
+        verify->stop = true;
+}
+
+static void
+report_progress(struct verify *verify)
+{
+    if (verify->progress != NULL
+        && !verify->progress(verify->context, verify->bytes_done, verify->bytes_total, "bytes"))
+        verify->stop = true;
+}
+
+/* ---- revisions: the next one of each stream ------------------------------------------------- */
+
+struct revisions {
+    struct revision {
+        struct hash128 key;
+        uint64_t next; /* 0: empty slot */
+    } *slots;
+    size_t capacity, count;
+};
+
+static struct revision *
+revision_slot(const struct revisions *map, struct hash128 key)
+{
+    size_t at = key.low & (map->capacity - 1);
+    while (map->slots[at].next != 0
+           && (map->slots[at].key.low != key.low || map->slots[at].key.high != key.high))
+        at = (at + 1) & (map->capacity - 1);
+    return &map->slots[at];
+}
+
+static bool
+revisions_grow(struct revisions *map)
+{
+    if (map->count * 2 < map->capacity)
+        return true;
+    struct revisions larger = {.capacity = map->capacity ? map->capacity * 2 : 1024,
+                               .count = map->count};
+    larger.slots = calloc(larger.capacity, sizeof *larger.slots);
+    if (larger.slots == NULL)
+        return false;
+    for (size_t i = 0; i < map->capacity; i++)
+        if (map->slots[i].next != 0)
+            *revision_slot(&larger, map->slots[i].key) = map->slots[i];
+    free(map->slots);
+    *map = larger;
+    return true;
+}
+
+/* NULL, or what is wrong. */
+static const char *
+check_revision(struct verify *verify, const struct record *record, struct hash128 key)
+{
+    if (!revisions_grow(verify->revisions))
+        return "no memory to check the revisions";
+    struct revision *slot = revision_slot(verify->revisions, key);
+    bool first = slot->next == 0;
+    bool dense = record->revision == (first ? 0 : slot->next);
+    if (first)
+        verify->revisions->count++;
+    slot->key = key;
+    slot->next = record->revision + 1;
+    return dense ? NULL : "the stream's revisions are not dense";
+}
+
+/* ---- segments --------------------------------------------------------------------------------- */
+
+static uint64_t
+entry_hash(struct hash128 key, uint64_t ordinal, uint64_t position)
+{
+    uint64_t words[4] = {key.low, key.high, ordinal, position};
+    return hash64(words, sizeof words, 0);
+}
+
+static void
+digest_event(struct verify *verify, const struct record *record)
+{
+    if (record->stream.data[0] == '$')
+        return;
+    char revision[8];
+    uint8_t hash[32];
+    store64(revision, record->revision);
+    cairn_str event[] = {{revision, sizeof revision}, record->body};
+    sha256_pieces(event, 2, hash);
+    cairn_str chain[] = {{(char *)verify->report->digest, 32}, {(char *)hash, 32}};
+    sha256_pieces(chain, 2, verify->report->digest);
+}
+
+static void
+check_record(struct verify *verify, const struct segment *segment, const struct record *record,
+             uint64_t offset)
+{
+    struct log_entry entries[LOG_KEYS_MAX];
+    size_t n = record_entries(verify->log, record, entries);
+    const char *fault = n > 0 ? check_revision(verify, record, entries[0].key) : NULL;
+    if (fault != NULL)
+        report_fault(verify, segment->path, offset, fault);
+    if (record->kind == RECORD_REMOVED) {
+        if (verify->removed != NULL)
+            verify->removed[record->position / 8] |= (uint8_t)(1u << record->position % 8);
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        verify->sum += entry_hash(entries[i].key, entries[i].ordinal, record->position);
+    verify->entries += n;
+    digest_event(verify, record);
+}
+
+static void
+check_frame(struct verify *verify, struct segment *segment, const struct frame *frame,
+            cairn_str bytes, uint64_t at, struct merkle_tree *tree)
+{
+    if (frame->first_position != verify->position)
+        report_fault(verify, segment->path, at, "the frame does not continue the one before it");
+    if (frame->time_us < verify->last_time_us)
+        report_fault(verify, segment->path, at, "time goes backward");
+    verify->last_time_us = frame->time_us;
+    verify->position = frame->first_position;
+    size_t inside = FRAME_HEADER_SIZE;
+    for (uint32_t i = 0; i < frame->count; i++) {
+        struct record record;
+        (void)record_decode((cairn_str){bytes.data + inside, bytes.size - inside}, segment->seed,
+                            &record); /* frame_check has just done it */
+        uint32_t offsets[2];
+        uint8_t leaf[32];
+        uint64_t index = record.position - segment->first_position;
+        if (index >= atomic_load(&segment->count)
+            || segment_offsets(verify->log, segment, index, 1, offsets, NULL) != CAIRN_OK
+            || offsets[0] != at + inside)
+            report_fault(verify, segment->path, at + inside,
+                         "the segment's table has another offset for this event");
+        if (index % TIME_STEP == 0 && segment->times[index / TIME_STEP] != record.time_us)
+            report_fault(verify, segment->path, at + inside,
+                         "the segment's time index has another time for this event");
+        check_record(verify, segment, &record, at + inside);
+        record_leaf(&record, leaf);
+        merkle_add(tree, leaf);
+        inside += record.size;
+        verify->position++;
+    }
+}
+
+static cairn_err
+check_segment(struct verify *verify, struct segment *segment, uint8_t chain[32], cairn_error *error)
+{
+    struct frame_scan scan;
+    struct merkle_tree *tree = calloc(1, sizeof *tree);
+    if (tree == NULL)
+        return error_set(error, CAIRN_E_NOMEM, "no memory to verify");
+    bool sealed = atomic_load(&segment->sealed);
+    uint64_t data_end = sealed ? atomic_load(&segment->data_end) : UINT64_MAX;
+    cairn_err err = CAIRN_OK;
+    scan_begin(&scan, segment);
+    if (segment->first_position != verify->position)
+        report_fault(verify, segment->path, 48, "the segment does not continue the one before it");
+    verify->position = segment->first_position;
+    while (scan.at < data_end && (sealed || verify->position < verify->end) && !verify->stop) {
+        struct frame frame;
+        cairn_str bytes;
+        err = scan_next(verify->log, &scan, &frame, &bytes, error);
+        if (err == CAIRN_E_END) {
+            report_fault(verify, segment->path, scan.at, scan.fault);
+            err = CAIRN_OK;
+            break;
+        }
+        if (err != CAIRN_OK)
+            break;
+        check_frame(verify, segment, &frame, bytes, scan.at, tree);
+        scan.at += frame.size;
+        verify->bytes_done += frame.size;
+        if (frame.first_position / 65536 != verify->position / 65536)
+            report_progress(verify);
+    }
+    if (err == CAIRN_OK && !verify->stop) {
+        uint8_t root[32];
+        merkle_root(tree, root);
+        merkle_chain(chain, root, segment->first_position, tree->count, chain);
+        if (sealed && (tree->count != atomic_load(&segment->count) || memcmp(root, segment->root, 32) != 0))
+            report_fault(verify, segment->path, data_end + 48, "the Merkle root is not that of the events");
+        else if (sealed && memcmp(chain, segment->chain, 32) != 0)
+            report_fault(verify, segment->path, data_end + 80,
+                         "the chain of Merkle roots does not continue the segment before");
+        report_progress(verify);
+    }
+    scan_end(&scan);
+    free(tree);
+    return err;
+}
+
+/* Header and footer are in memory since the segment was opened: read them again. */
+static cairn_err
+check_ends(struct verify *verify, struct segment *segment, cairn_error *error)
+{
+    struct segment *again;
+    cairn_error inner = {0};
+    cairn_err err = segment_open(verify->log, segment->number, &again, &inner);
+    if (err == CAIRN_E_CORRUPT || err == CAIRN_E_VERSION)
+        report_fault(verify, segment->path, 0, inner.detail);
+    else if (err != CAIRN_OK)
+        return error_set(error, err, "%s", inner.detail);
+    if (err == CAIRN_OK && atomic_load(&segment->sealed) && !atomic_load(&again->sealed))
+        report_fault(verify, segment->path, atomic_load(&segment->data_end), "the footer is gone");
+    if (err == CAIRN_OK)
+        segment_free(verify->log, again);
+    return CAIRN_OK;
+}
+
+/* ---- the index ----------------------------------------------------------------------------------- */
+
+static bool
+add_index_entry(void *context, struct hash128 key, uint64_t ordinal, uint64_t position)
+{
+    struct verify *verify = context;
+    if (verify->removed != NULL && (verify->removed[position / 8] >> position % 8 & 1) != 0)
+        return true;
+    verify->index_sum += entry_hash(key, ordinal, position);
+    verify->index_entries++;
+    return !verify->stop;
+}
+
+static bool
+index_fault(void *context, const char *file, uint64_t offset, const char *what)
+{
+    struct verify *verify = context;
+    report_fault(verify, file, offset, what);
+    return !verify->stop;
+}
+
+static cairn_err
+check_index(struct verify *verify, cairn_error *error)
+{
+    struct log *log = verify->log;
+    pthread_mutex_lock(&log->maintain_lock);
+    uint64_t faults = verify->report->faults;
+    cairn_err err = cairn_series_check(log->series, index_fault, verify, error);
+    if (err == CAIRN_OK && verify->report->faults == faults)
+        err = cairn_series_each(log->series, verify->end, add_index_entry, verify, error);
+    pthread_mutex_unlock(&log->maintain_lock);
+    if (err == CAIRN_E_CORRUPT)
+        return CAIRN_OK; /* reported */
+    verify->report->index_entries = verify->index_entries;
+    if (err == CAIRN_OK && verify->report->faults == 0
+        && (verify->index_sum != verify->sum || verify->index_entries != verify->entries))
+        report_fault(verify, "index", 0, "the index is not the one computed from the log; reindex");
+    return err;
+}
+
+cairn_err
+cairn_log_verify(struct log *log, cairn_fault_visit visit, cairn_progress progress, void *context,
+                 cairn_verify_report *ret, cairn_error *error)
+{
+    struct revisions revisions = {0};
+    *ret = (cairn_verify_report){0};
+    pthread_mutex_lock(&log->admin_lock);
+    struct verify verify = {.log = log, .visit = visit, .progress = progress, .context = context,
+                            .report = ret, .end = cairn_log_end(log), .revisions = &revisions};
+    uint32_t count = atomic_load(&log->segment_count);
+    uint64_t removed = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct segment *segment = atomic_load(&log->slots[i]);
+        verify.bytes_total += atomic_load(&segment->data_end) - SEGMENT_HEADER_SIZE;
+        removed += segment->removed;
+    }
+    cairn_err err = CAIRN_OK;
+    if (removed > 0 && (verify.removed = calloc(1, (size_t)(verify.end / 8 + 1))) == NULL)
+        err = error_set(error, CAIRN_E_NOMEM, "no memory to verify");
+    for (uint32_t i = 0; err == CAIRN_OK && i < count && !verify.stop; i++) {
+        struct segment *segment = atomic_load(&log->slots[i]);
+        err = check_ends(&verify, segment, error);
+        if (err == CAIRN_OK && segment->first_position <= verify.end)
+            err = check_segment(&verify, segment, ret->root, error);
+    }
+    if (err == CAIRN_OK && verify.stop && ret->faults == 0)
+        err = error_set(error, CAIRN_E_CLOSED, "verifying was stopped");
+    ret->events = verify.end;
+    ret->segments = count;
+    ret->streams = revisions.count;
+    if (err == CAIRN_OK && verify.position != verify.end && ret->faults == 0)
+        report_fault(&verify, log->dir, 0, "the segments do not reach the log's end");
+    if (err == CAIRN_OK && !verify.stop)
+        err = check_index(&verify, error);
+    free(verify.removed);
+    free(revisions.slots);
+    pthread_mutex_unlock(&log->admin_lock);
+    if (err == CAIRN_OK && ret->faults > 0)
+        err = error_set(error, CAIRN_E_CORRUPT, "%llu faults were found",
+                        (unsigned long long)ret->faults);
+    return err;
+}
