@@ -69,13 +69,14 @@ CAIRN_API CAIRN_MUST_CHECK cairn_err cairn_backup(cairn_store *store, const char
                                                   uint64_t *ret_end, cairn_error *error);
 
 /* Make a store in `folder` (which must not hold one) out of the backup or store at `source`, up to
- * but not including position `end` (UINT64_MAX: everything). */
+ * but not including position `end` (UINT64_MAX: everything). An append is never split: one that
+ * reaches to `end` or beyond is left out whole. */
 CAIRN_API CAIRN_MUST_CHECK cairn_err cairn_restore(const char *source, const char *folder,
                                                    uint64_t end, cairn_progress progress,
                                                    void *context, cairn_error *error);
 
 /* A second, independent store in `folder` that begins with this one's events up to `end` and shares
- * its sealed segments (hard links on the same file system, copies elsewhere). */
+ * its sealed segments (hard links on the same file system, copies elsewhere). Appends are never split. */
 CAIRN_API CAIRN_MUST_CHECK cairn_err cairn_branch(cairn_store *store, const char *folder,
                                                   uint64_t end, cairn_error *error);
 

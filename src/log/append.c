@@ -7,26 +7,10 @@
  * Sequencing never reads the disk. When it lacks a fact (a head that is not in memory, a condition that
  * needs a look at the index, room in the index) it says what it needs; the caller's thread gets it
  * without the lock and tries again, a bounded number of times. */
-#include "prepare.h"
+#include "attempt.h"
 #include <os/wait.h>
 
 /* ---- sequencing -------------------------------------------------------------------------------- */
-
-/* What sequencing found: done, refused, or something is missing that must be fetched without the lock. */
-enum need { NEED_NOTHING, NEED_HEAD, NEED_QUERY, NEED_ROOM, NEED_BATCH };
-
-struct attempt {
-    const cairn_append_request *request;
-    struct scratch *scratch;
-    bool blocking;
-    enum need need;
-    struct hash128 head;     /* NEED_HEAD */
-    uint64_t checked_end;    /* conditions are known to hold for positions below this */
-    _Atomic uint32_t *word;  /* NEED_BATCH, NEED_ROOM: changes when it is worth trying again */
-    uint32_t word_seen;
-    cairn_at at;
-    uint64_t conflict_at;    /* on CONFLICT: index of the write */
-};
 
 /* The last revision a stream has at this point of the request: -1 when it has none. */
 static bool
@@ -118,7 +102,7 @@ check_expected(struct log *log, struct attempt *attempt, cairn_error *error)
         if (!last_revision(log, attempt, i, &last))
             return CAIRN_OK;
         struct retention retention;
-        bool limited = retention_get(log, write->entries[0].key, write->stream, &retention);
+        bool limited = retention_sequenced(log, write->entries[0].key, write->stream, &retention);
         if (limited && retention.tombstoned)
             return error_set(error, CAIRN_E_GONE, "the stream %.*s was deleted for good",
                              (int)(write->stream.size > 100 ? 100 : write->stream.size),
@@ -128,11 +112,12 @@ check_expected(struct log *log, struct attempt *attempt, cairn_error *error)
                      || (write->expected == CAIRN_EXISTS && !empty)
                      || (write->expected >= 0 && write->expected == last);
         if (!holds) {
-            char text[32];
-            (void)error_set(error, CAIRN_E_CONFLICT,
-                            "the stream %.*s is at revision %lld; %s was expected",
+            char actual[40], text[32];
+            snprintf(actual, sizeof actual, last < 0 ? "has no events" : "is at revision %lld",
+                     (long long)last);
+            (void)error_set(error, CAIRN_E_CONFLICT, "the stream %.*s %s; expected: %s",
                             (int)(write->stream.size > 100 ? 100 : write->stream.size),
-                            write->stream.data, (long long)last, expected_text(write->expected, text));
+                            write->stream.data, actual, expected_text(write->expected, text));
             if (error != NULL)
                 error->revision = last;
             attempt->conflict_at = i;
@@ -155,7 +140,11 @@ condition_failed(size_t index, uint64_t position, cairn_error *error)
     return CAIRN_E_CONDITION;
 }
 
-/* Do all conditions hold, as far as memory can tell? Otherwise what is needed to tell. */
+/* More positions than this are not searched under the lock while some of them are durable. */
+#define LOOK_MAX 65536
+
+/* Do all conditions hold, as far as memory can tell? Otherwise what is needed to tell: a head, or a look at
+ * what is durable, so that only what is in flight is left to be looked at here. */
 static cairn_err
 check_conditions(struct log *log, struct attempt *attempt, cairn_error *error)
 {
@@ -172,12 +161,13 @@ check_conditions(struct log *log, struct attempt *attempt, cairn_error *error)
             attempt->need = NEED_HEAD;
             return CAIRN_OK;
         case HEAD_MAYBE: {
-            if (condition->query.item_count == 0
-                || cairn_series_flushed_end(log->series) > low) {
+            bool everything = condition->query.item_count == 0; /* no series of it: records are read */
+            if (everything || cairn_series_flushed_end(log->series) > low
+                || (log->next_position - low > LOOK_MAX && atomic_load(&log->durable) > low)) {
                 attempt->need = NEED_QUERY;
+                attempt->durable_first = everything ? log->next_position : 0;
                 return CAIRN_OK;
             }
-            /* All that can match is in the memory tables: look, without the disk. */
             uint64_t found;
             cairn_err err = log_first_match(log, request->scope, &condition->query, low,
                                             log->next_position, &found, error);
@@ -191,35 +181,7 @@ check_conditions(struct log *log, struct attempt *attempt, cairn_error *error)
     return CAIRN_OK;
 }
 
-/* These very events, at the same place in the same streams, in memory's reach? */
-static bool
-is_recent_repeat(struct log *log, struct attempt *attempt)
-{
-    struct scratch *scratch = attempt->scratch;
-    if (!scratch->has_ids)
-        return false;
-    uint64_t first = 0, revision = 0;
-    for (size_t i = 0; i < scratch->write_count; i++) {
-        const struct prepared_write *write = &scratch->writes[i];
-        uint64_t write_revision = 0;
-        for (size_t j = 0; j < write->event_count; j++) {
-            uint64_t position, index = write->first_event + j;
-            if (!recent_get(log, write->entries[0].key, scratch->events[index].id, &position,
-                            &revision))
-                return false;
-            if (index == 0)
-                first = position;
-            if (j == 0)
-                write_revision = revision;
-            bool placed = write->expected < 0 || write->expected + 1 == (int64_t)write_revision;
-            if (position != first + index || revision != write_revision + j || !placed
-                || (write->expected == CAIRN_NONE && write_revision != 0))
-                return false;
-        }
-    }
-    attempt->at = (cairn_at){first, first + scratch->event_count - 1, revision, true};
-    return true;
-}
+/* ---- placing --------------------------------------------------------------------------------- */
 
 /* Everything holds: give positions and revisions, copy into the batch, enter into the index. This is the
  * fast path's serial part: per event a copy, 40 bytes of checksum and the index entries. */
@@ -320,8 +282,6 @@ sequence(struct log *log, struct attempt *attempt, cairn_error *error)
     attempt->need = NEED_NOTHING;
     if (atomic_load(&log->failed))
         return log_failure(log, error);
-    if (is_recent_repeat(log, attempt))
-        return CAIRN_OK;
 
     size_t frame_size = pad8(FRAME_HEADER_SIZE + scratch->records.size);
     size_t batch_max = attempt->blocking ? LOG_BATCH_MAX : LOG_BATCH_ASYNC_MAX;
@@ -336,6 +296,10 @@ sequence(struct log *log, struct attempt *attempt, cairn_error *error)
         if (err != CAIRN_OK)
             return err;
     }
+    if (!batch_make_room(log))
+        return error_set(error, CAIRN_E_NOMEM, "no memory to wait for the append");
+    if (repeat_is_recent(log, attempt))
+        return CAIRN_OK;
     if (!cairn_series_has_room(log->series, scratch->index_entries, log->next_position)) {
         attempt->need = NEED_ROOM;
         attempt->word = &log->room_word;
@@ -361,6 +325,11 @@ static cairn_err
 look_at_conditions(struct log *log, struct attempt *attempt, cairn_error *error)
 {
     const cairn_append_request *request = attempt->request;
+    if (atomic_load(&log->durable) < attempt->durable_first) {
+        pthread_mutex_lock(&log->lock);
+        commit_until(log, attempt->durable_first);
+        pthread_mutex_unlock(&log->lock);
+    }
     uint64_t end = atomic_load_explicit(&log->durable, memory_order_acquire);
     for (size_t i = 0; i < request->condition_count; i++) {
         const cairn_condition *condition = &request->conditions[i];
@@ -376,6 +345,23 @@ look_at_conditions(struct log *log, struct attempt *attempt, cairn_error *error)
     }
     attempt->checked_end = end;
     return CAIRN_OK;
+}
+
+/* Make the head known that is missing; and the first time all that are asked for, since appends to many streams
+ * that are not in memory would take a turn for each of them. */
+static cairn_err
+warm_heads(struct log *log, struct attempt *attempt, cairn_error *error)
+{
+    const cairn_append_request *request = attempt->request;
+    struct scratch *scratch = attempt->scratch;
+    bool warmed = attempt->warmed;
+    attempt->warmed = true;
+    cairn_err err = CAIRN_OK;
+    for (size_t i = 0; !warmed && err == CAIRN_OK && i < scratch->write_count; i++)
+        err = cairn_series_warm(log->series, scratch->writes[i].entries[0].key, error);
+    for (size_t i = 0; !warmed && err == CAIRN_OK && i < request->condition_count; i++)
+        err = query_warm_heads(log, request->scope, &request->conditions[i].query, error);
+    return err == CAIRN_OK ? cairn_series_warm(log->series, attempt->head, error) : err;
 }
 
 /* Give the index room: the indexer's work, or ours where there is no indexer. */
@@ -401,7 +387,7 @@ fetch(struct log *log, struct attempt *attempt, cairn_error *error)
 {
     switch (attempt->need) {
     case NEED_HEAD:
-        return cairn_series_warm(log->series, attempt->head, error);
+        return warm_heads(log, attempt, error);
     case NEED_QUERY:
         return look_at_conditions(log, attempt, error);
     case NEED_ROOM:
@@ -423,76 +409,6 @@ fetch(struct log *log, struct attempt *attempt, cairn_error *error)
         break;
     }
     return CAIRN_OK;
-}
-
-/* ---- repeats that only the log remembers -------------------------------------------------------- */
-
-/* Are the events from `position` on the ones of this append? */
-static bool
-same_events(struct log *log, struct attempt *attempt, uint64_t position)
-{
-    struct scratch *scratch = attempt->scratch;
-    struct block *block = block_new();
-    bool same = block != NULL
-                && position + scratch->event_count <= atomic_load(&log->durable);
-    uint64_t revision = 0;
-    for (size_t i = 0; same && i < scratch->write_count; i++) {
-        const struct prepared_write *write = &scratch->writes[i];
-        for (size_t j = 0; same && j < write->event_count; j++) {
-            size_t index = write->first_event + j;
-            struct record record;
-            same = log_read_record(log, block, position + index, BLOCK_SCAN, &record, NULL) == CAIRN_OK
-                   && record.kind == RECORD_EVENT && record.scope == attempt->request->scope
-                   && cairn_str_equal(record.stream, write->stream)
-                   && memcmp(&record.event.id, &scratch->events[index].id, 16) == 0
-                   && (j > 0 || write->expected < 0
-                       || record.revision == (uint64_t)write->expected + 1)
-                   && (j > 0 || write->expected != CAIRN_NONE || record.revision == 0);
-            revision = same ? record.revision : 0;
-        }
-    }
-    block_free(block);
-    if (same)
-        attempt->at = (cairn_at){position, position + scratch->event_count - 1, revision, true};
-    return same;
-}
-
-/* The append was refused. Is that because it had succeeded before? Then the events are at the place
- * where the first write wanted to put them, or the condition was broken by one of them. */
-static bool
-was_done_before(struct log *log, struct attempt *attempt, cairn_err err, uint64_t match)
-{
-    struct scratch *scratch = attempt->scratch;
-    if (!scratch->has_ids)
-        return false;
-    if (err == CAIRN_E_CONDITION) {
-        struct block *block = block_new();
-        struct record record;
-        size_t index = scratch->event_count;
-        if (block != NULL
-            && log_read_record(log, block, match, BLOCK_POINT, &record, NULL) == CAIRN_OK
-            && record.kind == RECORD_EVENT)
-            for (index = 0; index < scratch->event_count; index++)
-                if (memcmp(&scratch->events[index].id, &record.event.id, 16) == 0)
-                    break;
-        block_free(block);
-        return index < scratch->event_count && match >= index
-               && same_events(log, attempt, match - index);
-    }
-    const struct prepared_write *write = &scratch->writes[attempt->conflict_at];
-    if (write->expected < 0 && write->expected != CAIRN_NONE)
-        return false;
-    struct series_head head;
-    struct series_read read = {
-        .key = write->entries[0].key,
-        .by = SERIES_BY_ORDINAL,
-        .from = write->expected == CAIRN_NONE ? 0 : (uint64_t)write->expected + 1,
-        .end = atomic_load(&log->durable),
-    };
-    size_t found;
-    return cairn_series_read(log->series, &read, &head, 1, &found, NULL) == CAIRN_OK && found == 1
-           && head.position >= write->first_event
-           && same_events(log, attempt, head.position - write->first_event);
 }
 
 /* ---- the call ------------------------------------------------------------------------------------ */
@@ -518,48 +434,49 @@ sequence_with_retries(struct log *log, struct attempt *attempt, cairn_error *err
     }
 }
 
+/* Sequence the append. On CAIRN_OK the lock is held, and the waiter says what to tell once all that was sequenced
+ * so far is durable: also a refusal is told only when what it rests upon is durable, since whoever
+ * reads after being told of a conflict must find the event that caused it. */
 static cairn_err
-append(struct log *log, const cairn_append_request *request, struct waiter *waiter, bool blocking,
-       struct attempt *attempt, cairn_error *error)
+append(struct log *log, struct attempt *attempt, struct waiter *waiter, cairn_error *error)
 {
-    if (atomic_load(&log->failed))
-        return log_failure(log, error);
-    struct scratch *scratch = scratch_get();
-    if (scratch == NULL)
-        return error_set(error, CAIRN_E_NOMEM, "no memory for the append");
     if (log->options.read_only)
         return error_set(error, CAIRN_E_READONLY, "the store was opened for reading only");
+    if (atomic_load(&log->failed))
+        return log_failure(log, error);
     if (atomic_load(&log->stopping))
         return error_set(error, CAIRN_E_CLOSED, "the store is closing");
-    cairn_err err = prepare(log, scratch, request, error);
+    cairn_err err = prepare(log, attempt->scratch, attempt->request, error);
     if (err == CAIRN_OK && atomic_load(&log->disk_full))
         err = log_check_space(log, error);
     if (err != CAIRN_OK)
         return err;
 
-    *attempt = (struct attempt){.request = request, .scratch = scratch, .blocking = blocking};
     cairn_error refusal = {0};
     err = sequence_with_retries(log, attempt, &refusal);
-    if (err == CAIRN_E_CONFLICT || err == CAIRN_E_CONDITION) {
-        atomic_fetch_add(&log->stats.conflicts, 1);
-        if (was_done_before(log, attempt, err, refusal.position))
+    bool refused = err == CAIRN_E_CONFLICT || err == CAIRN_E_CONDITION || err == CAIRN_E_GONE;
+    if (refused) {
+        atomic_fetch_add(&log->stats.conflicts, err != CAIRN_E_GONE);
+        if (repeat_was_refused(log, attempt, err, refusal.position))
             err = CAIRN_OK;
         pthread_mutex_lock(&log->lock);
+        if (!batch_make_room(log)) {
+            pthread_mutex_unlock(&log->lock);
+            return error_set(error, CAIRN_E_NOMEM, "no memory to wait for the append");
+        }
     } else if (err != CAIRN_OK) {
         if (err == CAIRN_E_NOSPACE)
-            atomic_store(&log->disk_full, true);
+            log_is_full(log, &refusal);
         if (error != NULL)
             *error = refusal;
         return err;
     }
-    /* The lock is held. Also a refusal is told only when what it rests upon is durable: whoever reads
-     * after being told of a conflict must find the event that caused it. */
     waiter->at = attempt->at;
     waiter->err = err;
     if (err != CAIRN_OK) {
         if (error != NULL)
             *error = refusal;
-        if (!blocking && (waiter->error = malloc(sizeof *waiter->error)) != NULL)
+        if (!attempt->blocking && (waiter->error = malloc(sizeof *waiter->error)) != NULL)
             *waiter->error = refusal;
     }
     return CAIRN_OK;
@@ -592,39 +509,30 @@ log_append_blocking(struct log *log, const cairn_append_request *request, cairn_
     cairn_err commit_err = CAIRN_OK;
     cairn_error commit_error;
     struct waiter waiter = {.state = &over, .ret_err = &commit_err};
-    struct attempt attempt;
-    cairn_err err = append(log, request, &waiter, true, &attempt, error);
+    struct attempt attempt = {.request = request, .scratch = scratch_take(), .blocking = true};
+    if (attempt.scratch == NULL)
+        return error_set(error, CAIRN_E_NOMEM, "no memory for the append");
+    cairn_err err = append(log, &attempt, &waiter, error);
+    scratch_give(attempt.scratch);
     if (err != CAIRN_OK)
         return err;
 
     waiter.error = &commit_error;
-    bool nothing_to_wait_for = !log->committing && batch_is_empty(log->open);
-    struct batch *batch = log->open;
-    if (!nothing_to_wait_for && !batch_wait(log, &waiter)) {
-        /* No memory to be told: wait for the batch itself. The append is in it all the same. */
-        commit_drain(log);
-        commit_err = atomic_load(&log->durable) > attempt.at.last_position ? CAIRN_OK : CAIRN_E_IO;
-        commit_error = log->failure;
-        nothing_to_wait_for = true;
-    }
-    if (!nothing_to_wait_for && !log->committing) {
-        commit_open_batch(log);
-        bool more = !batch_is_empty(log->open) && !log->committing;
-        if (more && !log->threads_started)
-            commit_drain(log);
-        pthread_mutex_unlock(&log->lock);
-        if (more && log->threads_started)
-            wake(&log->commit_word);
-    } else {
-        pthread_mutex_unlock(&log->lock);
-    }
-    if (!nothing_to_wait_for) {
+    if (log->committing || !batch_is_empty(log->open)) {
+        struct batch *batch = log->open;
+        batch_wait(log, &waiter);
+        if (log->committing)
+            pthread_mutex_unlock(&log->lock);
+        else
+            commit_and_unlock(log);
         for (;;) {
             uint32_t seen = atomic_load(&batch->word);
             if (atomic_load_explicit(&over, memory_order_acquire) != 0)
                 break;
             os_wait(&batch->word, seen, UINT64_MAX);
         }
+    } else {
+        pthread_mutex_unlock(&log->lock); /* everything is durable already */
     }
     if (commit_err != CAIRN_OK) {
         if (error != NULL)
@@ -650,8 +558,11 @@ cairn_log_append_async(struct log *log, const cairn_append_request *request, cai
                          log->options.appends_waiting_max);
     }
     struct waiter waiter = {.done = done, .context = context};
-    struct attempt attempt;
-    err = append(log, request, &waiter, false, &attempt, error);
+    struct attempt attempt = {.request = request, .scratch = scratch_take()};
+    err = attempt.scratch != NULL ? append(log, &attempt, &waiter, error)
+                                  : error_set(error, CAIRN_E_NOMEM, "no memory for the append");
+    if (attempt.scratch != NULL)
+        scratch_give(attempt.scratch);
     if (err != CAIRN_OK) {
         atomic_fetch_sub(&log->stats.waiting, 1);
         return err;
@@ -663,15 +574,7 @@ cairn_log_append_async(struct log *log, const cairn_append_request *request, cai
         atomic_fetch_sub(&log->stats.waiting, 1);
         return CAIRN_OK;
     }
-    if (!batch_wait(log, &waiter)) {
-        commit_drain(log);
-        pthread_mutex_unlock(&log->lock);
-        bool durable = atomic_load(&log->durable) > attempt.at.last_position;
-        done(context, durable ? waiter.err : CAIRN_E_NOMEM, &waiter.at, waiter.error);
-        free(waiter.error);
-        atomic_fetch_sub(&log->stats.waiting, 1);
-        return CAIRN_OK;
-    }
+    batch_wait(log, &waiter);
     bool idle = !log->committing;
     if (idle && !log->threads_started)
         commit_drain(log);

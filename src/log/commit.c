@@ -53,19 +53,26 @@ batch_reserve(struct log *log, size_t size)
 }
 
 bool
+batch_make_room(struct log *log)
+{
+    struct batch *batch = log->open;
+    if (batch->waiter_count < batch->waiter_capacity)
+        return true;
+    size_t capacity = batch->waiter_capacity ? batch->waiter_capacity * 2 : 64;
+    struct waiter *waiters = realloc(batch->waiters, capacity * sizeof *waiters);
+    if (waiters == NULL)
+        return false;
+    batch->waiters = waiters;
+    batch->waiter_capacity = capacity;
+    return true;
+}
+
+void
 batch_wait(struct log *log, const struct waiter *waiter)
 {
     struct batch *batch = log->open;
-    if (batch->waiter_count == batch->waiter_capacity) {
-        size_t capacity = batch->waiter_capacity ? batch->waiter_capacity * 2 : 64;
-        struct waiter *waiters = realloc(batch->waiters, capacity * sizeof *waiters);
-        if (waiters == NULL)
-            return false;
-        batch->waiters = waiters;
-        batch->waiter_capacity = capacity;
-    }
+    assert(batch->waiter_count < batch->waiter_capacity);
     batch->waiters[batch->waiter_count++] = *waiter;
-    return true;
 }
 
 /* What became of a batch, taken off it so that it can fill again while its callers are told. */
@@ -186,38 +193,33 @@ fail_log(struct log *log, int fault, const struct batch *batch)
 }
 
 /* The disk is full. Nothing of what is in memory and not durable has been acknowledged: take it all
- * back, and wipe what the failed write may have left, or recovery might one day take it for ours. */
-static cairn_err
+ * back, index entries included, and wipe what the failed write may have left, or recovery might one
+ * day take it for ours. */
+static void
 rewind_log(struct log *log, struct batch *batch)
 {
     struct segment *segment = batch->segment;
     uint64_t durable = atomic_load(&log->durable), tail = atomic_load(&segment->data_end);
+    pthread_mutex_lock(&log->fill_lock);
     int fault = os_truncate(log->os, segment->file, tail);
     if (fault == 0)
         fault = os_sync(log->os, segment->file);
+    if (fault == 0)
+        atomic_store(&log->reserved_end, tail);
+    pthread_mutex_unlock(&log->fill_lock);
     if (fault != 0) {
         fail_log(log, fault, batch);
-        return CAIRN_E_IO;
+        return;
     }
-    atomic_store(&log->reserved_end, tail);
     atomic_store(&segment->count, durable - segment->first_position);
     log->next_position = durable;
     log->last_plain_end = durable;
     log->tail = tail;
     log->vouched = false;
-    recent_clear(log);
-    retention_free(log);
-
-    cairn_error error = {0};
-    cairn_err err = cairn_series_rewind(log->series);
-    uint64_t from = cairn_series_flushed_end(log->series);
-    if (err == CAIRN_OK)
-        err = retention_load(log, from, &error);
-    if (err == CAIRN_OK)
-        err = log_replay(log, from, &error);
-    if (err != CAIRN_OK)
+    recent_forget(log, durable);
+    retention_forget(log);
+    if (cairn_series_forget(log->series, durable) != CAIRN_OK)
         fail_log(log, -EIO, batch);
-    return err;
 }
 
 static void
@@ -228,6 +230,7 @@ publish(struct log *log, struct batch *batch)
                               memory_order_release);
         log->vouched = batch->closing;
     }
+    retention_settle(log, batch->end_position); /* before anybody can be told that it is set */
     atomic_store_explicit(&log->durable, batch->end_position, memory_order_release);
     atomic_fetch_add(&log->stats.appends, batch->appends);
     atomic_fetch_add(&log->stats.events, batch->events);
@@ -240,7 +243,8 @@ publish(struct log *log, struct batch *batch)
     }
 }
 
-void
+/* Drops the lock while it writes, and again while it tells. */
+static void
 commit_open_batch(struct log *log)
 {
     assert(!log->committing);
@@ -269,7 +273,7 @@ commit_open_batch(struct log *log)
             log->failure.code = error_set_errno(&log->failure, -fault, "%s: cannot write",
                                                 batch->segment->path);
             atomic_store(&log->disk_full, true);
-            (void)rewind_log(log, batch);
+            rewind_log(log, batch);
         } else {
             fail_log(log, fault, batch);
         }
@@ -292,6 +296,17 @@ commit_open_batch(struct log *log)
 }
 
 void
+commit_until(struct log *log, uint64_t end)
+{
+    while (atomic_load(&log->durable) < end && (log->committing || !batch_is_empty(log->open))) {
+        if (log->committing)
+            pthread_cond_wait(&log->idle, &log->lock);
+        else
+            commit_open_batch(log);
+    }
+}
+
+void
 commit_drain(struct log *log)
 {
     while (log->committing || !batch_is_empty(log->open)) {
@@ -300,6 +315,18 @@ commit_drain(struct log *log)
         else
             commit_open_batch(log);
     }
+}
+
+void
+commit_and_unlock(struct log *log)
+{
+    commit_open_batch(log);
+    bool more = !batch_is_empty(log->open) && !log->committing;
+    if (more && !log->threads_started)
+        commit_drain(log);
+    pthread_mutex_unlock(&log->lock);
+    if (more && log->threads_started)
+        wake(&log->commit_word);
 }
 
 void *
@@ -328,16 +355,30 @@ log_failure(struct log *log, cairn_error *error)
     return log->failure.code;
 }
 
+void
+log_is_full(struct log *log, const cairn_error *why)
+{
+    pthread_mutex_lock(&log->lock);
+    if (!atomic_load(&log->failed))
+        log->failure = *why;
+    atomic_store(&log->disk_full, true);
+    pthread_mutex_unlock(&log->lock);
+}
+
 cairn_err
 log_check_space(struct log *log, cairn_error *error)
 {
     uint64_t bytes;
     int fault = os_free_space(log->os, log->dir, &bytes);
     if (fault == 0 && bytes < log_space_min(log)) {
-        atomic_store(&log->disk_full, true);
-        return error_set(error, CAIRN_E_NOSPACE,
-                         "%s: the disk has %llu bytes free; at least %llu are needed to write",
-                         log->dir, (unsigned long long)bytes, (unsigned long long)log_space_min(log));
+        cairn_error full = {0};
+        (void)error_set(&full, CAIRN_E_NOSPACE,
+                        "%s: the disk has %llu bytes free; at least %llu are needed to write",
+                        log->dir, (unsigned long long)bytes, (unsigned long long)log_space_min(log));
+        log_is_full(log, &full);
+        if (error != NULL)
+            *error = full;
+        return CAIRN_E_NOSPACE;
     }
     if (fault == 0)
         atomic_store(&log->disk_full, false);
@@ -348,12 +389,12 @@ cairn_err
 log_write_closing_frame(struct log *log, cairn_error *error)
 {
     pthread_mutex_lock(&log->lock);
-    commit_drain(log);
+    bool idle = !log->committing && batch_is_empty(log->open);
     cairn_err err = CAIRN_OK;
     bool fits = log->tail + FRAME_HEADER_SIZE <= log->options.segment_size_bytes;
     if (atomic_load(&log->failed)) {
         err = log_failure(log, error);
-    } else if (!log->vouched && fits && !atomic_load(&log->disk_full)) {
+    } else if (idle && !log->vouched && fits && !atomic_load(&log->disk_full)) {
         uint8_t *at = batch_reserve(log, FRAME_HEADER_SIZE);
         if (at == NULL) {
             err = error_set(error, CAIRN_E_NOMEM, "no memory to write");
@@ -364,7 +405,10 @@ log_write_closing_frame(struct log *log, cairn_error *error)
             log->open->size += FRAME_HEADER_SIZE;
             log->open->closing = true;
             log->tail += FRAME_HEADER_SIZE;
-            commit_open_batch(log);
+            commit_and_unlock(log);
+            pthread_mutex_lock(&log->lock);
+            if (atomic_load(&log->failed) || atomic_load(&log->disk_full))
+                err = log_failure(log, error);
         }
     }
     pthread_mutex_unlock(&log->lock);

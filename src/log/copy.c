@@ -175,11 +175,12 @@ copy_segments(struct copy *copy, uint64_t *ret_end, cairn_error *error)
     *ret_end = 0;
     for (uint32_t i = 0; err == CAIRN_OK && i < count; i++) {
         struct segment *segment = atomic_load(&from->slots[i]);
+        bool sealed = atomic_load(&segment->sealed); /* first: it may go on until then */
         uint64_t records = atomic_load(&segment->count);
         if (segment->first_position >= copy->end && i > 0)
             break;
         last = segment->number;
-        if (atomic_load(&segment->sealed) && segment->first_position + records <= copy->end) {
+        if (sealed && segment->first_position + records <= copy->end) {
             err = copy_sealed(copy, segment, error);
             *ret_end = segment->first_position + records;
             continue;

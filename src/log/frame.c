@@ -260,7 +260,15 @@ frame_check(cairn_str bytes, uint32_t seed, struct frame *ret, size_t *ret_neede
     if (ret->size < FRAME_HEADER_SIZE || ret->size % 8 != 0)
         return "the frame's size is impossible";
     if (ret->size > bytes.size) {
-        *ret_needed = ret->size;
+        /* What only looks like a frame shows itself before megabytes are fetched for it. */
+        const size_t first_head = FRAME_HEADER_SIZE + RECORD_HEAD_SIZE;
+        const char *head = bytes.data + FRAME_HEADER_SIZE;
+        if (ret->count == 0)
+            return "the frame holds more than its records";
+        if (bytes.size >= first_head
+            && load32(head) != crc32c(seed, head + 4, RECORD_HEAD_SIZE - 4))
+            return "the record's head does not match its checksum";
+        *ret_needed = bytes.size < first_head ? first_head : ret->size;
         return "the frame is cut short";
     }
 

@@ -84,19 +84,25 @@ keep_filled(struct log *log, cairn_error *error)
 cairn_err
 keep_seal(struct log *log, bool *ret_more, cairn_error *error)
 {
-    static const uint8_t first_chain[32];
-    const uint8_t *before = first_chain;
+    uint8_t before[32] = {0};
+    struct segment *segment = NULL;
     *ret_more = false;
+    pthread_mutex_lock(&log->maintain_lock);
+    uint32_t parity = epoch_enter(log); /* scavenging may replace those that are sealed */
     uint32_t count = atomic_load(&log->segment_count);
-    for (uint32_t i = 0; i + 1 < count; i++) { /* the last one is the active one */
-        struct segment *segment = atomic_load(&log->slots[i]);
-        if (!atomic_load(&segment->sealed)) {
+    for (uint32_t i = 0; i + 1 < count && segment == NULL; i++) { /* the last one is the active one */
+        struct segment *next = atomic_load(&log->slots[i]);
+        if (!atomic_load(&next->sealed)) {
+            segment = next;
             *ret_more = i + 2 < count;
-            return segment_seal(log, segment, before, error);
+        } else {
+            memcpy(before, next->chain, sizeof before);
         }
-        before = segment->chain;
     }
-    return CAIRN_OK;
+    epoch_leave(log, parity);
+    cairn_err err = segment != NULL ? segment_seal(log, segment, before, error) : CAIRN_OK;
+    pthread_mutex_unlock(&log->maintain_lock);
+    return err;
 }
 
 cairn_err

@@ -20,11 +20,11 @@ cairn_log_defaults(struct log_options *options)
 static cairn_err
 check_options(const struct log_options *options, cairn_error *error)
 {
-    if (options->segment_size_bytes < 64u << 10 || options->segment_size_bytes > 1u << 30)
+    if (options->segment_size_bytes < 64u << 10 || options->segment_size_bytes > LOG_SEGMENT_MAX)
         return error_set(error, CAIRN_E_INVALID,
                          "segment_size is %llu bytes; 64 KiB to 1 GiB are allowed",
                          (unsigned long long)options->segment_size_bytes);
-    if (options->append_size_max > 64u << 20 || options->event_size_max > options->append_size_max)
+    if (options->append_size_max > LOG_APPEND_MAX || options->event_size_max > options->append_size_max)
         return error_set(error, CAIRN_E_INVALID,
                          "append_size_max is %u and event_size_max %u bytes; 64 MiB is the most, and "
                          "an event must fit an append",
@@ -43,29 +43,44 @@ path_in(const struct log *log, const char *name, char path[LOG_PATH_MAX])
     snprintf(path, LOG_PATH_MAX, "%.*s/%s", LOG_PATH_MAX - 40, log->dir, name);
 }
 
-/* Make the folder and those above it, durably: a folder is an entry of the one above. */
+/* Make the folder and those above it, durably: a folder is an entry of the one above. Also where it is there
+ * already, since whoever made it may have died before that entry was synced. */
 int
 log_make_folder(struct os *os, const char *dir)
 {
-    char path[LOG_PATH_MAX];
+    char path[LOG_PATH_MAX], above[LOG_PATH_MAX];
     snprintf(path, sizeof path, "%s", dir);
-    int fault = 0;
     for (char *slash = strchr(path + 1, '/');; slash = strchr(slash + 1, '/')) {
         if (slash != NULL)
             *slash = '\0';
-        fault = os_mkdir(os, path);
-        if (fault == 0) {
-            char above[LOG_PATH_MAX];
-            snprintf(above, sizeof above, "%s", path);
-            char *last = strrchr(above, '/');
-            if (last != NULL)
-                last[last == above ? 1 : 0] = '\0';
-            fault = os_sync_dir(os, last != NULL ? above : ".");
-        }
+        int fault = os_mkdir(os, path);
+        bool there = fault == -EEXIST;
+        if (fault != 0 && !there)
+            return fault;
+        snprintf(above, sizeof above, "%s", path);
+        char *last = strrchr(above, '/');
+        if (last != NULL)
+            last[last == above ? 1 : 0] = '\0';
+        fault = os_sync_dir(os, last != NULL ? above : ".");
+        if (fault != 0 && !(there && fault == -EACCES))
+            return fault; /* a folder above ours that we may not read is not ours to sync */
         if (slash == NULL)
-            return fault == -EEXIST ? 0 : fault;
+            return 0;
         *slash = '/';
     }
+}
+
+/* Is there a manifest? Then the folder was made, durably, by whoever wrote it. */
+static bool
+has_manifest(struct log *log)
+{
+    char path[LOG_PATH_MAX];
+    struct os_file *file;
+    path_in(log, "cairn.log", path);
+    if (os_open(log->os, path, OS_READ, &file) != 0)
+        return false;
+    (void)os_close(log->os, file);
+    return true;
 }
 
 static cairn_err
@@ -195,28 +210,38 @@ open_manifest(struct log *log, cairn_error *error)
 
 /* ---- open and close --------------------------------------------------------------------------- */
 
+/* Join the first `count` of committer, keeper and indexer. */
+static void
+stop_threads(struct log *log, int count)
+{
+    const pthread_t threads[] = {log->committer, log->keeper, log->indexer};
+    atomic_store(&log->stopping, true);
+    wake(&log->commit_word);
+    wake(&log->keeper_word);
+    wake(&log->indexer_word);
+    for (int i = 0; i < count; i++)
+        pthread_join(threads[i], NULL);
+    log->threads_started = false;
+}
+
 static cairn_err
 start_threads(struct log *log, cairn_error *error)
 {
     if (log->options.no_background || log->options.read_only)
         return CAIRN_OK;
-    if (pthread_create(&log->committer, NULL, committer_main, log) != 0)
-        return error_set(error, CAIRN_E_NOMEM, "cannot start the log's committer thread");
-    if (pthread_create(&log->keeper, NULL, keeper_main, log) != 0) {
-        atomic_store(&log->stopping, true);
-        wake(&log->commit_word);
-        pthread_join(log->committer, NULL);
-        return error_set(error, CAIRN_E_NOMEM, "cannot start the log's keeper thread");
-    }
-    if (pthread_create(&log->indexer, NULL, indexer_main, log) != 0) {
-        atomic_store(&log->stopping, true);
-        wake(&log->commit_word);
-        wake(&log->keeper_word);
-        pthread_join(log->committer, NULL);
-        pthread_join(log->keeper, NULL);
-        return error_set(error, CAIRN_E_NOMEM, "cannot start the log's indexer thread");
-    }
+    const struct {
+        pthread_t *thread;
+        void *(*run)(void *log);
+    } threads[] = {{&log->committer, committer_main},
+                   {&log->keeper, keeper_main},
+                   {&log->indexer, indexer_main}};
     log->threads_started = true;
+    for (int i = 0; i < 3; i++) {
+        if (pthread_create(threads[i].thread, NULL, threads[i].run, log) != 0) {
+            stop_threads(log, i);
+            return error_set(error, CAIRN_E_NOMEM, "cannot start the log's threads");
+        }
+    }
     return CAIRN_OK;
 }
 
@@ -295,7 +320,7 @@ cairn_log_open(struct os *os, const char *dir, const struct log_options *options
     struct log *log = log_new(os, dir, options);
     if (log == NULL)
         return error_set(error, CAIRN_E_NOMEM, "no memory for a log");
-    if (options->create && !options->read_only) {
+    if (options->create && !options->read_only && !has_manifest(log)) {
         int fault = log_make_folder(os, log->dir);
         if (fault != 0)
             err = error_set_errno(error, -fault, "%s: cannot make the folder", log->dir);
@@ -370,16 +395,9 @@ cairn_log_close(struct log *log)
     if (log == NULL)
         return;
     atomic_store(&log->stopping, true);
-    wake(&log->commit_word);
-    wake(&log->keeper_word);
-    wake(&log->indexer_word);
     wake(&log->follow_word);
-    if (log->threads_started) {
-        pthread_join(log->committer, NULL);
-        pthread_join(log->keeper, NULL);
-        pthread_join(log->indexer, NULL);
-        log->threads_started = false;
-    }
+    if (log->threads_started)
+        stop_threads(log, 3);
     if (!log->options.read_only)
         close_cleanly(log);
     log_free(log);
@@ -403,12 +421,13 @@ count_streams(struct log *log)
     struct series_read read = {.key = log_key(log, KEY_DIRECTORY, 0, (cairn_str){0}),
                                .by = SERIES_BY_POSITION, .from = log->streams_counted_end,
                                .end = cairn_log_end(log)};
-    while (cairn_series_read(log->series, &read, entries, 256, &count, NULL) == CAIRN_OK
+    cairn_err err;
+    while ((err = cairn_series_read(log->series, &read, entries, 256, &count, NULL)) == CAIRN_OK
            && count > 0) {
         log->streams_counted += count;
         read.from = entries[count - 1].position + 1;
     }
-    log->streams_counted_end = read.end;
+    log->streams_counted_end = err == CAIRN_OK ? read.end : read.from;
     uint64_t streams = log->streams_counted;
     pthread_mutex_unlock(&log->count_lock);
     return streams;
@@ -445,8 +464,7 @@ cairn_log_stats(struct log *log, cairn_stats *ret)
     ret->index_bytes = series.run_bytes;
     ret->index_runs = series.runs;
     ret->index_memory_events = series.memory_events;
-    ret->memory_bytes = series.memory_bytes + atomic_load(&log->offsets_bytes)
-                        + log->batches[0].capacity + log->batches[1].capacity;
+    ret->memory_bytes = series.memory_bytes + atomic_load(&log->offsets_bytes);
     ret->appends_total = atomic_load(&log->stats.appends);
     ret->events_appended_total = atomic_load(&log->stats.events);
     ret->conflicts_total = atomic_load(&log->stats.conflicts);
@@ -461,9 +479,9 @@ cairn_log_stats(struct log *log, cairn_stats *ret)
     ret->discarded_bytes = log->stats.discarded_bytes;
     ret->failed = atomic_load(&log->failed);
     ret->disk_full = atomic_load(&log->disk_full);
-    if (ret->failed || ret->disk_full) {
-        pthread_mutex_lock(&log->lock);
+    pthread_mutex_lock(&log->lock);
+    ret->memory_bytes += log->batches[0].capacity + log->batches[1].capacity;
+    if (ret->failed || ret->disk_full)
         ret->failure = log->failure;
-        pthread_mutex_unlock(&log->lock);
-    }
+    pthread_mutex_unlock(&log->lock);
 }

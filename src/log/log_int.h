@@ -34,6 +34,9 @@
 
 #define LOG_PATH_MAX 1024
 #define LOG_SEGMENTS_MAX 65536u
+#define LOG_SEGMENT_MAX (1u << 30)      /* the largest segment_size_bytes, and what bounds a stored one */
+#define LOG_APPEND_MAX (64u << 20)      /* the largest append_size_max */
+#define LOG_FRAME_MAX (LOG_APPEND_MAX + 64)
 #define LOG_BATCH_MAX (4u << 20)        /* a blocking append waits rather than grow a batch past this */
 #define LOG_BATCH_ASYNC_MAX (64u << 20) /* an asynchronous one is refused (busy) past this */
 #define LOG_WAITERS_MAX 65536u
@@ -74,20 +77,20 @@ void segment_free(struct log *log, struct segment *segment);
 /* Take memory for the offset table and times of up to `capacity` records. */
 CAIRN_MUST_CHECK cairn_err segment_make_tables(struct segment *segment, uint32_t capacity,
                                                cairn_error *error);
-uint32_t segment_capacity(const struct log *log);
 /* Remember record number `index` at file offset `offset`. */
 void segment_note(struct segment *segment, uint64_t index, uint32_t offset, uint32_t end,
                   int64_t time_us);
 /* Where records [index, index + n] begin, n + 1 entries: from memory or from the footer. */
 CAIRN_MUST_CHECK cairn_err segment_offsets(struct log *log, struct segment *segment, uint64_t index,
                                            size_t n, uint32_t *ret_offsets, cairn_error *error);
+/* Free offset tables of sealed segments beyond what may be kept in memory. */
+void segment_trim_offsets(struct log *log);
 /* Compute root and chain, write the footer, cut the file behind it. `before`: the chain so far. */
 CAIRN_MUST_CHECK cairn_err segment_seal(struct log *log, struct segment *segment,
                                         const uint8_t before[32], cairn_error *error);
 /* Footer bytes for a segment whose frames end at data_end (scavenging writes them too). */
 CAIRN_MUST_CHECK cairn_err segment_footer(const struct segment *segment, uint64_t data_end,
                                           struct buf *ret, cairn_error *error);
-CAIRN_MUST_CHECK cairn_err segment_read_footer(struct log *log, struct segment *segment, bool *ret_found, cairn_error *error);
 
 /* ---- frames and records (frame.c) ---------------------------------------------------------- */
 
@@ -174,11 +177,12 @@ void query_plan_free(struct query_plan *plan);
 /* The first match at or after `from` and below `end` (backward: at or before `from`). CAIRN_E_END: none. */
 CAIRN_MUST_CHECK cairn_err query_seek(struct query_plan *plan, uint64_t from, uint64_t end,
                                       bool backward, uint64_t *ret_position, cairn_error *error);
-/* Forget buffered entries: the direction changes. */
-void query_plan_reset(struct query_plan *plan);
 /* Names within limits, no empty items, not too many terms. */
 CAIRN_MUST_CHECK cairn_err query_check(const cairn_query *query, cairn_error *error);
 
+/* Make the heads known that query_ask_heads() will ask for. */
+CAIRN_MUST_CHECK cairn_err query_warm_heads(struct log *log, cairn_scope scope,
+                                            const cairn_query *query, cairn_error *error);
 /* Under the sequence lock: may an event at or after `low` match? NONE is certain; MAYBE needs a look at the
  * index; UNKNOWN needs a head warmed first. Never reads the disk. */
 enum head_says { HEAD_NONE, HEAD_MAYBE, HEAD_UNKNOWN };
@@ -197,9 +201,12 @@ struct retention {
     cairn_retention limits;
     bool tombstoned;
 };
-/* What limits a stream; false when nothing does. */
+/* What limits a stream; false when nothing does. For readers: as it is durable. */
 bool retention_get(struct log *log, struct hash128 stream_key, cairn_str stream,
                    struct retention *ret);
+/* The same for the sequencer: what is in flight counts. */
+bool retention_sequenced(struct log *log, struct hash128 stream_key, cairn_str stream,
+                         struct retention *ret);
 /* Does any stream outside Cairn's own have limits? */
 bool retention_any(const struct log *log);
 /* The first revision that count and truncation leave, given the last one. */
@@ -212,12 +219,17 @@ CAIRN_MUST_CHECK cairn_err retention_hides(struct log *log, const struct record 
 /* Take over a stored retention event. */
 CAIRN_MUST_CHECK cairn_err retention_apply(struct log *log, const struct record *record,
                                            cairn_error *error);
-/* The sequencer: memory for one more, then the record as placed in the batch. */
+/* The sequencer, under its lock: memory for one more; the record as placed in the batch; what is below `end` is
+ * durable, so that readers may know; nothing of what is in flight will be. */
 bool retention_make_room(struct log *log);
 void retention_placed(struct log *log, const uint8_t *record, uint32_t seed);
+void retention_settle(struct log *log, uint64_t end);
+void retention_forget(struct log *log);
 /* All retention events below `end`, found by the index. */
 CAIRN_MUST_CHECK cairn_err retention_load(struct log *log, uint64_t end, cairn_error *error);
 void retention_free(struct log *log);
+/* The earliest commit time that max_age_us leaves; max_age_us is not 0. */
+int64_t retention_oldest(const struct retention *retention, int64_t now_us);
 
 /* ---- the log ---------------------------------------------------------------------------------- */
 
@@ -272,7 +284,7 @@ struct log {
     uint64_t tail;               /* of the active segment: where the next frame goes */
     int64_t last_time_us;
     uint64_t last_plain_end;     /* one past the last event outside Cairn's own streams */
-    struct segment *active;
+    struct segment *_Atomic active; /* changed by the sequencer alone; background threads look */
     struct batch batches[2];
     struct batch *open;
     bool committing;             /* somebody writes or syncs the other batch */
@@ -296,7 +308,8 @@ struct log {
     _Atomic uint64_t reserved_end;
     _Atomic uint32_t batch_bytes_recent; /* moving average: large batches need no filling */
 
-    struct retention_map *retention; /* stream key → retention, of streams that have any */
+    struct retention_map *retention; /* stream key → retention, of streams that have any; durable */
+    struct retention_queue *retention_queue; /* in flight; under `lock` */
     pthread_rwlock_t retention_lock;
     _Atomic uint64_t retention_count;
 
@@ -306,9 +319,9 @@ struct log {
 
     /* Background. */
     pthread_mutex_t admin_lock;    /* one of verify, backup, branch, scavenge, reindex at a time */
-    pthread_mutex_t maintain_lock; /* one maintainer of the index at a time */
+    pthread_mutex_t maintain_lock; /* one maintainer of index and seals at a time */
     pthread_t committer, keeper, indexer;
-    bool threads_started;
+    _Atomic bool threads_started;
     _Atomic bool stopping;
     _Atomic uint32_t commit_word, keeper_word, indexer_word;
     _Atomic uint32_t room_word;    /* the index has room again */
@@ -389,8 +402,6 @@ int log_make_folder(struct os *os, const char *dir);
 CAIRN_MUST_CHECK cairn_err log_recover_segments(struct log *log, cairn_error *error);
 /* And the index. */
 CAIRN_MUST_CHECK cairn_err log_recover(struct log *log, cairn_error *error);
-/* Insert the events [from, next_position) into index, recents and retention. */
-CAIRN_MUST_CHECK cairn_err log_replay(struct log *log, uint64_t from, cairn_error *error);
 void log_publish_segment(struct log *log, struct segment *segment);
 
 /* ---- recent ids (recent.c): idempotent repeats that are still in memory ------------------------- */
@@ -398,7 +409,8 @@ void log_publish_segment(struct log *log, struct segment *segment);
 #define RECENT_SLOTS 65536u
 CAIRN_MUST_CHECK cairn_err recent_open(struct log *log, cairn_error *error);
 void recent_close(struct log *log);
-void recent_clear(struct log *log);
+/* Forget positions from `end` on. */
+void recent_forget(struct log *log, uint64_t end);
 void recent_put(struct log *log, struct hash128 stream_key, cairn_uuid id, uint64_t position, uint64_t revision);
 bool recent_get(const struct log *log, struct hash128 stream_key, cairn_uuid id, uint64_t *ret_position, uint64_t *ret_revision);
 
@@ -408,12 +420,15 @@ bool recent_get(const struct log *log, struct hash128 stream_key, cairn_uuid id,
 
 /* Room for `size` bytes at the end of the open batch; NULL when out of memory. */
 uint8_t *batch_reserve(struct log *log, size_t size);
-/* Have the waiter told when everything sequenced so far is durable. */
-CAIRN_MUST_CHECK bool batch_wait(struct log *log, const struct waiter *waiter);
-/* Write, sync and publish the open batch. Drops the lock meanwhile; nobody else may be committing. */
-void commit_open_batch(struct log *log);
-/* Wait until nothing is open and nothing is being committed. */
+/* Memory for one more waiter, then have it told when everything sequenced so far is durable. */
+CAIRN_MUST_CHECK bool batch_make_room(struct log *log);
+void batch_wait(struct log *log, const struct waiter *waiter);
+/* Write, sync and publish the open batch, nobody else being at it, and see to it that somebody commits what came
+ * meanwhile. Returns without the lock. */
+void commit_and_unlock(struct log *log);
+/* Wait until nothing is open and nothing is being committed; or until that, or `end` is durable. */
 void commit_drain(struct log *log);
+void commit_until(struct log *log, uint64_t end);
 static inline bool
 batch_is_empty(const struct batch *batch)
 {
@@ -429,10 +444,13 @@ log_space_min(const struct log *log)
 
 /* Not under the lock. */
 CAIRN_MUST_CHECK cairn_err log_failure(struct log *log, cairn_error *error);
+/* Unless the log is at work (the next batch vouches for this one), or nothing was written since the last. */
 CAIRN_MUST_CHECK cairn_err log_write_closing_frame(struct log *log, cairn_error *error);
 /* cairn_log_append() without asking which stream. */
 CAIRN_MUST_CHECK cairn_err log_append_blocking(struct log *log, const cairn_append_request *request,
                                                cairn_at *ret_at, cairn_error *error);
+/* Nothing can be written for lack of room, and why. */
+void log_is_full(struct log *log, const cairn_error *why);
 /* Is there room on the disk again? Clears disk_full. */
 CAIRN_MUST_CHECK cairn_err log_check_space(struct log *log, cairn_error *error);
 void *committer_main(void *log);

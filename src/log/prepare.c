@@ -9,13 +9,15 @@ static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;
 static void
 scratch_free(void *memory)
 {
-    struct scratch *scratch = memory;
-    buf_free(&scratch->records);
-    free(scratch->writes);
-    free(scratch->events);
-    free(scratch->entries);
-    free(scratch->touched);
-    free(scratch);
+    for (struct scratch *scratch = memory, *next; scratch != NULL; scratch = next) {
+        next = scratch->next;
+        buf_free(&scratch->records);
+        free(scratch->writes);
+        free(scratch->events);
+        free(scratch->entries);
+        free(scratch->touched);
+        free(scratch);
+    }
 }
 
 static void
@@ -26,20 +28,30 @@ make_scratch_key(void)
 }
 
 struct scratch *
-scratch_get(void)
+scratch_take(void)
 {
     pthread_once(&scratch_once, make_scratch_key);
-    struct scratch *scratch = pthread_getspecific(scratch_key);
+    struct scratch *first = pthread_getspecific(scratch_key), *scratch = first;
+    while (scratch != NULL && scratch->taken)
+        scratch = scratch->next;
     if (scratch == NULL) {
         scratch = calloc(1, sizeof *scratch);
         if (scratch == NULL || pthread_setspecific(scratch_key, scratch) != 0) {
             free(scratch);
             return NULL;
         }
+        scratch->next = first;
     }
+    scratch->taken = true;
+    return scratch;
+}
+
+void
+scratch_give(struct scratch *scratch)
+{
     if (scratch->records.capacity > SCRATCH_KEEP_BYTES)
         buf_free(&scratch->records);
-    return scratch;
+    scratch->taken = false;
 }
 
 /* Room for `count` items of an array; false when out of memory. */
@@ -59,15 +71,24 @@ have_room(void *array, size_t *capacity, size_t count, size_t item_size)
     return true;
 }
 
+/* One draw of randomness an append; its further ids count on from there (RFC 9562 §6.2, method 2), so the
+ * ids of an append ascend as its events do. */
 static cairn_uuid
 new_id(struct log *log, struct scratch *scratch, int64_t now_us)
 {
-    if (scratch->random_left < 10) {
-        os_random(log->os, scratch->random, sizeof scratch->random);
-        scratch->random_left = sizeof scratch->random;
+    if (!scratch->drawn) {
+        if (scratch->random_left < sizeof scratch->id_random) {
+            os_random(log->os, scratch->random, sizeof scratch->random);
+            scratch->random_left = sizeof scratch->random;
+        }
+        scratch->random_left -= sizeof scratch->id_random;
+        memcpy(scratch->id_random, scratch->random + scratch->random_left,
+               sizeof scratch->id_random);
+        scratch->drawn = true;
     }
-    scratch->random_left -= 10;
-    return uuid_v7(now_us, scratch->random + scratch->random_left);
+    for (size_t i = sizeof scratch->id_random; i-- > 0 && ++scratch->id_random[i] == 0;)
+        ;
+    return uuid_v7(now_us, scratch->id_random);
 }
 
 static cairn_err
@@ -157,6 +178,7 @@ prepare(struct log *log, struct scratch *scratch, const cairn_append_request *re
     scratch->write_count = scratch->event_count = scratch->entry_count = 0;
     scratch->index_entries = 0;
     scratch->has_ids = true;
+    scratch->drawn = false;
     if (request->write_count == 0)
         return error_set(error, CAIRN_E_INVALID, "the append has no writes");
     if (request->write_count > log->options.append_events_max)

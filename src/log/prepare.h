@@ -39,10 +39,17 @@ struct scratch {
     bool has_ids;              /* every event has an id of the caller's */
     uint8_t random[1024];      /* for ids we make */
     size_t random_left;
+    uint8_t id_random[10];     /* of the last id made */
+    bool drawn;
+    bool taken;
+    struct scratch *next;      /* of this thread */
 };
 
-/* This thread's scratch; NULL when out of memory. It is freed when the thread ends. */
-struct scratch *scratch_get(void);
+/* A scratch of this thread that nobody uses; NULL when out of memory. There is more than one only when an
+ * append, committing for others in the middle of its own, calls a completion that appends too. They
+ * are freed when the thread ends. */
+struct scratch *scratch_take(void);
+void scratch_give(struct scratch *scratch);
 /* Fill it with a request, whose strings stay borrowed. */
 CAIRN_MUST_CHECK cairn_err prepare(struct log *log, struct scratch *scratch,
                                    const cairn_append_request *request, cairn_error *error);

@@ -8,13 +8,10 @@
 static void
 subtree(uint8_t (*leaves)[32], uint64_t count, uint8_t ret[32])
 {
-    struct merkle_tree *tree = calloc(1, sizeof *tree);
-    if (tree == NULL)
-        abort(); /* 2 KiB */
+    struct merkle_tree tree = {.count = 0};
     for (uint64_t i = 0; i < count; i++)
-        merkle_add(tree, leaves[i]);
-    merkle_root(tree, ret);
-    free(tree);
+        merkle_add(&tree, leaves[i]);
+    merkle_root(&tree, ret);
 }
 
 static void
@@ -78,9 +75,10 @@ put_segments(struct log *log, struct buf *to, uint64_t end, cairn_error *error)
         uint8_t root[32];
         if (segment->first_position > end)
             break;
-        if (segment->first_position + count > end)
+        bool whole = segment->first_position + count <= end;
+        if (!whole)
             count = end - segment->first_position;
-        if (atomic_load(&segment->sealed)) {
+        if (whole && atomic_load(&segment->sealed)) {
             memcpy(root, segment->root, 32);
         } else {
             cairn_err err = merkle_segment_root(log, segment, count, root, error);
@@ -113,7 +111,7 @@ cairn_log_prove(struct log *log, uint64_t position, char **ret_proof, cairn_erro
     if (position >= end)
         return error_set(error, CAIRN_E_NOTFOUND, "there is no event at position %llu; the log ends at %llu",
                          (unsigned long long)position, (unsigned long long)end);
-    pthread_mutex_lock(&log->admin_lock);
+    pthread_mutex_lock(&log->admin_lock); /* no segment is replaced meanwhile */
     struct segment *segment = log_segment_at(log, position);
     uint64_t count = atomic_load(&segment->count), index = position - segment->first_position;
     if (segment->first_position + count > end)

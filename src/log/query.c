@@ -116,13 +116,6 @@ query_plan_free(struct query_plan *plan)
     free(plan);
 }
 
-void
-query_plan_reset(struct query_plan *plan)
-{
-    for (size_t i = 0; i < plan->term_count; i++)
-        plan->terms[i].loaded = false;
-}
-
 /* The term's first position at or beyond `from` in reading direction; NO_POSITION when there is none. */
 static cairn_err
 term_seek(struct query_plan *plan, struct term *term, uint64_t from, uint64_t end, bool backward,
@@ -241,6 +234,20 @@ ask_head(struct log *log, struct hash128 key, uint64_t low, struct hash128 *ret_
         *ret_unknown = key;
         return HEAD_UNKNOWN;
     }
+}
+
+cairn_err
+query_warm_heads(struct log *log, cairn_scope scope, const cairn_query *query, cairn_error *error)
+{
+    cairn_err err = CAIRN_OK;
+    for (size_t i = 0; i < query->item_count; i++) {
+        const cairn_query_item *item = &query->items[i];
+        for (size_t j = 0; err == CAIRN_OK && j < item->tag_count; j++)
+            err = cairn_series_warm(log->series, log_key(log, KEY_TAG, scope, item->tags[j]), error);
+        for (size_t j = 0; err == CAIRN_OK && j < item->type_count; j++)
+            err = cairn_series_warm(log->series, log_key(log, KEY_TYPE, scope, item->types[j]), error);
+    }
+    return err;
 }
 
 /* An item cannot match when one of its tags has nothing new, or none of its types has. */

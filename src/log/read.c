@@ -126,7 +126,7 @@ block_record(struct log *log, struct block *block, struct segment *segment, uint
     uint64_t end = block->offsets[index - block->first + 1];
     const char *fault = "its offset is impossible";
     if (begin >= SEGMENT_HEADER_SIZE && end > begin
-        && end - begin <= log->options.segment_size_bytes) {
+        && end - begin <= LOG_SEGMENT_MAX) {
         err = cover_bytes(log, block, segment, begin, end, mode, error);
         if (err != CAIRN_OK)
             return err;

@@ -154,7 +154,7 @@ first_readable(struct log *log, struct hash128 key, cairn_str stream, uint64_t e
     *ret_first = retention_first(ret_retention, head.ordinal);
     if (ret_retention->limits.max_age_us == 0)
         return CAIRN_OK;
-    int64_t oldest = os_now_us(log->os) - (int64_t)ret_retention->limits.max_age_us;
+    int64_t oldest = retention_oldest(ret_retention, os_now_us(log->os));
     uint64_t position;
     err = cairn_log_position_at(log, oldest - 1, &position, error);
     if (err != CAIRN_OK)

@@ -28,9 +28,11 @@ recent_close(struct log *log)
 }
 
 void
-recent_clear(struct log *log)
+recent_forget(struct log *log, uint64_t end)
 {
-    memset(log->recent, 0, RECENT_SLOTS * sizeof *log->recent);
+    for (size_t i = 0; i < RECENT_SLOTS; i++)
+        if (log->recent[i].position_plus_1 > end)
+            log->recent[i] = (struct recent){0};
 }
 
 static struct recent *

@@ -8,6 +8,7 @@
  * bad one's position had been durable, it is damage. Frames may follow a torn one, since
  * the sectors of one unsynced write reach the disk in any order. */
 #include "log_int.h"
+#include <errno.h>
 
 #define SCAN_STEP (1u << 20)
 
@@ -84,7 +85,7 @@ scan_next(struct log *log, struct frame_scan *scan, struct frame *ret, cairn_str
             *ret_bytes = (cairn_str){rest.data, ret->size};
             return CAIRN_OK;
         }
-        if (more <= need || scan->at_end || more > log->options.segment_size_bytes)
+        if (more <= need || scan->at_end || more > LOG_FRAME_MAX)
             return CAIRN_E_END;
         need = more;
     }
@@ -223,6 +224,16 @@ is_unborn(struct log *log, uint64_t number)
     return unborn;
 }
 
+/* Its making failed (the folder could not be synced), so the one before it went on; then the power went, and
+ * came back with its name. It never held a frame, and is made anew. */
+static bool
+is_stillborn(struct log *log, const struct segment *segment, uint64_t end_before)
+{
+    uint64_t size = 0;
+    return segment->first_position < end_before && !atomic_load(&segment->sealed)
+           && os_size(log->os, segment->file, &size) == 0 && size <= SEGMENT_HEADER_SIZE;
+}
+
 static cairn_err
 open_segments(struct log *log, const struct numbers *numbers, cairn_error *error)
 {
@@ -279,23 +290,40 @@ scan_segments(struct log *log, cairn_error *error)
         struct frame_scan scan;
         scan_begin(&scan, segment);
         err = scan_segment(log, &scan, error);
-        uint64_t garbage_end = scan.at;
+        uint64_t garbage_end = scan.at, end = expected + atomic_load(&segment->count);
+        if (err == CAIRN_OK && i + 2 == count
+            && is_stillborn(log, atomic_load(&log->slots[i + 1]), end)) {
+            segment_free(log, atomic_exchange(&log->slots[i + 1], NULL));
+            atomic_store(&log->segment_count, --count);
+            last = true;
+        }
         if (err == CAIRN_OK && last) {
             err = inspect_tail(log, &scan, &garbage_end, error);
-            log->vouched = scan.vouched == expected + atomic_load(&segment->count);
+            log->vouched = scan.vouched == end;
         }
-        if (err == CAIRN_OK && !last
-            && atomic_load(&log->slots[i + 1])->first_position
-                   != expected + atomic_load(&segment->count))
+        if (err == CAIRN_OK && !last && atomic_load(&log->slots[i + 1])->first_position != end)
             err = damaged(error, segment, scan.at, scan.fault);
         scan_end(&scan);
         if (err != CAIRN_OK)
             return err;
         log->stats.discarded_bytes += garbage_end - atomic_load(&segment->data_end);
-        expected += atomic_load(&segment->count);
+        expected = end;
     }
     log->next_position = expected;
     return CAIRN_OK;
+}
+
+/* The names of manifest and segments may be as little durable as the tail. */
+static int
+sync_folders(struct log *log)
+{
+    char path[LOG_PATH_MAX];
+    snprintf(path, sizeof path, "%.*s/segments", LOG_PATH_MAX - 16, log->dir);
+    int fault = os_sync_dir(log->os, path);
+    snprintf(path, sizeof path, "%s", log->dir);
+    if (fault == 0)
+        fault = os_sync_dir(log->os, path);
+    return fault;
 }
 
 /* Make the last segment ready to be written: cut off a torn tail, and make sure that what we read of it is on
@@ -322,6 +350,8 @@ take_over_tail(struct log *log, cairn_error *error)
     }
     if (fault == 0)
         fault = os_sync(log->os, last->file);
+    if (fault == 0)
+        fault = sync_folders(log);
     if (fault != 0)
         return error_set_errno(error, -fault, "%s: cannot make its tail durable", last->path);
     log->active = last;
@@ -349,7 +379,8 @@ make_room(struct log *log, uint64_t position, cairn_error *error)
     return CAIRN_OK;
 }
 
-cairn_err
+/* Insert the events [from, next_position) into index, recents and retention. */
+static cairn_err
 log_replay(struct log *log, uint64_t from, cairn_error *error)
 {
     struct block *block = block_new();
@@ -397,7 +428,7 @@ open_index(struct log *log, cairn_error *error)
                       && cairn_series_flushed_end(log->series) > log->next_position;
         if (err == CAIRN_OK && !behind)
             return CAIRN_OK;
-        if (err != CAIRN_OK && err != CAIRN_E_CORRUPT && err != CAIRN_E_VERSION)
+        if (err != CAIRN_OK && err != CAIRN_E_CORRUPT)
             return error_set(error, err, "%s", inner.detail);
         if (log->options.read_only)
             return error_set(error, CAIRN_E_CORRUPT, "the index cannot be used: %s",

@@ -1,9 +1,10 @@
 /* Retention: what of a stream may still be read.
  *
  * A stream's limits are the newest event of "$retention-<stream>": JSON {"max_count", "max_age_us",
- * "truncate_before", "tombstone"}. The log keeps those of all streams that have any in one table; the
- * sequencer enters a new one as it places the event, so that an append sequenced after a tombstone is
- * refused. Some of Cairn's own streams are limited by their category, without events. */
+ * "truncate_before", "tombstone"}. The log keeps those of all streams that have any in one table, for
+ * readers, who take over an event when it is durable. The sequencer knows it as soon as it has placed it, so
+ * that an append sequenced after a tombstone is refused. Some of Cairn's own streams are limited by their
+ * category, without events. */
 #include "log_int.h"
 #include <base/json.h>
 
@@ -16,7 +17,17 @@ struct slot {
 struct retention_map {
     struct slot *slots;
     size_t capacity, count; /* capacity: a power of two */
-    uint64_t plain;         /* of streams that are not Cairn's own */
+};
+
+/* Set by events that are not durable yet, oldest first: the sequencer goes by them, readers do not, and a full
+ * disk may take them back. As many as there are callers waiting. */
+struct retention_queue {
+    struct change {
+        struct hash128 key;
+        struct retention retention;
+        uint64_t position;
+    } *changes;
+    size_t capacity, count;
 };
 
 /* Streams of these categories keep their newest event only. */
@@ -62,19 +73,34 @@ retention_get(struct log *log, struct hash128 stream_key, cairn_str stream, stru
 }
 
 bool
+retention_sequenced(struct log *log, struct hash128 stream_key, cairn_str stream,
+                    struct retention *ret)
+{
+    const struct retention_queue *queue = log->retention_queue;
+    for (size_t i = queue ? queue->count : 0; i-- > 0;) {
+        if (queue->changes[i].key.low == stream_key.low
+            && queue->changes[i].key.high == stream_key.high) {
+            *ret = queue->changes[i].retention;
+            return true;
+        }
+    }
+    return retention_get(log, stream_key, stream, ret);
+}
+
+bool
 retention_any(const struct log *log)
 {
     return atomic_load_explicit(&log->retention_count, memory_order_acquire) > 0;
 }
 
-/* Under the write lock: room for one more at half load. */
+/* Under the write lock: room for `more` at half load. */
 static bool
-grow(struct log *log)
+grow(struct log *log, size_t more)
 {
     struct retention_map *map = log->retention;
     if (map == NULL && (map = log->retention = calloc(1, sizeof *map)) == NULL)
         return false;
-    if ((map->count + 1) * 2 <= map->capacity)
+    if ((map->count + more) * 2 <= map->capacity)
         return true;
     struct retention_map larger = {.capacity = map->capacity ? map->capacity * 2 : 64};
     larger.slots = calloc(larger.capacity, sizeof *larger.slots);
@@ -92,8 +118,19 @@ grow(struct log *log)
 bool
 retention_make_room(struct log *log)
 {
+    struct retention_queue *queue = log->retention_queue;
+    if (queue == NULL && (queue = log->retention_queue = calloc(1, sizeof *queue)) == NULL)
+        return false;
+    if (queue->count == queue->capacity) {
+        size_t capacity = queue->capacity ? queue->capacity * 2 : 16;
+        struct change *changes = realloc(queue->changes, capacity * sizeof *changes);
+        if (changes == NULL)
+            return false;
+        queue->changes = changes;
+        queue->capacity = capacity;
+    }
     pthread_rwlock_wrlock(&log->retention_lock);
-    bool room = grow(log);
+    bool room = grow(log, queue->count + 1);
     pthread_rwlock_unlock(&log->retention_lock);
     return room;
 }
@@ -105,8 +142,9 @@ target_of(cairn_str retention_stream)
     return (cairn_str){retention_stream.data + prefix, retention_stream.size - prefix};
 }
 
-cairn_err
-retention_apply(struct log *log, const struct record *record, cairn_error *error)
+/* What a retention event says, of which stream. */
+static cairn_err
+parse_change(struct log *log, const struct record *record, struct change *ret, cairn_error *error)
 {
     struct json json;
     cairn_err err = json_check(record->event.data, &json, error);
@@ -118,17 +156,44 @@ retention_apply(struct log *log, const struct record *record, cairn_error *error
     (void)json_u64(json_get(json, "max_age_us"), &retention.limits.max_age_us);
     (void)json_u64(json_get(json, "truncate_before"), &retention.limits.truncate_before);
     retention.tombstoned = json_get(json, "tombstone").type == JSON_TRUE;
+    *ret = (struct change){log_key(log, KEY_STREAM, record->scope, target_of(record->stream)),
+                           retention, record->position};
+    return CAIRN_OK;
+}
 
-    struct hash128 key = log_key(log, KEY_STREAM, record->scope, target_of(record->stream));
+/* What has been cut off stays so: part of it may be scavenged. */
+static void
+keep_cut(struct retention *retention, const struct retention *before)
+{
+    if (retention->limits.truncate_before < before->limits.truncate_before)
+        retention->limits.truncate_before = before->limits.truncate_before;
+}
+
+/* Under the write lock, with room made. */
+static void
+enter(struct log *log, const struct change *change)
+{
+    struct slot *slot = find(log->retention, change->key);
+    struct slot now = {change->key, change->retention, true};
+    if (slot->used)
+        keep_cut(&now.retention, &slot->retention);
+    else
+        log->retention->count++;
+    *slot = now;
+    atomic_store_explicit(&log->retention_count, log->retention->count, memory_order_release);
+}
+
+cairn_err
+retention_apply(struct log *log, const struct record *record, cairn_error *error)
+{
+    struct change change;
+    cairn_err err = parse_change(log, record, &change, error);
+    if (err != CAIRN_OK)
+        return err;
     pthread_rwlock_wrlock(&log->retention_lock);
-    bool room = grow(log);
-    if (room) {
-        struct slot *slot = find(log->retention, key);
-        if (!slot->used)
-            log->retention->count++;
-        *slot = (struct slot){key, retention, true};
-        atomic_store_explicit(&log->retention_count, log->retention->count, memory_order_release);
-    }
+    bool room = grow(log, 1);
+    if (room)
+        enter(log, &change);
     pthread_rwlock_unlock(&log->retention_lock);
     return room ? CAIRN_OK : error_set(error, CAIRN_E_NOMEM, "no memory for a stream's retention");
 }
@@ -136,14 +201,42 @@ retention_apply(struct log *log, const struct record *record, cairn_error *error
 void
 retention_placed(struct log *log, const uint8_t *record_bytes, uint32_t seed)
 {
+    struct retention_queue *queue = log->retention_queue;
     struct record record;
+    struct change change;
+    struct retention before;
     cairn_str bytes = {(const char *)record_bytes, load32(record_bytes + 4)};
     const char *fault = record_decode(bytes, seed, &record);
-    assert(fault == NULL);
-    cairn_err err = retention_apply(log, &record, NULL); /* memory was taken by make_room */
-    assert(fault == NULL && err == CAIRN_OK);
+    assert(fault == NULL && queue->count < queue->capacity);
+    cairn_err err = parse_change(log, &record, &change, NULL);
+    assert(fault == NULL && err == CAIRN_OK); /* append_retention() wrote it */
+    if (retention_sequenced(log, change.key, target_of(record.stream), &before))
+        keep_cut(&change.retention, &before);
+    queue->changes[queue->count++] = change;
     (void)fault;
     (void)err;
+}
+
+void
+retention_settle(struct log *log, uint64_t end)
+{
+    struct retention_queue *queue = log->retention_queue;
+    size_t settled = 0;
+    if (queue == NULL || queue->count == 0)
+        return;
+    pthread_rwlock_wrlock(&log->retention_lock);
+    while (settled < queue->count && queue->changes[settled].position < end)
+        enter(log, &queue->changes[settled++]);
+    pthread_rwlock_unlock(&log->retention_lock);
+    queue->count -= settled;
+    memmove(queue->changes, queue->changes + settled, queue->count * sizeof *queue->changes);
+}
+
+void
+retention_forget(struct log *log)
+{
+    if (log->retention_queue != NULL)
+        log->retention_queue->count = 0;
 }
 
 cairn_err
@@ -174,13 +267,12 @@ retention_load(struct log *log, uint64_t end, cairn_error *error)
 void
 retention_free(struct log *log)
 {
-    pthread_rwlock_wrlock(&log->retention_lock);
     if (log->retention != NULL)
         free(log->retention->slots);
     free(log->retention);
-    log->retention = NULL;
-    atomic_store(&log->retention_count, 0);
-    pthread_rwlock_unlock(&log->retention_lock);
+    if (log->retention_queue != NULL)
+        free(log->retention_queue->changes);
+    free(log->retention_queue);
 }
 
 /* ---- what is hidden ---------------------------------------------------------------------------- */
@@ -193,6 +285,13 @@ retention_first(const struct retention *retention, uint64_t last_revision)
     if (keep > 0 && last_revision + 1 > keep && last_revision + 1 - keep > first)
         first = last_revision + 1 - keep;
     return retention->tombstoned ? UINT64_MAX : first;
+}
+
+int64_t
+retention_oldest(const struct retention *retention, int64_t now_us)
+{
+    uint64_t age = retention->limits.max_age_us;
+    return now_us < 0 || age >= (uint64_t)now_us ? 0 : now_us - (int64_t)age;
 }
 
 cairn_err
@@ -210,9 +309,9 @@ retention_hides(struct log *log, const struct record *record, int64_t now_us, ui
         if (err != CAIRN_OK && err != CAIRN_E_END)
             return err;
     }
-    int64_t oldest = now_us - (int64_t)retention.limits.max_age_us;
     *ret_hidden = record->revision < retention_first(&retention, head.ordinal)
-                  || (retention.limits.max_age_us > 0 && record->time_us < oldest);
+                  || (retention.limits.max_age_us > 0
+                      && record->time_us < retention_oldest(&retention, now_us));
     return CAIRN_OK;
 }
 
@@ -263,6 +362,14 @@ cairn_log_retention_set(struct log *log, cairn_scope scope, cairn_str stream,
                         const cairn_retention *limits, cairn_error *error)
 {
     struct retention retention = {.limits = *limits};
+    cairn_stream_info info;
+    cairn_err err = cairn_log_stream_info(log, scope, stream, &info, error);
+    if (err != CAIRN_OK)
+        return err;
+    /* What has been cut off stays so, part of it may be scavenged; and a tombstone is for good. */
+    retention.tombstoned = info.tombstoned;
+    if (retention.limits.truncate_before < info.retention.truncate_before)
+        retention.limits.truncate_before = info.retention.truncate_before;
     return append_retention(log, scope, stream, CAIRN_ANY, &retention, error);
 }
 

@@ -5,6 +5,7 @@
  * name. So the root does not change, which is checked before the new file takes the old one's name. Readers
  * that are in the old file finish there (epoch_wait); a crash at any point leaves one or the other. */
 #include "log_int.h"
+#include <errno.h>
 
 #define WORTH_PERCENT 2 /* of a segment's bytes: below that it is not written again */
 
@@ -159,8 +160,10 @@ finish_file(struct scavenge *work, struct segment *from, struct segment *to, cai
     cairn_err err = segment_footer(to, data_end, &footer, error);
     if (err == CAIRN_OK) {
         ssize_t n = os_pread(log->os, from->file, header, sizeof header, 0);
-        if (n == (ssize_t)sizeof header)
-            n = os_pwrite(log->os, to->file, header, sizeof header, 0);
+        if (n >= 0)
+            n = n == (ssize_t)sizeof header
+                    ? os_pwrite(log->os, to->file, header, sizeof header, 0)
+                    : -EIO;
         if (n >= 0)
             n = os_pwrite(log->os, to->file, footer.data, footer.size, data_end);
         int fault = n < 0 ? (int)n : os_sync(log->os, to->file);
@@ -200,6 +203,7 @@ swap_in(struct scavenge *work, uint32_t slot, struct segment *from, struct segme
         atomic_fetch_sub(&log->offsets_bytes, (atomic_load(&from->count) + 1) * 4);
     atomic_fetch_add(&log->offsets_bytes, (atomic_load(&to->count) + 1) * 4);
     segment_free(log, from);
+    segment_trim_offsets(log);
     return CAIRN_OK;
 }
 

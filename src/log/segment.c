@@ -21,7 +21,7 @@ corrupt(cairn_error *error, const struct segment *segment, uint64_t offset, cons
                      (unsigned long long)offset, what);
 }
 
-uint32_t
+static uint32_t
 segment_capacity(const struct log *log)
 {
     return (uint32_t)(log->options.segment_size_bytes / RECORD_SIZE_MIN);
@@ -155,33 +155,6 @@ check_header(struct log *log, struct segment *segment, cairn_error *error)
     return CAIRN_OK;
 }
 
-cairn_err
-segment_open(struct log *log, uint64_t number, struct segment **ret, cairn_error *error)
-{
-    struct segment *segment = calloc(1, sizeof *segment);
-    if (segment == NULL)
-        return error_set(error, CAIRN_E_NOMEM, "no memory for a segment");
-    segment->number = number;
-    segment->generation = atomic_fetch_add(&log->generations, 1) + 1;
-    segment_path(log, number, segment->path);
-    bool sealed;
-    cairn_err err = CAIRN_OK;
-    int fault = os_open(log->os, segment->path, log->options.read_only ? OS_READ : OS_WRITE,
-                        &segment->file);
-    if (fault != 0)
-        err = error_set_errno(error, -fault, "%s: cannot open", segment->path);
-    if (err == CAIRN_OK)
-        err = check_header(log, segment, error);
-    if (err == CAIRN_OK)
-        err = segment_read_footer(log, segment, &sealed, error);
-    if (err != CAIRN_OK) {
-        segment_free(log, segment);
-        return err;
-    }
-    *ret = segment;
-    return CAIRN_OK;
-}
-
 /* ---- the footer ---------------------------------------------------------------------------- */
 
 static size_t
@@ -199,10 +172,9 @@ footer_size(uint64_t count)
 
 /* Look for a footer at the end of the file and take over what it says. A file without a whole one is not
  * sealed (or its sealing was cut off: the frames are then scanned and it is sealed again). */
-cairn_err
-segment_read_footer(struct log *log, struct segment *segment, bool *ret_found, cairn_error *error)
+static cairn_err
+read_footer(struct log *log, struct segment *segment, cairn_error *error)
 {
-    *ret_found = false;
     uint64_t size;
     int fault = os_size(log->os, segment->file, &size);
     if (fault != 0)
@@ -251,10 +223,35 @@ segment_read_footer(struct log *log, struct segment *segment, bool *ret_found, c
     segment->offsets_at = at + FOOTER_FIXED_SIZE;
     atomic_store(&segment->data_end, at);
     atomic_store(&segment->sealed, true);
-    *ret_found = true;
 done:
     free(footer);
     return err;
+}
+
+cairn_err
+segment_open(struct log *log, uint64_t number, struct segment **ret, cairn_error *error)
+{
+    struct segment *segment = calloc(1, sizeof *segment);
+    if (segment == NULL)
+        return error_set(error, CAIRN_E_NOMEM, "no memory for a segment");
+    segment->number = number;
+    segment->generation = atomic_fetch_add(&log->generations, 1) + 1;
+    segment_path(log, number, segment->path);
+    cairn_err err = CAIRN_OK;
+    int fault = os_open(log->os, segment->path, log->options.read_only ? OS_READ : OS_WRITE,
+                        &segment->file);
+    if (fault != 0)
+        err = error_set_errno(error, -fault, "%s: cannot open", segment->path);
+    if (err == CAIRN_OK)
+        err = check_header(log, segment, error);
+    if (err == CAIRN_OK)
+        err = read_footer(log, segment, error);
+    if (err != CAIRN_OK) {
+        segment_free(log, segment);
+        return err;
+    }
+    *ret = segment;
+    return CAIRN_OK;
 }
 
 cairn_err
@@ -319,10 +316,30 @@ segment_seal(struct log *log, struct segment *segment, const uint8_t before[32],
     segment->offsets_at = data_end + FOOTER_FIXED_SIZE;
     atomic_fetch_add(&log->offsets_bytes, (count + 1) * 4);
     atomic_store(&segment->sealed, true);
+    segment_trim_offsets(log);
     return CAIRN_OK;
 }
 
 /* ---- where a record is ----------------------------------------------------------------------- */
+
+/* The oldest go first: what is newest is asked for most. Readers look at tables inside an epoch. */
+void
+segment_trim_offsets(struct log *log)
+{
+    uint32_t count = atomic_load(&log->segment_count);
+    for (uint32_t i = 0; i + 1 < count && atomic_load(&log->offsets_bytes) > LOG_OFFSETS_BYTES_MAX; i++) {
+        uint32_t parity = epoch_enter(log);
+        struct segment *segment = atomic_load(&log->slots[i]);
+        _Atomic uint32_t *table
+            = atomic_load(&segment->sealed) ? atomic_exchange(&segment->offsets, NULL) : NULL;
+        if (table != NULL)
+            atomic_fetch_sub(&log->offsets_bytes, (atomic_load(&segment->count) + 1) * 4);
+        epoch_leave(log, parity);
+        if (table != NULL)
+            epoch_wait(log);
+        free(table);
+    }
+}
 
 /* Bring a sealed segment's offset table into memory if the budget allows. */
 static void
@@ -345,9 +362,9 @@ keep_offsets(struct log *log, struct segment *segment)
     atomic_fetch_sub(&log->offsets_bytes, bytes);
 }
 
-cairn_err
-segment_offsets(struct log *log, struct segment *segment, uint64_t index, size_t n,
-                uint32_t *ret_offsets, cairn_error *error)
+static cairn_err
+find_offsets(struct log *log, struct segment *segment, uint64_t index, size_t n,
+             uint32_t *ret_offsets, cairn_error *error)
 {
     uint64_t count = atomic_load_explicit(&segment->count, memory_order_acquire);
     assert(index + n <= count);
@@ -366,5 +383,15 @@ segment_offsets(struct log *log, struct segment *segment, uint64_t index, size_t
                                segment->offsets_at + index * 4, error);
     if (err == CAIRN_OK && have == n)
         ret_offsets[n] = (uint32_t)atomic_load(&segment->data_end);
+    return err;
+}
+
+cairn_err
+segment_offsets(struct log *log, struct segment *segment, uint64_t index, size_t n,
+                uint32_t *ret_offsets, cairn_error *error)
+{
+    uint32_t parity = epoch_enter(log);
+    cairn_err err = find_offsets(log, segment, index, n, ret_offsets, error);
+    epoch_leave(log, parity);
     return err;
 }

@@ -23,8 +23,8 @@ static bool
 is_run_name(const char *name, uint64_t *ret_id)
 {
     char *end;
-    if (strlen(name) != RUN_NAME_SIZE - 1 || strspn(name, "0123456789abcdef") != 16 ||
-        strcmp(name + 16, ".run") != 0)
+    if (strlen(name) != RUN_NAME_SIZE - 1 || strspn(name, "0123456789abcdef") != 16
+        || strcmp(name + 16, ".run") != 0)
         return false;
     *ret_id = strtoull(name, &end, 16);
     return true;
@@ -81,7 +81,8 @@ cairn_series_destroy(struct os *os, const char *dir, cairn_error *error)
         goto done;
     if (failed < 0 || names.no_memory) {
         err = failed < 0 ? error_set_errno(error, -failed, "cannot list folder %s", dir)
-                         : error_set(error, CAIRN_E_NOMEM, "out of memory for the names in folder %s", dir);
+                         : error_set(error, CAIRN_E_NOMEM,
+                                     "out of memory for the names in folder %s", dir);
         goto done;
     }
     /* Runs without a manifest are refused by the next open, so a crash in between is noticed. */
@@ -141,8 +142,9 @@ begin_new(struct series *series, const struct names *names, struct manifest *man
           cairn_error *error)
 {
     if (names->count > 0)
-        return error_set(error, CAIRN_E_CORRUPT, "%s/%s is missing (at byte 0) and there are %u index runs",
-                         series->dir, SERIES_MANIFEST, names->count);
+        return error_set(error, CAIRN_E_CORRUPT,
+                         "%s/%s is missing (at byte 0) and there are %u index runs", series->dir,
+                         SERIES_MANIFEST, names->count);
     *manifest = (struct manifest){.next_run_id = 1};
     if (series->options.read_only)
         return CAIRN_OK;
@@ -206,11 +208,14 @@ cairn_series_open(struct os *os, const char *dir, const struct series_options *o
     struct view *view = &series->views[0].view;
     err = load_runs(series, error);
     if (err == CAIRN_OK) {
-        series->active = series_table_new(cairn_series_flushed_end(series), options->memory_events, 0, 0);
+        series->active
+            = series_table_new(cairn_series_flushed_end(series), options->memory_events, 0, 0);
         if (series->active != NULL)
             view->tables[view->table_count++] = series->active;
-        if (series->active == NULL || !series_heads_init(&series->heads, options->head_cache_entries))
-            err = error_set(error, CAIRN_E_NOMEM, "out of memory for an index of %u events in memory and %u heads",
+        if (series->active == NULL
+            || !series_heads_init(&series->heads, options->head_cache_entries))
+            err = error_set(error, CAIRN_E_NOMEM,
+                            "out of memory for an index of %u events in memory and %u heads",
                             options->memory_events, options->head_cache_entries);
     }
     series_view_first(series);
@@ -311,7 +316,8 @@ flush_all(struct series *series, uint64_t durable, cairn_error *error)
     cairn_err err = series_manifest_sync(series, error);
     while (err == CAIRN_OK && flush_due(series, durable))
         err = series_flush_table(series, error);
-    if (err == CAIRN_OK && atomic_load_explicit(&series->active->entries, memory_order_relaxed) > 0) {
+    if (err == CAIRN_OK
+        && atomic_load_explicit(&series->active->entries, memory_order_relaxed) > 0) {
         if (!series_freeze(series, 0, durable))
             err = error_set(error, CAIRN_E_NOMEM, "out of memory for a new index table");
         else
@@ -356,7 +362,8 @@ cairn_series_stats(struct series *series, struct series_stats *ret)
         stats.memory_bytes += series_run_memory(view->runs[i]);
     }
     series_view_leave(series, index);
-    stats.memory_bytes += series->heads.set_count * (sizeof *series->heads.sets + sizeof *series->heads.meta);
+    stats.memory_bytes
+        += series->heads.set_count * (sizeof *series->heads.sets + sizeof *series->heads.meta);
     stats.flushes = atomic_load_explicit(&series->flushes, memory_order_relaxed);
     stats.merges = atomic_load_explicit(&series->merges, memory_order_relaxed);
     stats.merged_bytes = atomic_load_explicit(&series->merged_bytes, memory_order_relaxed);

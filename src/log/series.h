@@ -98,8 +98,10 @@ CAIRN_MUST_CHECK cairn_err cairn_series_read(struct series *series, const struct
                                              size_t *ret_count, cairn_error *error);
 
 /* Do the most urgent piece of background work: flush the frozen table once everything in it is
- * durable (its end <= durable), or a step of a merge (some 4 MiB). *ret_more: call again. A failed flush (disk full) leaves the
- * table in memory and is tried again at the next call; the error is returned for the record. */
+ * durable (its end <= durable), or a step of a merge (some 4 MiB). *ret_more: call again. A failed
+ * flush (disk full) leaves the table in memory and is tried again at the next call; the error is
+ * returned for the record. CAIRN_E_CORRUPT: a run cannot be merged; reads of what is whole go on, but
+ * runs will pile up (then CAIRN_E_BUSY): compute the index anew. */
 CAIRN_MUST_CHECK cairn_err cairn_series_maintain(struct series *series, uint64_t durable,
                                                  bool *ret_more, cairn_error *error);
 /* Freeze and flush everything below `durable` (clean stop; everything inserted must be durable). */

@@ -1,4 +1,4 @@
-/* Blocks, chunks and the filter of a run file, as bytes. docs/format-index.md describes them.
+/* Blocks, chunks and the filter of a run file, as bytes. docs/format.md describes them.
  *
  * Pure functions over memory. Whatever a block holds, walking it stays inside it: a checksum does
  * not excuse a bound. */
@@ -31,9 +31,9 @@ static struct hash128
 load_key(struct hash128 before, const uint8_t *rest, unsigned shared)
 {
     uint64_t mask = UINT64_MAX >> (8 * shared);
-    return (struct hash128){
-        .high = (before.high & ~mask) | (__builtin_bswap64(load64(rest - shared)) & mask),
-        .low = __builtin_bswap64(load64(rest - shared + 8))};
+    return (struct hash128){.high = (before.high & ~mask)
+                                    | (__builtin_bswap64(load64(rest - shared)) & mask),
+                            .low = __builtin_bswap64(load64(rest - shared + 8))};
 }
 
 static inline enum block_step
@@ -213,8 +213,8 @@ series_filter_fold(struct filter *filter, uint64_t keys)
         filter->count /= 2;
         for (uint64_t line = 0; line < filter->count; line++)
             for (unsigned i = 0; i < FILTER_LINE; i++)
-                filter->lines[line * FILTER_LINE + i] =
-                    filter->lines[2 * line * FILTER_LINE + i] |
-                    filter->lines[(2 * line + 1) * FILTER_LINE + i];
+                filter->lines[line * FILTER_LINE + i]
+                    = filter->lines[2 * line * FILTER_LINE + i]
+                      | filter->lines[(2 * line + 1) * FILTER_LINE + i];
     }
 }

@@ -42,8 +42,8 @@ check_manifest(struct check *check, cairn_error *error)
     struct manifest manifest;
     cairn_error found = {0};
     cairn_err err = series_manifest_load(check->series->os, check->series->dir, &manifest, &found);
-    if (err == CAIRN_E_NOTFOUND && check->series->options.read_only &&
-        cairn_series_flushed_end(check->series) == 0)
+    if (err == CAIRN_E_NOTFOUND && check->series->options.read_only
+        && cairn_series_flushed_end(check->series) == 0)
         return CAIRN_OK; /* opened without an index */
     return report_error(check, SERIES_MANIFEST, err, &found, error);
 }
@@ -90,15 +90,18 @@ judge_block(struct tally *tally, const struct run *run, uint64_t number, const u
         if (!series_block_decode(&walk, span))
             return "the block's chunks do not make sense";
         struct hash128 key = walk.key;
-        if (first && (!key_equal(fence->key, key) || fence->position != span->positions[0] ||
-                      fence->ordinal != span->first_ordinal))
+        if (first
+            && (!key_equal(fence->key, key) || fence->position != span->positions[0]
+                || fence->ordinal != span->first_ordinal))
             return "the fence is not the block's first chunk";
         first = false;
         const char *what = judge_chunk(tally, run, key, span);
         if (what != NULL)
             return what;
     }
-    return step == BLOCK_BAD ? "the block's chunks do not make sense" : first ? "the block is empty" : NULL;
+    return step == BLOCK_BAD ? "the block's chunks do not make sense"
+           : first           ? "the block is empty"
+                             : NULL;
 }
 
 static cairn_err
@@ -120,8 +123,8 @@ check_blocks(struct check *check, const struct run *run, cairn_error *error)
             report(check, run->name, SERIES_BLOCK * (i + 1), what);
         err = report_error(check, run->name, err, &found, error);
     }
-    if (err == CAIRN_OK && whole && !check->stop &&
-        (tally.entries != run->info.entries || tally.keys != run->keys))
+    if (err == CAIRN_OK && whole && !check->stop
+        && (tally.entries != run->info.entries || tally.keys != run->keys))
         report(check, run->name, run->info.size_bytes - RUN_FOOTER,
                "the footer's counts are not those of the blocks");
     free(span);

@@ -64,7 +64,8 @@ sort_keys(const struct table *table, size_t count)
         if (atomic_load_explicit(&table->slots[slot].tail, memory_order_relaxed) == 0)
             continue;
         struct hash128 key = table->slots[slot].key;
-        keys[begins[key.high >> (64 - bits)]++] = (struct sorted){.high = key.high, .low = key.low, .slot = slot};
+        keys[begins[key.high >> (64 - bits)]++]
+            = (struct sorted){.high = key.high, .low = key.low, .slot = slot};
     }
     size_t begin = 0; /* each bucket's begin has moved to its end */
     for (size_t i = 0; i < buckets; i++) {
@@ -136,7 +137,8 @@ move_heads(struct series *series, const struct table *table)
     bool current = is_oldest_frozen(series, table);
     uint64_t generation = 0;
     if (current)
-        generation = 1 + atomic_fetch_add_explicit(&series->heads.generation, 1, memory_order_acq_rel);
+        generation
+            = 1 + atomic_fetch_add_explicit(&series->heads.generation, 1, memory_order_acq_rel);
     pthread_mutex_unlock(&series->lock);
 
     for (uint64_t i = 0; i <= table->mask && current; i++) {
@@ -145,9 +147,9 @@ move_heads(struct series *series, const struct table *table)
             series_heads_prefetch(&series->heads, slot[SLOTS_AHEAD].key);
         if (atomic_load_explicit(&slot->tail, memory_order_relaxed) == 0)
             continue;
-        struct series_head head = {
-            .ordinal = atomic_load_explicit(&slot->last_ordinal, memory_order_relaxed),
-            .position = table->base + atomic_load_explicit(&slot->last, memory_order_relaxed)};
+        struct series_head head
+            = {.ordinal = atomic_load_explicit(&slot->last_ordinal, memory_order_relaxed),
+               .position = table->base + atomic_load_explicit(&slot->last, memory_order_relaxed)};
         current = series_heads_put(&series->heads, slot->key, &head, generation);
     }
 }
@@ -163,7 +165,8 @@ publish_run(struct series *series, const struct table *table, struct run *run, b
     if (*ret_published) {
         struct view *view = series_view_copy(series, 0);
         if (view == NULL) {
-            err = error_set(error, CAIRN_E_BUSY, "more than %u old views of the index are being read", SERIES_VIEWS);
+            err = error_set(error, CAIRN_E_BUSY,
+                            "more than %u old views of the index are being read", SERIES_VIEWS);
         } else {
             view->table_count--;
             if (run != NULL)
@@ -201,7 +204,8 @@ series_flush_table(struct series *series, cairn_error *error)
     if (view->table_count < 2)
         goto done;
     if (view->run_count == SERIES_RUNS_MAX) {
-        err = error_set(error, CAIRN_E_BUSY, "the index has %u runs and merging them does not get on", SERIES_RUNS_MAX);
+        err = error_set(error, CAIRN_E_BUSY,
+                        "the index has %u runs and merging them does not get on", SERIES_RUNS_MAX);
         goto done;
     }
     const struct table *table = view->tables[view->table_count - 1];

@@ -25,8 +25,8 @@
 #include <stdlib.h>
 
 #define META_LOCK (1u << 31)
-#define META_USED(way) (1u << (way))          /* holds a key */
-#define META_RECENT(way) (1u << (8 + (way)))  /* asked for since the hand last passed */
+#define META_USED(way) (1u << (way))         /* holds a key */
+#define META_RECENT(way) (1u << (8 + (way))) /* asked for since the hand last passed */
 #define META_HAND_SHIFT 16
 #define META_HAND_MASK (3u << META_HAND_SHIFT)
 #define SPINS_MAX 64

@@ -32,13 +32,13 @@
 #include <stdio.h>
 
 #define SERIES_PATH_MAX 1024
-#define SERIES_BLOCK 4096u      /* bytes of a block on disk */
-#define SERIES_BLOCK_HEAD 2u    /* u16: bytes used by chunks */
+#define SERIES_BLOCK 4096u                                        /* bytes of a block on disk */
+#define SERIES_BLOCK_HEAD 2u                                      /* u16: bytes used by chunks */
 #define SERIES_BLOCK_ROOM (SERIES_BLOCK - SERIES_BLOCK_HEAD - 4u) /* a CRC32C ends it */
-#define SERIES_CHUNK_MAX 512u   /* entries of a chunk on disk */
-#define SERIES_SPAN_MAX 1024u   /* entries of a chunk anywhere */
+#define SERIES_CHUNK_MAX 512u                                     /* entries of a chunk on disk */
+#define SERIES_SPAN_MAX 1024u                                     /* entries of a chunk anywhere */
 #define SERIES_RUNS_MAX 96u
-#define SERIES_TABLES_MAX 64u   /* read-only opens keep all that is not flushed in memory */
+#define SERIES_TABLES_MAX 64u /* read-only opens keep all that is not flushed in memory */
 #define SERIES_VIEWS 64u
 #define SERIES_VERSION 1u
 #define SERIES_MANIFEST "MANIFEST"
@@ -126,8 +126,8 @@ varint_size(uint64_t value)
 }
 
 /* Positions first, first + d1, … into span->positions; returns the end of the deltas or NULL. */
-const uint8_t *series_span_decode(struct span *span, uint64_t first, const uint8_t *from,
-                                  const uint8_t *end);
+const uint8_t *
+series_span_decode(struct span *span, uint64_t first, const uint8_t *from, const uint8_t *end);
 
 /* ---- reading ------------------------------------------------------------------------------- */
 
@@ -166,7 +166,7 @@ struct table {
     uint64_t base;        /* positions before this are not in it */
     uint64_t end;         /* once frozen: positions from this on are not in it; else UINT64_MAX */
     uint64_t keys_max, entries_max;
-    uint64_t promised;    /* entries that has_room() said would fit */
+    uint64_t promised; /* entries that has_room() said would fit */
     uint64_t last_position;
     _Atomic uint64_t keys, entries, arena_used;
     unsigned views;          /* that have it; under series->lock */
@@ -174,11 +174,12 @@ struct table {
 };
 
 /* Room for what `memory_events` asks for, and at least for so many keys and entries. NULL: out of memory. */
-struct table *series_table_new(uint64_t base, uint32_t memory_events, uint64_t keys, uint64_t entries);
+struct table *
+series_table_new(uint64_t base, uint32_t memory_events, uint64_t keys, uint64_t entries);
 void series_table_free(struct table *table);
 bool series_table_has_room(struct table *table, size_t entries, uint64_t next_position);
-void series_table_insert(struct table *table, struct hash128 key, uint64_t ordinal,
-                         uint64_t position);
+void
+series_table_insert(struct table *table, struct hash128 key, uint64_t ordinal, uint64_t position);
 void series_table_prefetch(const struct table *table, struct hash128 key);
 /* Of a slot that is in the cache already: its last chunk. */
 void series_table_prefetch_chunk(const struct table *table, uint64_t slot);
@@ -221,8 +222,8 @@ struct heads {
 
 CAIRN_MUST_CHECK bool series_heads_init(struct heads *heads, uint32_t entries);
 void series_heads_free(struct heads *heads);
-enum series_known series_heads_get(struct heads *heads, struct hash128 key,
-                                   struct series_head *ret_head);
+enum series_known
+series_heads_get(struct heads *heads, struct hash128 key, struct series_head *ret_head);
 /* head NULL: absent. False, and nothing stored, when `generation` is no longer the current one. */
 bool series_heads_put(struct heads *heads, struct hash128 key, const struct series_head *head,
                       uint64_t generation);
@@ -334,7 +335,7 @@ void series_run_footer(uint8_t to[RUN_FOOTER], const struct run *run, uint32_t f
 struct run_cursor {
     const struct run *run;
     uint8_t *buffer;
-    uint64_t next_block; /* of the file, to be read */
+    uint64_t next_block;    /* of the file, to be read */
     uint32_t block, blocks; /* in the buffer */
     struct block_walk walk;
     bool in_block, end;
@@ -356,7 +357,7 @@ struct run_writer {
     uint8_t *buffer;
     uint32_t blocks; /* full ones in the buffer; the one being filled follows */
     uint64_t unsynced_bytes;
-    uint32_t used;   /* bytes of the block being filled */
+    uint32_t used; /* bytes of the block being filled */
     bool key_in_block;
     uint8_t block_key[16]; /* the last key written into this block */
     /* The chunk being filled; count 0: none. */
@@ -387,8 +388,8 @@ struct manifest {
     struct run_info runs[SERIES_RUNS_MAX];
 };
 /* CAIRN_E_NOTFOUND: there is none. */
-CAIRN_MUST_CHECK cairn_err series_manifest_load(struct os *os, const char *dir, struct manifest *ret,
-                                                cairn_error *error);
+CAIRN_MUST_CHECK cairn_err series_manifest_load(struct os *os, const char *dir,
+                                                struct manifest *ret, cairn_error *error);
 CAIRN_MUST_CHECK cairn_err series_manifest_save(struct os *os, const char *dir,
                                                 const struct manifest *manifest,
                                                 cairn_error *error);

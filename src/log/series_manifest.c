@@ -20,8 +20,8 @@ series_path(char to[SERIES_PATH_MAX], const char *dir, const char *name, cairn_e
 {
     int size = snprintf(to, SERIES_PATH_MAX, "%s/%s", dir, name);
     if (size < 0 || (unsigned)size >= SERIES_PATH_MAX)
-        return error_set(error, CAIRN_E_LIMIT, "the path of index file %s is longer than %u bytes", name,
-                         SERIES_PATH_MAX - 1);
+        return error_set(error, CAIRN_E_LIMIT, "the path of index file %s is longer than %u bytes",
+                         name, SERIES_PATH_MAX - 1);
     return CAIRN_OK;
 }
 
@@ -40,9 +40,13 @@ put_run(uint8_t *to, const struct run_info *run)
 static struct run_info
 get_run(const uint8_t *from)
 {
-    return (struct run_info){.id = load64(from), .first = load64(from + 8), .end = load64(from + 16),
-                             .entries = load64(from + 24), .size_bytes = load64(from + 32),
-                             .footer_crc = load32(from + 40), .level = load32(from + 44)};
+    return (struct run_info){.id = load64(from),
+                             .first = load64(from + 8),
+                             .end = load64(from + 16),
+                             .entries = load64(from + 24),
+                             .size_bytes = load64(from + 32),
+                             .footer_crc = load32(from + 40),
+                             .level = load32(from + 44)};
 }
 
 static cairn_err
@@ -55,20 +59,22 @@ parse(const char *path, const uint8_t *bytes, size_t size, struct manifest *ret,
     if (load32(bytes + size - 4) != crc32c(0, bytes, size - 4))
         return series_damaged(error, SERIES_MANIFEST, size - 4, "the checksum does not match");
     if (load32(bytes + AT_VERSION) != SERIES_VERSION)
-        return error_set(error, CAIRN_E_VERSION, "%s has format version %u; this program knows %u", path,
-                         load32(bytes + AT_VERSION), SERIES_VERSION);
+        return error_set(error, CAIRN_E_VERSION, "%s has format version %u; this program knows %u",
+                         path, load32(bytes + AT_VERSION), SERIES_VERSION);
     ret->run_count = load32(bytes + AT_COUNT);
     if (ret->run_count > SERIES_RUNS_MAX || size != AT_RUNS + ret->run_count * RUN_BYTES + 4)
-        return series_damaged(error, SERIES_MANIFEST, AT_COUNT, "the number of runs does not fit the file's size");
+        return series_damaged(error, SERIES_MANIFEST, AT_COUNT,
+                              "the number of runs does not fit the file's size");
     ret->next_run_id = load64(bytes + AT_NEXT_ID);
     ret->flushed_end = load64(bytes + AT_END);
     uint64_t end = 0;
     for (uint32_t i = 0; i < ret->run_count; i++) {
         struct run_info *run = &ret->runs[i];
         *run = get_run(bytes + AT_RUNS + i * RUN_BYTES);
-        if (run->first < end || run->end <= run->first || run->end > ret->flushed_end ||
-            run->id >= ret->next_run_id)
-            return series_damaged(error, SERIES_MANIFEST, AT_RUNS + i * RUN_BYTES, "the ranges of the runs are not in order");
+        if (run->first < end || run->end <= run->first || run->end > ret->flushed_end
+            || run->id >= ret->next_run_id)
+            return series_damaged(error, SERIES_MANIFEST, AT_RUNS + i * RUN_BYTES,
+                                  "the ranges of the runs are not in order");
         end = run->end;
     }
     return CAIRN_OK;

@@ -1,11 +1,11 @@
 /* Runs become one: which, when, and how, in bounded steps.
  *
- * A run's level is the logarithm of its entries to the base SERIES_FANOUT. When three neighbours of one level
- * have come together (with nothing larger between them; smaller ones are taken along) they are merged into one, which is at
- * least one level up. So there are at most two runs a level at rest, an entry is rewritten once a
- * level, and three quarters of everything is in the two or three largest runs, where a key is stored
- * once for all its entries. A cap on the number of runs, whatever their levels, merges the
- * cheapest neighbours.
+ * A run's level is the logarithm of its entries to the base SERIES_FANOUT. When three neighbours of one
+ * level have come together (with nothing larger between them; smaller ones are taken along) they are
+ * merged into one, which is at least one level up. So there are at most two runs a level at rest, an
+ * entry is rewritten once a level, and most of everything is in the two or three largest runs, where
+ * a key is stored once for all its entries. A cap on the number of runs, whatever their levels,
+ * merges the cheapest neighbours.
  *
  * A step writes a few MiB and returns, so that a flush never waits for a merge. The inputs are read in order
  * through a buffer each; they stay in the view until the merged run takes their place. Runs flushed
@@ -15,8 +15,8 @@
 #include <stdlib.h>
 
 #define MERGE_RUNS_MAX 16u
-#define RUNS_AT_REST 10u       /* more than this: merge the cheapest three neighbours */
-#define STEP_BLOCKS 1024u      /* of 4 KiB, written in one step */
+#define RUNS_AT_REST 10u  /* more than this: merge the cheapest three neighbours */
+#define STEP_BLOCKS 1024u /* of 4 KiB, written in one step */
 
 struct merge {
     uint32_t count;
@@ -38,7 +38,8 @@ find_level(const struct view *view, uint32_t level)
     uint32_t end = view->run_count;
     while (end > 0) {
         uint32_t first = end, members = 0;
-        while (first > 0 && end - first < MERGE_RUNS_MAX && view->runs[first - 1]->info.level <= level) {
+        while (first > 0 && end - first < MERGE_RUNS_MAX
+               && view->runs[first - 1]->info.level <= level) {
             first--;
             members += view->runs[first]->info.level == level;
         }
@@ -124,8 +125,9 @@ begin_merge(struct series *series, cairn_error *error)
     pthread_mutex_unlock(&series->lock);
     assert(group.count > 0);
 
-    cairn_err err = series_writer_begin(&merge->writer, series->os, series->dir, series->next_run_id++,
-                                        merge->inputs[0]->info.first, keys, error);
+    cairn_err err
+        = series_writer_begin(&merge->writer, series->os, series->dir, series->next_run_id++,
+                              merge->inputs[0]->info.first, keys, error);
     for (uint32_t i = 0; i < merge->count && err == CAIRN_OK; i++) {
         err = series_cursor_open(&merge->cursors[i], merge->inputs[i], error);
         if (err == CAIRN_OK)
@@ -169,7 +171,8 @@ publish_merged(struct series *series, struct run *merged, cairn_error *error)
     struct view *view = series_view_copy(series, 0);
     if (view == NULL) {
         pthread_mutex_unlock(&series->lock);
-        return error_set(error, CAIRN_E_BUSY, "more than %u old views of the index are being read", SERIES_VIEWS);
+        return error_set(error, CAIRN_E_BUSY, "more than %u old views of the index are being read",
+                         SERIES_VIEWS);
     }
     uint32_t at = 0;
     while (view->runs[at] != merge->inputs[0])

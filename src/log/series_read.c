@@ -87,8 +87,8 @@ read_runs(const struct view *view, struct sink *sink, cairn_error *error)
         const struct run *run = view->runs[read->backward ? view->run_count - 1 - n : n];
         if (run->info.first >= read->end)
             continue;
-        if (read->by == SERIES_BY_POSITION &&
-            (read->backward ? run->info.first > read->from : run->info.end <= read->from))
+        if (read->by == SERIES_BY_POSITION
+            && (read->backward ? run->info.first > read->from : run->info.end <= read->from))
             continue;
         cairn_err err = series_run_read(run, sink, error);
         if (err != CAIRN_OK)
@@ -109,10 +109,11 @@ read_tables(const struct view *view, struct sink *sink)
 }
 
 cairn_err
-cairn_series_read(struct series *series, const struct series_read *read, struct series_head *entries,
-                  size_t max, size_t *ret_count, cairn_error *error)
+cairn_series_read(struct series *series, const struct series_read *read,
+                  struct series_head *entries, size_t max, size_t *ret_count, cairn_error *error)
 {
-    struct sink sink = {.read = read, .entries = entries, .max = max, .done = max == 0 || read->end == 0};
+    struct sink sink
+        = {.read = read, .entries = entries, .max = max, .done = max == 0 || read->end == 0};
     uint32_t index;
     cairn_err err = CAIRN_OK;
     const struct view *view = series_view_enter(series, &index);
@@ -154,8 +155,10 @@ tables_have(const struct view *view, struct hash128 key)
 cairn_err
 cairn_series_warm(struct series *series, struct hash128 key, cairn_error *error)
 {
-    const struct series_read read = {.key = key, .from = UINT64_MAX, .backward = true, .end = UINT64_MAX};
-    for (unsigned tries = 0; tries < 4; tries++) { /* a flush in between is rare; the caller loops too */
+    const struct series_read read
+        = {.key = key, .from = UINT64_MAX, .backward = true, .end = UINT64_MAX};
+    for (unsigned tries = 0; tries < 4;
+         tries++) { /* a flush in between is rare; the caller loops too */
         uint64_t generation = atomic_load_explicit(&series->heads.generation, memory_order_acquire);
         uint32_t index;
         struct series_head head;
@@ -176,10 +179,12 @@ cairn_series_warm(struct series *series, struct hash128 key, cairn_error *error)
 
 /* False: the visitor wants no more. */
 static bool
-visit_span(struct hash128 key, const struct span *span, uint64_t end, series_visit visit, void *context)
+visit_span(struct hash128 key, const struct span *span, uint64_t end, series_visit visit,
+           void *context)
 {
     for (uint32_t i = 0; i < span->count && span->positions[i] < end; i++)
-        if (!visit(context, key, span->first_ordinal + (uint64_t)i * span->step, span->positions[i]))
+        if (!visit(context, key, span->first_ordinal + (uint64_t)i * span->step,
+                   span->positions[i]))
             return false;
     return true;
 }
@@ -201,7 +206,8 @@ each_of_run(const struct run *run, uint64_t end, series_visit visit, void *conte
 }
 
 static void
-each_of_table(const struct table *table, uint64_t end, series_visit visit, void *context, bool *ret_stop)
+each_of_table(const struct table *table, uint64_t end, series_visit visit, void *context,
+              bool *ret_stop)
 {
     struct table_walk walk;
     struct hash128 key;

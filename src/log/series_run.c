@@ -11,9 +11,21 @@
 
 /* Where things are in the header page and the footer. */
 enum {
-    HEADER_MAGIC = 0, HEADER_VERSION = 8, HEADER_BLOCK = 12, HEADER_ID = 16, HEADER_FIRST = 24,
-    FOOTER_MAGIC = 0, FOOTER_ID = 8, FOOTER_FIRST = 16, FOOTER_END = 24, FOOTER_ENTRIES = 32,
-    FOOTER_KEYS = 40, FOOTER_BLOCKS = 48, FOOTER_LINES = 56, FOOTER_LEVEL = 64, FOOTER_FILTER_CRC = 68,
+    HEADER_MAGIC = 0,
+    HEADER_VERSION = 8,
+    HEADER_BLOCK = 12,
+    HEADER_ID = 16,
+    HEADER_FIRST = 24,
+    FOOTER_MAGIC = 0,
+    FOOTER_ID = 8,
+    FOOTER_FIRST = 16,
+    FOOTER_END = 24,
+    FOOTER_ENTRIES = 32,
+    FOOTER_KEYS = 40,
+    FOOTER_BLOCKS = 48,
+    FOOTER_LINES = 56,
+    FOOTER_LEVEL = 64,
+    FOOTER_FILTER_CRC = 68,
     FOOTER_FENCES_CRC = 72,
 };
 
@@ -71,8 +83,8 @@ read_bytes(const struct run *run, void *to, size_t size, uint64_t offset, cairn_
 {
     ssize_t got = os_pread(run->os, run->file, to, size, offset);
     if (got < 0)
-        return error_set_errno(error, (int)-got, "cannot read %zu bytes at %llu of index run %s", size,
-                               (unsigned long long)offset, run->name);
+        return error_set_errno(error, (int)-got, "cannot read %zu bytes at %llu of index run %s",
+                               size, (unsigned long long)offset, run->name);
     if ((size_t)got < size)
         return damaged(run, error, offset + (size_t)got, "the file ends here");
     return CAIRN_OK;
@@ -90,16 +102,18 @@ check_header(const struct run *run, cairn_error *error)
     if (load32(page + SERIES_BLOCK - 4) != crc32c(0, page, SERIES_BLOCK - 4))
         return damaged(run, error, 0, "the checksum of the header does not match");
     if (load32(page + HEADER_VERSION) != SERIES_VERSION)
-        return error_set(error, CAIRN_E_VERSION, "index run %s has format version %u; this program knows %u",
-                         run->name, load32(page + HEADER_VERSION), SERIES_VERSION);
-    if (load32(page + HEADER_BLOCK) != SERIES_BLOCK || load64(page + HEADER_ID) != run->info.id ||
-        load64(page + HEADER_FIRST) != run->info.first)
+        return error_set(error, CAIRN_E_VERSION,
+                         "index run %s has format version %u; this program knows %u", run->name,
+                         load32(page + HEADER_VERSION), SERIES_VERSION);
+    if (load32(page + HEADER_BLOCK) != SERIES_BLOCK || load64(page + HEADER_ID) != run->info.id
+        || load64(page + HEADER_FIRST) != run->info.first)
         return damaged(run, error, HEADER_BLOCK, "the header is not the one the manifest names");
     return CAIRN_OK;
 }
 
 static cairn_err
-check_footer(struct run *run, uint32_t *ret_filter_crc, uint32_t *ret_fences_crc, cairn_error *error)
+check_footer(struct run *run, uint32_t *ret_filter_crc, uint32_t *ret_fences_crc,
+             cairn_error *error)
 {
     const struct run_info *info = &run->info;
     if (info->size_bytes < SERIES_BLOCK + RUN_FOOTER)
@@ -109,21 +123,23 @@ check_footer(struct run *run, uint32_t *ret_filter_crc, uint32_t *ret_fences_crc
     cairn_err err = read_bytes(run, footer, sizeof footer, offset, error);
     if (err != CAIRN_OK)
         return err;
-    if (load32(footer + RUN_FOOTER - 4) != crc32c(0, footer, RUN_FOOTER - 4) ||
-        memcmp(footer + FOOTER_MAGIC, RUN_END_MAGIC, 8) != 0)
+    if (load32(footer + RUN_FOOTER - 4) != crc32c(0, footer, RUN_FOOTER - 4)
+        || memcmp(footer + FOOTER_MAGIC, RUN_END_MAGIC, 8) != 0)
         return damaged(run, error, offset, "the checksum of the footer does not match");
     run->keys = load64(footer + FOOTER_KEYS);
     run->blocks = load64(footer + FOOTER_BLOCKS);
     run->filter.count = load64(footer + FOOTER_LINES);
-    if (load32(footer + RUN_FOOTER - 4) != info->footer_crc || load64(footer + FOOTER_ID) != info->id ||
-        load64(footer + FOOTER_FIRST) != info->first || load64(footer + FOOTER_END) != info->end ||
-        load64(footer + FOOTER_ENTRIES) != info->entries)
+    if (load32(footer + RUN_FOOTER - 4) != info->footer_crc
+        || load64(footer + FOOTER_ID) != info->id || load64(footer + FOOTER_FIRST) != info->first
+        || load64(footer + FOOTER_END) != info->end
+        || load64(footer + FOOTER_ENTRIES) != info->entries)
         return damaged(run, error, offset, "the footer is not the one the manifest names");
     /* Bounded by the file's size before they are multiplied. */
-    if (run->blocks == 0 || run->blocks > info->size_bytes / SERIES_BLOCK || run->filter.count == 0 ||
-        run->filter.count > info->size_bytes / FILTER_LINE ||
-        SERIES_BLOCK * (run->blocks + 1) + run->filter.count * FILTER_LINE +
-                run->blocks * sizeof *run->fences + RUN_FOOTER != info->size_bytes)
+    if (run->blocks == 0 || run->blocks > info->size_bytes / SERIES_BLOCK || run->filter.count == 0
+        || run->filter.count > info->size_bytes / FILTER_LINE
+        || SERIES_BLOCK * (run->blocks + 1) + run->filter.count * FILTER_LINE
+                   + run->blocks * sizeof *run->fences + RUN_FOOTER
+               != info->size_bytes)
         return damaged(run, error, offset, "the footer's counts do not add up to the file's size");
     *ret_filter_crc = load32(footer + FOOTER_FILTER_CRC);
     *ret_fences_crc = load32(footer + FOOTER_FENCES_CRC);
@@ -154,7 +170,8 @@ load(struct run *run, cairn_error *error)
     uint64_t size = 0;
     int failed = os_size(run->os, run->file, &size);
     if (failed < 0)
-        return error_set_errno(error, -failed, "cannot ask for the size of index run %s", run->name);
+        return error_set_errno(error, -failed, "cannot ask for the size of index run %s",
+                               run->name);
     if (size != run->info.size_bytes)
         return damaged(run, error, size, "the file's size is not the manifest's");
     uint32_t filter_crc = 0, fences_crc = 0;
@@ -192,7 +209,8 @@ series_run_open(struct os *os, const char *dir, const struct run_info *info, str
         goto done;
     int failed = os_open(os, path, OS_READ, &run->file);
     if (failed == -ENOENT)
-        err = error_set(error, CAIRN_E_CORRUPT, "index run %s is named by the manifest and missing", path);
+        err = error_set(error, CAIRN_E_CORRUPT, "index run %s is named by the manifest and missing",
+                        path);
     else if (failed < 0)
         err = error_set_errno(error, -failed, "cannot open index run %s", path);
     else
@@ -234,7 +252,8 @@ series_run_blocks(const struct run *run, uint64_t first, uint64_t count, uint8_t
     for (uint64_t i = 0; err == CAIRN_OK && i < count; i++) {
         const uint8_t *block = to + i * SERIES_BLOCK;
         if (load32(block + SERIES_BLOCK - 4) != series_block_crc(run->info.id, first + i, block))
-            err = damaged(run, error, offset + i * SERIES_BLOCK, "the checksum of the block does not match");
+            err = damaged(run, error, offset + i * SERIES_BLOCK,
+                          "the checksum of the block does not match");
     }
     return err;
 }
@@ -249,7 +268,8 @@ malformed(const struct run *run, uint64_t block, cairn_error *error)
 static uint64_t
 seek_block(const struct run *run, struct hash128 key, enum series_by by, uint64_t value)
 {
-    uint64_t low = 0, high = run->blocks; /* fences before low are at or before; from high on, after */
+    uint64_t low = 0,
+             high = run->blocks; /* fences before low are at or before; from high on, after */
     while (low < high) {
         uint64_t middle = low + (high - low) / 2;
         const struct fence *fence = &run->fences[middle];
@@ -279,8 +299,9 @@ static bool
 chunk_is_after(const struct lookup *lookup, const struct block_walk *walk)
 {
     const struct series_read *read = lookup->sink->read;
-    return walk->first_position >= read->end ||
-           (read->by == SERIES_BY_POSITION ? walk->first_position : walk->first_ordinal) > lookup->seek;
+    return walk->first_position >= read->end
+           || (read->by == SERIES_BY_POSITION ? walk->first_position : walk->first_ordinal)
+                  > lookup->seek;
 }
 
 /* The chunks of the key in one block, first to last. */
@@ -335,7 +356,8 @@ backward_block(struct lookup *lookup)
     series_block_walk(&walk, lookup->block, lookup->run->info.first);
     enum block_step step = series_block_find(&walk, key);
     while (step == BLOCK_CHUNK && key_equal(walk.key, key)) {
-        struct chunk_place place = {(uint16_t)(walk.at - lookup->block), (uint16_t)walk.count, (uint8_t)walk.step};
+        struct chunk_place place
+            = {(uint16_t)(walk.at - lookup->block), (uint16_t)walk.count, (uint8_t)walk.step};
         if (count == sizeof places / sizeof places[0] || !series_block_begin(&walk))
             return false;
         if (chunk_is_after(lookup, &walk))
@@ -425,13 +447,15 @@ next_block(struct run_cursor *cursor, cairn_error *error)
         if (cursor->end)
             return CAIRN_OK;
         cursor->blocks = left < CURSOR_BLOCKS ? (uint32_t)left : CURSOR_BLOCKS;
-        cairn_err err = series_run_blocks(run, cursor->next_block, cursor->blocks, cursor->buffer, error);
+        cairn_err err
+            = series_run_blocks(run, cursor->next_block, cursor->blocks, cursor->buffer, error);
         if (err != CAIRN_OK)
             return err;
         cursor->next_block += cursor->blocks;
         cursor->block = 0;
     }
-    series_block_walk(&cursor->walk, cursor->buffer + (size_t)cursor->block * SERIES_BLOCK, run->info.first);
+    series_block_walk(&cursor->walk, cursor->buffer + (size_t)cursor->block * SERIES_BLOCK,
+                      run->info.first);
     cursor->in_block = true;
     return CAIRN_OK;
 }
@@ -446,7 +470,8 @@ series_cursor_next(struct run_cursor *cursor, cairn_error *error)
             return CAIRN_OK;
         }
         if (step != BLOCK_END)
-            return malformed(cursor->run, cursor->next_block - cursor->blocks + cursor->block, error);
+            return malformed(cursor->run, cursor->next_block - cursor->blocks + cursor->block,
+                             error);
         cairn_err err = next_block(cursor, error);
         if (err != CAIRN_OK)
             return err;

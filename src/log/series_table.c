@@ -28,10 +28,10 @@ struct table_chunk {
     uint64_t first_ordinal;
     _Atomic uint32_t fill; /* entries << 16 | step << 15 | bytes of deltas */
     uint32_t first;
-    uint32_t prev, jump;   /* 0: none */
+    uint32_t prev, jump; /* 0: none */
     _Atomic uint32_t next;
-    uint32_t depth;        /* chunks before this one */
-    uint16_t room;         /* bytes for deltas */
+    uint32_t depth; /* chunks before this one */
+    uint16_t room;  /* bytes for deltas */
     uint8_t deltas[];
 };
 #define CHUNK_HEAD offsetof(struct table_chunk, deltas)
@@ -44,9 +44,21 @@ chunk_at(const struct table *table, uint32_t at)
     return (struct table_chunk *)(void *)(table->arena + (uint64_t)at * UNIT);
 }
 
-static inline uint32_t fill_count(uint32_t fill) { return fill >> 16; }
-static inline uint32_t fill_step(uint32_t fill) { return fill >> 15 & 1; }
-static inline uint32_t fill_size(uint32_t fill) { return fill & 0x7fff; }
+static inline uint32_t
+fill_count(uint32_t fill)
+{
+    return fill >> 16;
+}
+static inline uint32_t
+fill_step(uint32_t fill)
+{
+    return fill >> 15 & 1;
+}
+static inline uint32_t
+fill_size(uint32_t fill)
+{
+    return fill & 0x7fff;
+}
 
 /* ---- making -------------------------------------------------------------------------------- */
 
@@ -67,7 +79,8 @@ series_table_new(uint64_t base, uint32_t memory_events, uint64_t keys, uint64_t 
     arena_bytes += 4096;
     table->mask = slots - 1;
     table->keys_max = slots * 7 / 10;
-    table->entries_max = 6 * (uint64_t)memory_events > entries ? 6 * (uint64_t)memory_events : entries;
+    table->entries_max
+        = 6 * (uint64_t)memory_events > entries ? 6 * (uint64_t)memory_events : entries;
     table->arena_units = arena_bytes / UNIT < UINT32_MAX ? arena_bytes / UNIT : UINT32_MAX;
     table->base = base;
     table->end = UINT64_MAX;
@@ -78,7 +91,8 @@ series_table_new(uint64_t base, uint32_t memory_events, uint64_t keys, uint64_t 
         series_table_free(table);
         return NULL;
     }
-    uintptr_t address = ((uintptr_t)table->memory + 63) & ~(uintptr_t)63; /* two slots to a cache line */
+    uintptr_t address
+        = ((uintptr_t)table->memory + 63) & ~(uintptr_t)63; /* two slots to a cache line */
     table->slots = (struct table_slot *)address;
     return table;
 }
@@ -108,10 +122,9 @@ series_table_has_room(struct table *table, size_t entries, uint64_t next_positio
     uint64_t keys = atomic_load_explicit(&table->keys, memory_order_relaxed);
     uint64_t held = atomic_load_explicit(&table->entries, memory_order_relaxed);
     uint64_t used = atomic_load_explicit(&table->arena_used, memory_order_relaxed);
-    if (entries > table->entries_max || keys + entries > table->keys_max ||
-        held + entries > table->entries_max ||
-        used + entries * ENTRY_UNITS > table->arena_units ||
-        next_position - table->base > UINT32_MAX - entries)
+    if (entries > table->entries_max || keys + entries > table->keys_max
+        || held + entries > table->entries_max || used + entries * ENTRY_UNITS > table->arena_units
+        || next_position - table->base > UINT32_MAX - entries)
         return false;
     table->promised = entries;
     return true;
@@ -188,8 +201,8 @@ slot_append(struct table *table, struct table_slot *slot, uint64_t ordinal, uint
     struct table_chunk *chunk = chunk_at(table, tail);
     uint32_t fill = atomic_load_explicit(&chunk->fill, memory_order_relaxed);
     uint32_t size = fill_size(fill), delta = position - last, step = 0;
-    if (step_follows(last_ordinal, ordinal, fill_count(fill), fill_step(fill), &step) &&
-        size + varint_size(delta) <= chunk->room) {
+    if (step_follows(last_ordinal, ordinal, fill_count(fill), fill_step(fill), &step)
+        && size + varint_size(delta) <= chunk->room) {
         size = (uint32_t)(varint_write(chunk->deltas + size, delta) - chunk->deltas);
         atomic_store_explicit(&chunk->fill, (fill_count(fill) + 1) << 16 | step << 15 | size,
                               memory_order_release);
@@ -344,7 +357,8 @@ series_table_read(const struct table *table, struct sink *sink)
         const struct table_chunk *chunk = chunk_at(table, at);
         chunk_decode(table, chunk, &span);
         series_sink_put(sink, &span);
-        at = read->backward ? chunk->prev : atomic_load_explicit(&chunk->next, memory_order_acquire);
+        at = read->backward ? chunk->prev
+                            : atomic_load_explicit(&chunk->next, memory_order_acquire);
     }
 }
 
@@ -386,6 +400,6 @@ uint64_t
 series_table_bytes(const struct table *table)
 {
     /* Pages that were never touched cost nothing: the arena counts as used, the slots whole. */
-    return (table->mask + 1) * sizeof *table->slots +
-           atomic_load_explicit(&table->arena_used, memory_order_relaxed) * UNIT + sizeof *table;
+    return (table->mask + 1) * sizeof *table->slots
+           + atomic_load_explicit(&table->arena_used, memory_order_relaxed) * UNIT + sizeof *table;
 }

@@ -33,7 +33,8 @@ series_view_leave(struct series *series, uint32_t index)
 struct view *
 series_view_current(struct series *series)
 {
-    return &series->views[atomic_load_explicit(&series->current, memory_order_relaxed) & 0xffff].view;
+    return &series->views[atomic_load_explicit(&series->current, memory_order_relaxed) & 0xffff]
+                .view;
 }
 
 /* The last view that had these is gone: only the dead lists know them from here on. */
@@ -62,8 +63,9 @@ reclaim_views(struct series *series)
     unsigned free_count = 0;
     for (unsigned i = 0; i < SERIES_VIEWS; i++) {
         struct view_slot *slot = &series->views[i];
-        if (slot->state == VIEW_RETIRED &&
-            (atomic_load_explicit(&slot->left, memory_order_acquire) & COUNT_MASK) == slot->entered) {
+        if (slot->state == VIEW_RETIRED
+            && (atomic_load_explicit(&slot->left, memory_order_acquire) & COUNT_MASK)
+                   == slot->entered) {
             release_parts(series, &slot->view);
             slot->state = VIEW_FREE;
         }

@@ -19,7 +19,8 @@ cairn_series_insert(struct series *series, struct hash128 key, uint64_t ordinal,
 bool
 series_freeze(struct series *series, size_t entries, uint64_t position)
 {
-    struct table *table = series_table_new(position, series->options.memory_events, entries, entries);
+    struct table *table
+        = series_table_new(position, series->options.memory_events, entries, entries);
     if (table == NULL)
         return false;
     struct table *before = series->active;
@@ -51,8 +52,8 @@ cairn_series_has_room(struct series *series, size_t entries, uint64_t next_posit
 {
     if (series_table_has_room(series->active, entries, next_position))
         return true;
-    return series_freeze(series, entries, next_position) &&
-           series_table_has_room(series->active, entries, next_position);
+    return series_freeze(series, entries, next_position)
+           && series_table_has_room(series->active, entries, next_position);
 }
 
 /* ---- known --------------------------------------------------------------------------------- */
@@ -94,7 +95,8 @@ copy_below(const struct series *series, const struct table *table, uint64_t end)
 {
     uint64_t keys = atomic_load_explicit(&table->keys, memory_order_relaxed);
     uint64_t entries = atomic_load_explicit(&table->entries, memory_order_relaxed);
-    struct table *copy = series_table_new(table->base, series->options.memory_events, keys, entries);
+    struct table *copy
+        = series_table_new(table->base, series->options.memory_events, keys, entries);
     if (copy == NULL)
         return NULL;
     copy->promised = entries;
@@ -154,8 +156,8 @@ cairn_err
 cairn_series_rewind(struct series *series)
 {
     pthread_mutex_lock(&series->lock);
-    struct table *table =
-        series_table_new(cairn_series_flushed_end(series), series->options.memory_events, 0, 0);
+    struct table *table
+        = series_table_new(cairn_series_flushed_end(series), series->options.memory_events, 0, 0);
     struct view *view = table ? series_view_copy(series, 2) : NULL;
     if (view != NULL) {
         view->tables[0] = table;

@@ -10,7 +10,8 @@
 
 #include <stdlib.h>
 
-#define SYNC_BYTES (8u << 20) /* dirty pages left to the kernel at once: a large sync would hold up the log's */
+#define SYNC_BYTES \
+    (8u << 20) /* dirty pages left to the kernel at once: a large sync would hold up the log's */
 
 static cairn_err
 no_memory(cairn_error *error)
@@ -25,8 +26,9 @@ write_at(struct run_writer *writer, const void *bytes, size_t size, uint64_t off
     const struct run *run = writer->run;
     ssize_t written = os_pwrite(writer->os, run->file, bytes, size, offset);
     if (written < 0)
-        return error_set_errno(error, (int)-written, "cannot write %zu bytes at %llu of index run %s",
-                               size, (unsigned long long)offset, run->name);
+        return error_set_errno(error, (int)-written,
+                               "cannot write %zu bytes at %llu of index run %s", size,
+                               (unsigned long long)offset, run->name);
     return CAIRN_OK;
 }
 
@@ -106,7 +108,8 @@ end_block(struct run_writer *writer, cairn_error *error)
         return CAIRN_OK;
     uint8_t *block = open_block(writer);
     store16(block, (uint16_t)writer->used);
-    store32(block + SERIES_BLOCK - 4, series_block_crc(writer->run->info.id, writer->run->blocks, block));
+    store32(block + SERIES_BLOCK - 4,
+            series_block_crc(writer->run->info.id, writer->run->blocks, block));
     writer->run->blocks++;
     writer->blocks++;
     writer->used = 0;
@@ -150,8 +153,8 @@ static uint32_t
 head_size(const struct run_writer *writer)
 {
     unsigned shared = shared_code(writer);
-    return 1 + (shared == 7 ? 0 : 16 - shared) + 2 + varint_size(writer->first_ordinal) +
-           varint_size(writer->first_position - writer->run->info.first);
+    return 1 + (shared == 7 ? 0 : 16 - shared) + 2 + varint_size(writer->first_ordinal)
+           + varint_size(writer->first_position - writer->run->info.first);
 }
 
 static cairn_err
@@ -225,12 +228,12 @@ series_writer_add(struct run_writer *writer, struct hash128 key, const struct sp
         uint64_t position = span->positions[i];
         uint64_t ordinal = span->first_ordinal + (uint64_t)i * span->step;
         uint64_t delta = position - writer->last_position;
-        bool fits = writer->count > 0 && (i > 0 || key_equal(key, writer->key)) &&
-                    writer->count < SERIES_CHUNK_MAX &&
-                    writer->used + writer->head_size + writer->deltas_size + varint_size(delta) <=
-                        SERIES_BLOCK_ROOM &&
-                    step_follows(writer->last_ordinal, ordinal, writer->count, writer->step,
-                                 &writer->step);
+        bool fits = writer->count > 0 && (i > 0 || key_equal(key, writer->key))
+                    && writer->count < SERIES_CHUNK_MAX
+                    && writer->used + writer->head_size + writer->deltas_size + varint_size(delta)
+                           <= SERIES_BLOCK_ROOM
+                    && step_follows(writer->last_ordinal, ordinal, writer->count, writer->step,
+                                    &writer->step);
         if (fits) {
             assert(position > writer->last_position);
             uint8_t *to = writer->deltas + writer->deltas_size;
@@ -265,12 +268,12 @@ write_tail(struct run_writer *writer, cairn_error *error)
     series_run_footer(footer, run, crc32c(0, run->filter.lines, filter_size),
                       crc32c(0, run->fences, fences_size));
     run->info.footer_crc = load32(footer + RUN_FOOTER - 4);
-    struct iovec pieces[3] = {{run->filter.lines, filter_size},
-                              {run->fences, fences_size},
-                              {footer, sizeof footer}};
+    struct iovec pieces[3]
+        = {{run->filter.lines, filter_size}, {run->fences, fences_size}, {footer, sizeof footer}};
     ssize_t written = os_pwritev(writer->os, run->file, pieces, 3, offset);
     if (written < 0)
-        return error_set_errno(error, (int)-written, "cannot write the end of index run %s", run->name);
+        return error_set_errno(error, (int)-written, "cannot write the end of index run %s",
+                               run->name);
     return sync_file(writer, error);
 }
 

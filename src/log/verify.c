@@ -10,6 +10,8 @@
  * is in use. */
 #include "log_int.h"
 
+#define AHEAD_STEP (64u << 10)
+
 struct verify {
     struct log *log;
     cairn_fault_visit visit;
@@ -130,7 +132,7 @@ check_record(struct verify *verify, const struct segment *segment, const struct 
     if (fault != NULL)
         report_fault(verify, segment->path, offset, fault);
     if (record->kind == RECORD_REMOVED) {
-        if (verify->removed != NULL)
+        if (verify->removed != NULL && record->position < verify->end)
             verify->removed[record->position / 8] |= (uint8_t)(1u << record->position % 8);
         return;
     }
@@ -158,12 +160,13 @@ check_frame(struct verify *verify, struct segment *segment, const struct frame *
         uint32_t offsets[2];
         uint8_t leaf[32];
         uint64_t index = record.position - segment->first_position;
-        if (index >= atomic_load(&segment->count)
+        bool known = index < atomic_load(&segment->count);
+        if (!known
             || segment_offsets(verify->log, segment, index, 1, offsets, NULL) != CAIRN_OK
             || offsets[0] != at + inside)
             report_fault(verify, segment->path, at + inside,
                          "the segment's table has another offset for this event");
-        if (index % TIME_STEP == 0 && segment->times[index / TIME_STEP] != record.time_us)
+        if (known && index % TIME_STEP == 0 && segment->times[index / TIME_STEP] != record.time_us)
             report_fault(verify, segment->path, at + inside,
                          "the segment's time index has another time for this event");
         check_record(verify, segment, &record, at + inside);
@@ -181,14 +184,16 @@ check_segment(struct verify *verify, struct segment *segment, uint8_t chain[32],
     struct merkle_tree *tree = calloc(1, sizeof *tree);
     if (tree == NULL)
         return error_set(error, CAIRN_E_NOMEM, "no memory to verify");
-    bool sealed = atomic_load(&segment->sealed);
-    uint64_t data_end = sealed ? atomic_load(&segment->data_end) : UINT64_MAX;
+    /* One that goes on beyond the end, or did when we began, is checked as far as that. */
+    bool whole = atomic_load(&segment->sealed)
+                 && segment->first_position + atomic_load(&segment->count) <= verify->end;
+    uint64_t data_end = atomic_load(&segment->data_end);
     cairn_err err = CAIRN_OK;
     scan_begin(&scan, segment);
     if (segment->first_position != verify->position)
         report_fault(verify, segment->path, 48, "the segment does not continue the one before it");
     verify->position = segment->first_position;
-    while (scan.at < data_end && (sealed || verify->position < verify->end) && !verify->stop) {
+    while (scan.at < data_end && !verify->stop) {
         struct frame frame;
         cairn_str bytes;
         err = scan_next(verify->log, &scan, &frame, &bytes, error);
@@ -197,7 +202,7 @@ check_segment(struct verify *verify, struct segment *segment, uint8_t chain[32],
             err = CAIRN_OK;
             break;
         }
-        if (err != CAIRN_OK)
+        if (err != CAIRN_OK || (!whole && frame.count > 0 && frame.first_position >= verify->end))
             break;
         check_frame(verify, segment, &frame, bytes, scan.at, tree);
         scan.at += frame.size;
@@ -209,9 +214,9 @@ check_segment(struct verify *verify, struct segment *segment, uint8_t chain[32],
         uint8_t root[32];
         merkle_root(tree, root);
         merkle_chain(chain, root, segment->first_position, tree->count, chain);
-        if (sealed && (tree->count != atomic_load(&segment->count) || memcmp(root, segment->root, 32) != 0))
+        if (whole && (tree->count != atomic_load(&segment->count) || memcmp(root, segment->root, 32) != 0))
             report_fault(verify, segment->path, data_end + 48, "the Merkle root is not that of the events");
-        else if (sealed && memcmp(chain, segment->chain, 32) != 0)
+        else if (whole && memcmp(chain, segment->chain, 32) != 0)
             report_fault(verify, segment->path, data_end + 80,
                          "the chain of Merkle roots does not continue the segment before");
         report_progress(verify);
@@ -227,16 +232,80 @@ check_ends(struct verify *verify, struct segment *segment, cairn_error *error)
 {
     struct segment *again;
     cairn_error inner = {0};
+    bool sealed = atomic_load(&segment->sealed); /* it may be while we look */
     cairn_err err = segment_open(verify->log, segment->number, &again, &inner);
     if (err == CAIRN_E_CORRUPT || err == CAIRN_E_VERSION)
         report_fault(verify, segment->path, 0, inner.detail);
     else if (err != CAIRN_OK)
         return error_set(error, err, "%s", inner.detail);
-    if (err == CAIRN_OK && atomic_load(&segment->sealed) && !atomic_load(&again->sealed))
+    if (err == CAIRN_OK && sealed && !atomic_load(&again->sealed))
         report_fault(verify, segment->path, atomic_load(&segment->data_end), "the footer is gone");
     if (err == CAIRN_OK)
         segment_free(verify->log, again);
     return CAIRN_OK;
+}
+
+/* The space prepared ahead of the tail holds nothing but zeros. Appends wait while it is read: 8 MiB at most. */
+static cairn_err
+check_ahead(struct verify *verify, cairn_error *error)
+{
+    struct log *log = verify->log;
+    if (log->options.read_only)
+        return CAIRN_OK; /* a tail that nobody has taken over may be torn */
+    uint8_t *bytes = malloc(AHEAD_STEP);
+    if (bytes == NULL)
+        return error_set(error, CAIRN_E_NOMEM, "no memory to verify");
+    cairn_err err = CAIRN_OK;
+    pthread_mutex_lock(&log->lock);
+    commit_drain(log);
+    struct segment *segment = log->active;
+    uint64_t at = atomic_load(&segment->data_end);
+    ssize_t n;
+    while (err == CAIRN_OK && !atomic_load(&log->failed)
+           && (n = os_pread(log->os, segment->file, bytes, AHEAD_STEP, at)) != 0) {
+        if (n < 0)
+            err = error_set_errno(error, (int)-n, "%s: cannot read", segment->path);
+        for (ssize_t i = 0; i < n; i++) {
+            if (bytes[i] != 0) {
+                report_fault(verify, segment->path, at + (uint64_t)i,
+                             "the space ahead of the tail is not empty");
+                n = 0;
+            }
+        }
+        if (n <= 0)
+            break;
+        at += (uint64_t)n;
+    }
+    pthread_mutex_unlock(&log->lock);
+    free(bytes);
+    return err;
+}
+
+/* The manifest is in memory since the log was opened, too. */
+static cairn_err
+check_manifest(struct verify *verify, cairn_error *error)
+{
+    struct log *again = calloc(1, sizeof *again);
+    if (again == NULL)
+        return error_set(error, CAIRN_E_NOMEM, "no memory to verify");
+    const struct log *log = verify->log;
+    cairn_error inner = {0};
+    again->os = log->os;
+    memcpy(again->dir, log->dir, sizeof again->dir);
+    cairn_err err = log_read_manifest(again, &inner);
+    char path[LOG_PATH_MAX];
+    snprintf(path, sizeof path, "%.*s/cairn.log", LOG_PATH_MAX - 16, log->dir);
+    if (err == CAIRN_E_CORRUPT || err == CAIRN_E_VERSION || err == CAIRN_E_NOTFOUND)
+        report_fault(verify, path, 0, inner.detail);
+    else if (err != CAIRN_OK)
+        (void)error_set(error, err, "%s", inner.detail);
+    else if (memcmp(&again->id, &log->id, sizeof again->id) != 0
+             || memcmp(&again->lineage, &log->lineage, sizeof again->lineage) != 0
+             || memcmp(again->key_seed, log->key_seed, sizeof again->key_seed) != 0)
+        report_fault(verify, path, 16, "this is the manifest of another log");
+    free(again);
+    return err == CAIRN_E_CORRUPT || err == CAIRN_E_VERSION || err == CAIRN_E_NOTFOUND ? CAIRN_OK
+                                                                                      : err;
 }
 
 /* ---- the index ----------------------------------------------------------------------------------- */
@@ -295,8 +364,8 @@ cairn_log_verify(struct log *log, cairn_fault_visit visit, cairn_progress progre
         verify.bytes_total += atomic_load(&segment->data_end) - SEGMENT_HEADER_SIZE;
         removed += segment->removed;
     }
-    cairn_err err = CAIRN_OK;
-    if (removed > 0 && (verify.removed = calloc(1, (size_t)(verify.end / 8 + 1))) == NULL)
+    cairn_err err = check_manifest(&verify, error);
+    if (err == CAIRN_OK && removed > 0 && (verify.removed = calloc(1, (size_t)(verify.end / 8 + 1))) == NULL)
         err = error_set(error, CAIRN_E_NOMEM, "no memory to verify");
     for (uint32_t i = 0; err == CAIRN_OK && i < count && !verify.stop; i++) {
         struct segment *segment = atomic_load(&log->slots[i]);
@@ -304,6 +373,8 @@ cairn_log_verify(struct log *log, cairn_fault_visit visit, cairn_progress progre
         if (err == CAIRN_OK && segment->first_position <= verify.end)
             err = check_segment(&verify, segment, ret->root, error);
     }
+    if (err == CAIRN_OK && !verify.stop)
+        err = check_ahead(&verify, error);
     if (err == CAIRN_OK && verify.stop && ret->faults == 0)
         err = error_set(error, CAIRN_E_CLOSED, "verifying was stopped");
     ret->events = verify.end;

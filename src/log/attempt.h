@@ -1,0 +1,34 @@
+/* log/attempt.h: one append on its way through sequencing (append.c), and whether it had been done before
+ * (repeat.c). */
+#ifndef LOG_ATTEMPT_H
+#define LOG_ATTEMPT_H
+
+#include "prepare.h"
+
+/* What sequencing found: done, refused, or something is missing that must be fetched without the lock. */
+enum need { NEED_NOTHING, NEED_HEAD, NEED_QUERY, NEED_ROOM, NEED_BATCH };
+
+struct attempt {
+    const cairn_append_request *request;
+    struct scratch *scratch;
+    bool blocking;
+    enum need need;
+    struct hash128 head;     /* NEED_HEAD */
+    bool warmed;             /* every head that it asks for was looked at once */
+    uint64_t checked_end;    /* conditions are known to hold for positions below this */
+    uint64_t durable_first;  /* NEED_QUERY: what must be durable before there is anything to learn */
+    _Atomic uint32_t *word;  /* NEED_BATCH, NEED_ROOM: changes when it is worth trying again */
+    uint32_t word_seen;
+    cairn_at at;
+    uint64_t conflict_at;    /* on CONFLICT: index of the write */
+};
+
+/* Under the lock: are these very events, by their ids, at the same place in the same streams already, as far as
+ * memory tells? Then attempt->at says where. Exact for what is in flight; of what is durable only the last
+ * are known. */
+bool repeat_is_recent(struct log *log, struct attempt *attempt);
+/* Not under the lock: the append was refused. Is that because it had succeeded before, however long ago? `match`: the
+ * event that broke the condition. */
+bool repeat_was_refused(struct log *log, struct attempt *attempt, cairn_err err, uint64_t match);
+
+#endif
