@@ -1,0 +1,291 @@
+/* The table: every path of the API, what it takes, who handles it, what it answers. Dispatch,
+ * /openapi.json, the Allow header and the labels of /metrics all come from here. */
+#include <proto/http/api_int.h>
+
+#include <stdio.h>
+
+#define JSON_BODY(schema) {"application/json", schema}
+#define PAGE_ARGS (ARG(DIRECTION) | ARG(LIMIT) | ARG(AS_OF))
+
+#define EVENT_PAGE_CONTENTS                                                                               \
+    {                                                                                                     \
+        {"application/json", "Page"}, {"application/x-ndjson", "Event"},                                  \
+            {"application/cloudevents-batch+json", "CloudEventBatch"}, {"text/event-stream", NULL}        \
+    }
+
+static const struct api_route routes[] = {
+    {"POST", "/v1/streams/{stream}/events", "appendToStream", "append", api_append_stream, RUN_OWN,
+     ARG(EXPECTED), "Append events to a stream",
+     "All of the events become durable, in order and next to each other, or none does. The answer comes when "
+     "they have reached the disk. Sending events with the same ids again at the same place answers 200 with "
+     "\\\"repeated\\\": true and writes nothing. A CloudEvent in binary mode has its attributes in ce-* "
+     "headers and any body.",
+     {JSON_BODY("NewEvents"),
+      {"application/x-ndjson", "NewEvent"},
+      {"application/cloudevents+json", "CloudEvent"},
+      {"application/cloudevents-batch+json", "CloudEventBatch"}},
+     {{201, "Written and durable", {JSON_BODY("Appended")}},
+      {200, "These very events were there already", {JSON_BODY("Appended")}}},
+     "400 403 409 410 413 415 422 503 507"},
+    {"GET", "/v1/streams/{stream}/events", "readStream", "read", api_read_stream, RUN_OWN,
+     ARG(FROM_REVISION) | PAGE_ARGS, "Read a stream, or follow it",
+     "A page of events by revision. An empty or unknown stream reads as an empty page with \\\"exists\\\": "
+     "false. With Accept: text/event-stream the answer catches up and then follows: `id:` is the revision, "
+     "and Last-Event-ID resumes after it.",
+     {{0}},
+     {{200, "A page, or a stream of events", EVENT_PAGE_CONTENTS}},
+     "400 406 500 503"},
+    {"GET", "/v1/events", "readAll", "read", api_read_all, RUN_OWN,
+     ARG(FROM_POSITION) | PAGE_ARGS | ARG(CATEGORY) | ARG(TYPE) | ARG(TAG) | ARG(SINCE) | ARG(UNTIL) |
+         ARG(SYSTEM),
+     "Read all events, or follow them",
+     "A page of events by position, of any type given and with all tags given. With Accept: "
+     "text/event-stream the answer catches up and then follows: `id:` is the position, and Last-Event-ID "
+     "resumes after it.",
+     {{0}},
+     {{200, "A page, or a stream of events", EVENT_PAGE_CONTENTS}},
+     "400 406 500 503"},
+    {"POST", "/v1/append", "append", "append", api_append_many, RUN_OWN, 0,
+     "Append to several streams under conditions",
+     "All expected revisions and all conditions hold and all events become durable, or nothing is written.",
+     {JSON_BODY("AppendRequest")},
+     {{201, "Written and durable", {JSON_BODY("Appended")}},
+      {200, "These very events were there already", {JSON_BODY("Appended")}}},
+     "400 403 409 410 413 415 422 503 507"},
+
+    {"GET", "/v1/streams", "listStreams", "streams", api_streams_list, RUN_WORK,
+     ARG(PREFIX) | ARG(AFTER) | ARG(LIMIT), "List streams in the order in which they first appeared",
+     "Streams whose names begin with '$' only where the prefix does.",
+     {{0}},
+     {{200, "A page of streams", {JSON_BODY("StreamPage")}}},
+     "400 404 503"},
+    {"GET", "/v1/streams/{stream}", "getStream", "streams", api_stream_get, RUN_INLINE, 0,
+     "What is known of a stream", NULL,
+     {{0}},
+     {{200, "The stream; an unknown one has \\\"exists\\\": false", {JSON_BODY("Stream")}}},
+     "400 503"},
+    {"DELETE", "/v1/streams/{stream}", "deleteStream", "streams", api_stream_delete, RUN_WORK,
+     ARG(EXPECTED) | ARG(TOMBSTONE), "Delete a stream", NULL,
+     {{0}},
+     {{204, "Deleted, durable", {{0}}}},
+     "400 403 404 409 410 503 507"},
+    {"GET", "/v1/streams/{stream}/retention", "getRetention", "streams", api_retention_get, RUN_INLINE, 0,
+     "What is kept of a stream", NULL,
+     {{0}},
+     {{200, "The limits; null where there is none", {JSON_BODY("Retention")}}},
+     "400 503"},
+    {"PUT", "/v1/streams/{stream}/retention", "setRetention", "streams", api_retention_put, RUN_WORK, 0,
+     "Say what is to be kept of a stream",
+     "The whole of it: what is left out has no limit. Takes effect for readers at once; space returns by "
+     "scavenging.",
+     {JSON_BODY("Retention")},
+     {{200, "The limits as they are now, durable", {JSON_BODY("Retention")}}},
+     "400 403 410 415 422 503 507"},
+    {"GET", "/v1/streams/{stream}/snapshot", "getSnapshot", "streams", api_snapshot_get, RUN_WORK, 0,
+     "The newest snapshot of a stream's state",
+     "Its bytes with the content type that they were put with. The header cairn-revision is the last "
+     "revision that the state includes.",
+     {{0}},
+     {{200, "The snapshot", {{"*/*", NULL}}}},
+     "400 404 500 503"},
+    {"PUT", "/v1/streams/{stream}/snapshot", "putSnapshot", "streams", api_snapshot_put, RUN_WORK,
+     ARG(REVISION), "Keep a snapshot of a stream's state", "Any bytes; only the newest is kept.",
+     {{"*/*", NULL}},
+     {{204, "Kept, durable", {{0}}}},
+     "400 403 413 422 503 507"},
+
+    {"GET", "/v1/subscriptions", "listSubscriptions", "subscriptions", api_group_list, RUN_WORK, 0,
+     "List consumer groups", NULL,
+     {{0}},
+     {{200, "Every group with its settings and state", {JSON_BODY("SubscriptionList")}}},
+     "400 503"},
+    {"GET", "/v1/subscriptions/{name}", "getSubscription", "subscriptions", api_group_get, RUN_WORK, 0,
+     "A consumer group's settings and state", NULL,
+     {{0}},
+     {{200, "The group", {JSON_BODY("Subscription")}}},
+     "400 404 503"},
+    {"PUT", "/v1/subscriptions/{name}", "putSubscription", "subscriptions", api_group_put, RUN_WORK, 0,
+     "Make a consumer group, or change its settings",
+     "What is left out stays as it is, and has its default in a new group. What the group has done stays.",
+     {JSON_BODY("SubscriptionConfig")},
+     {{200, "The group, durable", {JSON_BODY("Subscription")}}},
+     "400 403 415 422 503 507"},
+    {"DELETE", "/v1/subscriptions/{name}", "deleteSubscription", "subscriptions", api_group_delete, RUN_WORK,
+     0, "Delete a consumer group", NULL,
+     {{0}},
+     {{204, "Deleted, durable", {{0}}}},
+     "400 403 404 503 507"},
+    {"GET", "/v1/subscriptions/{name}/events", "takeEvents", "subscriptions", api_group_take, RUN_OWN,
+     ARG(LIMIT) | ARG(WAIT), "Take events that are due",
+     "Each is handed to one consumer and must be acknowledged or refused before ack_timeout_ms has passed; "
+     "otherwise it is handed out again. With wait= the answer may take so long when nothing is due.",
+     {{0}},
+     {{200, "Up to limit events, perhaps none", {JSON_BODY("Deliveries")}}},
+     "400 404 503"},
+    {"POST", "/v1/subscriptions/{name}/ack", "ackEvents", "subscriptions", api_group_ack, RUN_WORK, 0,
+     "Acknowledge events: done with", NULL,
+     {JSON_BODY("Positions")},
+     {{200, "How many of them were outstanding", {JSON_BODY("Acknowledged")}}},
+     "400 403 404 413 415 422 503 507"},
+    {"POST", "/v1/subscriptions/{name}/nack", "nackEvents", "subscriptions", api_group_nack, RUN_WORK, 0,
+     "Refuse events: try again later, or park", NULL,
+     {JSON_BODY("Refusal")},
+     {{200, "How many of them were outstanding", {JSON_BODY("Refused")}}},
+     "400 403 404 413 415 422 503 507"},
+    {"GET", "/v1/subscriptions/{name}/parked", "listParked", "subscriptions", api_group_parked, RUN_WORK,
+     ARG(LIMIT), "Events that were parked, with the reasons, oldest first", NULL,
+     {{0}},
+     {{200, "Up to limit events", {JSON_BODY("ParkedList")}}},
+     "400 404 503"},
+    {"POST", "/v1/subscriptions/{name}/parked/replay", "replayParked", "subscriptions", api_group_replay,
+     RUN_WORK, 0, "Hand all parked events out again", NULL,
+     {{0}},
+     {{200, "How many", {JSON_BODY("Replayed")}}},
+     "400 403 404 503 507"},
+
+    {"GET", "/v1/stats", "getStats", "server", api_stats, RUN_WORK, 0, "Figures of the store and the server",
+     NULL,
+     {{0}},
+     {{200, "The figures", {JSON_BODY("Stats")}}},
+     "400 503"},
+    {"GET", "/healthz", "healthz", "server", api_healthz, RUN_INLINE, 0, "The server is alive", NULL,
+     {{0}},
+     {{200, "It is", {JSON_BODY("Health")}}},
+     "400"},
+    {"GET", "/readyz", "readyz", "server", api_readyz, RUN_INLINE, 0,
+     "The server takes reads and writes", "503 says why it does not take writes; reads may go on.",
+     {{0}},
+     {{200, "It does", {JSON_BODY("Health")}}},
+     "400 503 507"},
+    {"GET", "/metrics", "metrics", "server", api_metrics, RUN_WORK, 0, "Figures for Prometheus", NULL,
+     {{0}},
+     {{200, "Prometheus text format 0.0.4", {{"text/plain", NULL}}}},
+     "400 503"},
+    {"GET", "/openapi.json", "openapi", "server", api_openapi_get, RUN_INLINE, 0, "This document", NULL,
+     {{0}},
+     {{200, "OpenAPI 3.1", {{"application/json", NULL}}}},
+     "400"},
+    {"GET", "/", "index", "server", api_index, RUN_INLINE, 0, "Where to go from here", NULL,
+     {{0}},
+     {{200, "Links", {JSON_BODY("Index")}}},
+     "400"},
+
+    {"GET", "/v1/backup", "backup", "administration", api_backup, RUN_OWN, 0,
+     "Download a backup taken while the server runs",
+     "A tar archive (ustar) of a folder that is a store. The header cairn-end is the number of events in it. "
+     "HEAD answers without making one.",
+     {{0}},
+     {{200, "The archive", {{"application/x-tar", NULL}}}},
+     "400 501 503 507"},
+    {"POST", "/v1/verify", "verify", "administration", api_verify, RUN_OWN, 0,
+     "Read every byte and check it",
+     "Lines of progress and of faults as they are found; the last line is the report, or a problem when the "
+     "check itself could not be finished.",
+     {{0}},
+     {{200, "Lines", {{"application/x-ndjson", "JobLine"}}}},
+     "400 403 503"},
+    {"POST", "/v1/scavenge", "scavenge", "administration", api_scavenge, RUN_OWN, 0,
+     "Give back the space of events that retention has removed",
+     "Lines of progress; the last line is the report or a problem.",
+     {{0}},
+     {{200, "Lines", {{"application/x-ndjson", "JobLine"}}}},
+     "400 403 503"},
+    {"POST", "/v1/reindex", "reindex", "administration", api_reindex, RUN_OWN, 0,
+     "Compute the index again from the log", "Lines of progress; the last line is the report or a problem.",
+     {{0}},
+     {{200, "Lines", {{"application/x-ndjson", "JobLine"}}}},
+     "400 403 503"},
+    {"GET", "/v1/events/{position}/proof", "proveEvent", "administration", api_proof, RUN_WORK, 0,
+     "A proof that an event is in the log",
+     "Hashes from its leaf to its segment's root (RFC 9162) and the chain of roots.",
+     {{0}},
+     {{200, "The proof", {JSON_BODY("Proof")}}},
+     "400 404 503"},
+};
+
+#define ROUTE_COUNT (sizeof routes / sizeof *routes)
+
+const struct api_route *
+api_route_at(size_t index)
+{
+    return index < ROUTE_COUNT ? &routes[index] : NULL;
+}
+
+size_t
+api_route_count(void)
+{
+    return ROUTE_COUNT;
+}
+
+/* ---- finding one -------------------------------------------------------------------------------- */
+
+/* The next segment of "/a/b/c": "a". False at the end. A trailing slash gives an empty last one. */
+static bool
+next_part(cairn_str *rest, cairn_str *ret)
+{
+    if (rest->size == 0 || rest->data[0] != '/')
+        return false;
+    const char *begin = rest->data + 1, *end = rest->data + rest->size;
+    const char *stop = begin < end ? memchr(begin, '/', (size_t)(end - begin)) : NULL;
+    stop = stop ? stop : end;
+    *ret = (cairn_str){begin, (size_t)(stop - begin)};
+    *rest = (cairn_str){stop, (size_t)(end - stop)};
+    return true;
+}
+
+/* Does the path have the pattern's shape? The encoded parts go where {…} stands. */
+static bool
+path_matches(const char *pattern, cairn_str path, cairn_str parts[2], size_t *ret_count)
+{
+    cairn_str wanted = cairn_cstr(pattern), want, have;
+    size_t count = 0;
+    while (next_part(&wanted, &want)) {
+        if (!next_part(&path, &have))
+            return false;
+        if (want.size > 0 && want.data[0] == '{') {
+            if (have.size == 0)
+                return false;
+            parts[count++] = have;
+        } else if (!cairn_str_equal(want, have))
+            return false;
+    }
+    *ret_count = count;
+    return path.size == 0;
+}
+
+static bool
+method_matches(const char *route_method, cairn_str method)
+{
+    return cairn_str_equal(cairn_cstr(route_method), method) ||
+           (!strcmp(route_method, "GET") && cairn_str_equal(method, CAIRN_STR("HEAD")));
+}
+
+static void
+add_allowed(char allow[64], const char *method)
+{
+    size_t used = strlen(allow);
+    snprintf(allow + used, 64 - used, "%s%s%s", used ? ", " : "", method,
+             strcmp(method, "GET") ? "" : ", HEAD");
+}
+
+void
+api_route_find(cairn_str method, cairn_str path, struct arena *arena, struct api_match *ret)
+{
+    memset(ret, 0, sizeof *ret);
+    for (size_t i = 0; i < ROUTE_COUNT; i++) {
+        cairn_str parts[2];
+        size_t count;
+        if (!path_matches(routes[i].pattern, path, parts, &count))
+            continue;
+        if (!method_matches(routes[i].method, method)) {
+            add_allowed(ret->allow, routes[i].method);
+            continue;
+        }
+        ret->route = &routes[i];
+        ret->part_count = count;
+        for (size_t n = 0; n < count; n++)
+            if (!api_decode(parts[n], false, arena, &ret->parts[n]))
+                ret->bad_escape = true;
+        return;
+    }
+}

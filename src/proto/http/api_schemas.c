@@ -1,0 +1,113 @@
+/* components.schemas of /openapi.json: JSON Schema 2020-12, as text because that is what they are. */
+#include <proto/http/api_int.h>
+
+#define WHOLE "{\"type\":\"integer\",\"minimum\":0}"
+#define TEXT "{\"type\":\"string\"}"
+#define NAME "{\"type\":\"string\",\"minLength\":1,\"maxLength\":512}"
+#define NAMES(max) "{\"type\":\"array\",\"maxItems\":" max ",\"items\":" NAME "}"
+#define REF(name) "{\"$ref\":\"#/components/schemas/" name "\"}"
+#define LIST(item) "{\"type\":\"array\",\"items\":" item "}"
+#define OBJECT(required, properties)                                                                      \
+    "{\"type\":\"object\",\"required\":[" required "],\"properties\":{" properties "}}"
+/* What a client sends: a member that is not known is refused. */
+#define CLOSED(required, properties)                                                                      \
+    "{\"type\":\"object\",\"additionalProperties\":false,\"required\":[" required "],\"properties\":{"    \
+    properties "}}"
+
+#define NEW_EVENT_MEMBERS                                                                                 \
+    "\"type\":" NAME ",\"data\":{\"description\":\"Any JSON; its exact bytes are kept.\"},"               \
+    "\"data_base64\":{\"type\":\"string\",\"contentEncoding\":\"base64\"},"                               \
+    "\"content_type\":{\"type\":\"string\",\"maxLength\":512,\"default\":\"application/json\"},"          \
+    "\"id\":{\"type\":\"string\",\"format\":\"uuid\",\"description\":\"Makes the append safe to repeat; " \
+    "a UUIDv7 is made where it is left out.\"},"                                                          \
+    "\"meta\":{\"type\":\"object\"},\"tags\":" NAMES("64") ","                                            \
+    "\"correlation\":{\"type\":\"string\",\"maxLength\":512,\"description\":\"By default the string at "  \
+    "meta.correlation.\"},\"schema_id\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":4294967295}"
+#define EVENT_MEMBERS                                                                                     \
+    "\"position\":" WHOLE ",\"stream\":" TEXT ",\"revision\":" WHOLE ","                                  \
+    "\"time\":{\"type\":\"string\",\"format\":\"date-time\"}," NEW_EVENT_MEMBERS
+#define EVENT_REQUIRED "\"position\",\"stream\",\"revision\",\"time\",\"id\",\"type\""
+#define GROUP_MEMBERS                                                                                     \
+    "\"stream\":" TEXT ",\"category\":" TEXT ",\"query\":" REF("Query") ","                               \
+    "\"from\":{\"oneOf\":[" WHOLE ",{\"type\":\"string\",\"enum\":[\"start\",\"end\"]}],\"default\":0},"  \
+    "\"ack_timeout_ms\":{\"type\":\"integer\",\"default\":30000},"                                        \
+    "\"retry_max\":{\"type\":\"integer\",\"default\":10},"                                                \
+    "\"retry_delay_ms\":{\"type\":\"integer\",\"default\":200},"                                          \
+    "\"outstanding_max\":{\"type\":\"integer\",\"default\":1000}"
+#define POSITIONS "{\"type\":\"array\",\"minItems\":1,\"maxItems\":10000,\"items\":" WHOLE "}"
+#define ONE_WHOLE(name) OBJECT("\"" name "\"", "\"" name "\":" WHOLE)
+
+const char api_schemas[] =
+    "{"
+    "\"Expected\":{\"oneOf\":[{\"type\":\"string\",\"enum\":[\"any\",\"none\",\"exists\"]}," WHOLE "],"
+    "\"default\":\"any\"},"
+    "\"NewEvent\":" CLOSED("\"type\"", NEW_EVENT_MEMBERS) ","
+    "\"NewEvents\":{\"oneOf\":[" REF("NewEvent") ",{\"type\":\"array\",\"minItems\":1,\"items\":" REF("NewEvent") "}]},"
+    "\"Event\":" OBJECT(EVENT_REQUIRED, EVENT_MEMBERS) ","
+    "\"Page\":" OBJECT("\"events\",\"next\",\"end\"",
+        "\"events\":" LIST(REF("Event")) ","
+        "\"next\":{\"type\":[\"integer\",\"null\"],\"description\":\"`from` of the next page; null when "
+        "reading backward has reached the beginning.\"},"
+        "\"end\":{\"type\":\"boolean\",\"description\":\"Nothing more now in this direction.\"},"
+        "\"exists\":{\"type\":\"boolean\",\"description\":\"Of a stream: it has a readable event.\"}") ","
+    "\"Appended\":" OBJECT("\"first_position\",\"last_position\",\"revision\"",
+        "\"first_position\":" WHOLE ",\"last_position\":" WHOLE ","
+        "\"revision\":{\"type\":\"integer\",\"minimum\":0,\"description\":\"The last revision of the (last) stream "
+        "written.\"},\"repeated\":{\"type\":\"boolean\",\"const\":true}") ","
+    "\"Query\":{\"type\":\"array\",\"maxItems\":64,\"description\":\"An event matches when it matches any item: its type is "
+        "one of the types (or there are none) and it bears all of the tags.\",\"items\":"
+        CLOSED("", "\"types\":" NAMES("64") ",\"tags\":" NAMES("64")) "},"
+    "\"AppendRequest\":" CLOSED("\"writes\"",
+        "\"writes\":{\"type\":\"array\",\"minItems\":1,\"items\":" CLOSED("\"stream\",\"events\"",
+            "\"stream\":" NAME ",\"expected\":" REF("Expected") ",\"events\":" REF("NewEvents")) "},"
+        "\"conditions\":{\"type\":\"array\",\"maxItems\":256,\"items\":" CLOSED("\"query\"",
+            "\"query\":" REF("Query") ",\"after\":{\"type\":\"integer\",\"minimum\":-1,\"default\":-1,\"description\":"
+            "\"Holds when no matching event has a position greater than this.\"}") "}") ","
+    "\"CloudEvent\":" OBJECT("\"specversion\",\"id\",\"source\",\"type\"",
+        "\"specversion\":{\"type\":\"string\",\"const\":\"1.0\"},\"id\":" TEXT ",\"source\":" TEXT ",\"type\":" NAME ","
+        "\"time\":{\"type\":\"string\",\"format\":\"date-time\"},\"datacontenttype\":" TEXT ",\"data\":{},"
+        "\"data_base64\":{\"type\":\"string\",\"contentEncoding\":\"base64\"}") ","
+    "\"CloudEventBatch\":" LIST(REF("CloudEvent")) ","
+    "\"StreamPage\":" OBJECT("\"streams\",\"next\",\"end\"",
+        "\"streams\":" LIST(OBJECT("\"stream\",\"first_position\"", "\"stream\":" TEXT ",\"first_position\":" WHOLE)) ","
+        "\"next\":{\"type\":[\"string\",\"null\"],\"description\":\"`after` of the next page.\"},\"end\":{\"type\":\"boolean\"}") ","
+    "\"Stream\":" OBJECT("\"stream\",\"exists\",\"tombstoned\",\"last_revision\"",
+        "\"stream\":" TEXT ",\"exists\":{\"type\":\"boolean\"},\"tombstoned\":{\"type\":\"boolean\"},"
+        "\"first_revision\":" WHOLE ",\"last_revision\":{\"type\":\"integer\",\"minimum\":-1},"
+        "\"last_position\":" WHOLE ",\"retention\":" REF("Retention")) ","
+    "\"Retention\":" CLOSED("",
+        "\"max_count\":{\"type\":[\"integer\",\"null\"],\"minimum\":0,\"description\":\"Keep the newest so many.\"},"
+        "\"max_age\":{\"type\":[\"string\",\"null\"],\"description\":\"Keep what is younger: 500ms, 30s, 15m, 2h, 7d.\"},"
+        "\"truncate_before\":{\"type\":[\"integer\",\"null\"],\"minimum\":0,\"description\":\"Revisions below are gone.\"}") ","
+    "\"SubscriptionConfig\":" CLOSED("", GROUP_MEMBERS) ","
+    "\"Subscription\":" OBJECT("\"name\"", "\"name\":" TEXT "," GROUP_MEMBERS ","
+        "\"checkpoint\":" WHOLE ",\"end\":" WHOLE ",\"lag\":" WHOLE ",\"outstanding\":" WHOLE ",\"retrying\":" WHOLE ","
+        "\"parked\":" WHOLE ",\"acked_total\":" WHOLE ",\"last_activity\":{\"type\":[\"string\",\"null\"]}") ","
+    "\"SubscriptionList\":" OBJECT("\"subscriptions\"", "\"subscriptions\":" LIST(REF("Subscription"))) ","
+    "\"Deliveries\":" OBJECT("\"events\"", "\"events\":" LIST(OBJECT(EVENT_REQUIRED ",\"delivery\"",
+        EVENT_MEMBERS ",\"delivery\":{\"type\":\"integer\",\"minimum\":1}"))) ","
+    "\"ParkedList\":" OBJECT("\"events\"", "\"events\":" LIST(OBJECT(EVENT_REQUIRED ",\"deliveries\",\"reason\"",
+        EVENT_MEMBERS ",\"deliveries\":" WHOLE ",\"reason\":" TEXT))) ","
+    "\"Positions\":" CLOSED("\"positions\"", "\"positions\":" POSITIONS) ","
+    "\"Refusal\":" CLOSED("\"positions\"", "\"positions\":" POSITIONS
+        ",\"park\":{\"type\":\"boolean\",\"default\":false},\"reason\":" TEXT) ","
+    "\"Acknowledged\":" ONE_WHOLE("acknowledged") ","
+    "\"Refused\":" ONE_WHOLE("refused") ","
+    "\"Replayed\":" ONE_WHOLE("replayed") ","
+    "\"Stats\":" OBJECT("\"version\",\"store\",\"server\"",
+        "\"version\":" TEXT ",\"store\":{\"type\":\"object\"},\"server\":{\"type\":\"object\"}") ","
+    "\"Health\":" OBJECT("\"status\"", "\"status\":" TEXT) ","
+    "\"Index\":" OBJECT("\"name\",\"version\",\"links\"",
+        "\"name\":" TEXT ",\"version\":" TEXT ",\"links\":{\"type\":\"object\"}") ","
+    "\"JobLine\":{\"type\":\"object\",\"description\":\"One of its members.\",\"properties\":{"
+        "\"progress\":" OBJECT("\"done\",\"total\",\"unit\"", "\"done\":" WHOLE ",\"total\":" WHOLE ",\"unit\":" TEXT) ","
+        "\"fault\":" OBJECT("\"file\",\"offset\",\"what\"", "\"file\":" TEXT ",\"offset\":" WHOLE ",\"what\":" TEXT) ","
+        "\"report\":{\"type\":\"object\"},\"problem\":" REF("Problem") "}},"
+    "\"Proof\":{\"type\":\"object\"},"
+    "\"Problem\":" OBJECT("\"type\",\"title\",\"status\"",
+        "\"type\":{\"type\":\"string\",\"format\":\"uri\",\"description\":\"urn:cairn:problem:NAME, stable\"},"
+        "\"title\":" TEXT ",\"status\":{\"type\":\"integer\"},\"detail\":" TEXT ",\"hint\":" TEXT ","
+        "\"revision\":{\"type\":\"integer\",\"minimum\":-1,\"description\":\"conflict: where the stream is, -1 when it has no "
+        "events\"},\"position\":{\"type\":\"integer\",\"minimum\":0,\"description\":\"condition: the first event that "
+        "matched\"}")
+    "}";

@@ -1,0 +1,13 @@
+/* server/log.h: what the server says on stderr: one line an occurrence, logfmt (key=value, quoted where it needs
+ * to be), whole lines in one write. Any thread. */
+#ifndef SERVER_LOG_H
+#define SERVER_LOG_H
+
+enum server_log_level { SERVER_LOG_INFO, SERVER_LOG_WARN, SERVER_LOG_ERROR };
+
+/* Leave lines below this level out. */
+void server_log_from(enum server_log_level level);
+/* Pairs of key and value after `message`, ended by NULL. */
+void server_log(enum server_log_level level, const char *message, ...);
+
+#endif

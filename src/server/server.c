@@ -1,0 +1,397 @@
+/* Wiring: a store, the API on it, HTTP in front. See server.h.
+ *
+ *   start: store ─► api ─► http           stop: api_drain ─► http ─► api ─► store
+ *
+ * Stopping goes from the outside in, except that appends under way are waited for first: their answers need
+ * the loops. */
+#include <server/server.h>
+
+#include <base/error.h>
+#include <base/text.h>
+#include <proto/http/api.h>
+#include <proto/http/http.h>
+#include <server/log.h>
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+extern char **environ;
+
+struct server {
+    struct server_config config;
+    cairn_store *store;
+    struct api *api;
+    struct http_server *http;
+    char url[128];
+};
+
+/* ---- starting and stopping ------------------------------------------------------------------------------ */
+
+static cairn_err
+open_store(struct server *server, cairn_error *error)
+{
+    const struct server_config *config = &server->config;
+    const cairn_options options = {
+        .create = true,
+        .segment_size_bytes = config->segment_size,
+        .event_size_max = (uint32_t)config->event_size,
+        .append_size_max = (uint32_t)config->append_size,
+        .append_events_max = (uint32_t)config->append_events,
+        .index_memory_events = (uint32_t)config->index_memory_events,
+        .snapshot_cache_bytes = (uint32_t)(config->snapshot_cache < UINT32_MAX ? config->snapshot_cache : UINT32_MAX),
+    };
+    return cairn_open(config->data, &options, &server->store, error);
+}
+
+static cairn_err
+make_api(struct server *server, cairn_error *error)
+{
+    const struct server_config *config = &server->config;
+    const struct api_config api = {
+        .store = server->store,
+        .append_events_max = (uint32_t)config->append_events,
+        .followers_max = (uint32_t)config->followers,
+        .heartbeat_ms = (uint32_t)(config->heartbeat_us / 1000),
+        .data_folder = config->data,
+        .scratch_folder = config->scratch,
+    };
+    return api_create(&api, &server->api, error);
+}
+
+static const char *
+or_null(const char *text)
+{
+    return text[0] ? text : NULL;
+}
+
+static cairn_err
+start_http(struct server *server, cairn_error *error)
+{
+    const struct server_config *config = &server->config;
+    char address[64];
+    uint16_t port;
+    cairn_err err = config_address(config->listen, address, &port, error);
+    if (err != CAIRN_OK)
+        return err;
+    const struct http_config http = {
+        .address = address,
+        .port = port,
+        .tls_cert_file = or_null(config->tls_cert),
+        .tls_key_file = or_null(config->tls_key),
+        .tls_client_ca_file = or_null(config->tls_client_ca),
+        .loops = (unsigned)config->loops,
+        .body_max = config->body_size,
+        .bodies_max = config->bodies_size,
+        .header_max = config->header_size,
+        .headers_max = (unsigned)config->headers,
+        .connections_max = (unsigned)config->connections,
+        .streams_max = (unsigned)config->connection_streams,
+        .write_buffer_max = config->write_buffer,
+        .unsent_max = config->unsent_size,
+        .header_timeout_ms = (unsigned)(config->header_timeout_us / 1000),
+        .body_timeout_ms = (unsigned)(config->body_timeout_us / 1000),
+        .idle_timeout_ms = (unsigned)(config->idle_timeout_us / 1000),
+        .write_timeout_ms = (unsigned)(config->write_timeout_us / 1000),
+        .handler = api_serve,
+        .context = server->api,
+    };
+    err = http_server_start(&http, &server->http, error);
+    if (err != CAIRN_OK)
+        return err;
+    api_set_server(server->api, server->http);
+    bool v6 = strchr(address, ':') != NULL;
+    snprintf(server->url, sizeof server->url, "%s://%s%s%s:%u", config->tls_cert[0] ? "https" : "http",
+             v6 ? "[" : "", address, v6 ? "]" : "", (unsigned)http_server_port(server->http));
+    return CAIRN_OK;
+}
+
+cairn_err
+server_start(const struct server_config *config, struct server **ret, cairn_error *error)
+{
+    struct server *server = calloc(1, sizeof *server);
+    if (!server)
+        return error_set(error, CAIRN_E_NOMEM, "out of memory");
+    server->config = *config;
+    cairn_err err = config_check(&server->config, error);
+    if (err == CAIRN_OK)
+        err = open_store(server, error);
+    if (err == CAIRN_OK)
+        err = make_api(server, error);
+    if (err == CAIRN_OK)
+        err = start_http(server, error);
+    if (err == CAIRN_OK)
+        *ret = server;
+    else
+        server_stop(server);
+    return err;
+}
+
+void
+server_stop(struct server *server)
+{
+    if (!server)
+        return;
+    if (server->api)
+        api_drain(server->api);
+    if (server->http)
+        http_server_stop(server->http, (unsigned)(server->config.grace_us / 1000));
+    api_free(server->api);
+    cairn_close(server->store);
+    free(server);
+}
+
+const char *
+server_url(const struct server *server)
+{
+    return server->url;
+}
+
+cairn_store *
+server_store(struct server *server)
+{
+    return server->store;
+}
+
+/* ---- running -------------------------------------------------------------------------------------------------- */
+
+/* The numbers that `cairn help` lists for the whole command line. */
+static int
+exit_code(cairn_err err)
+{
+    switch (err) {
+    case CAIRN_OK:
+        return 0;
+    case CAIRN_E_INVALID:
+        return 2;
+    case CAIRN_E_NOTFOUND:
+        return 3;
+    case CAIRN_E_CORRUPT:
+        return 7;
+    case CAIRN_E_LOCKED:
+        return 8;
+    case CAIRN_E_NOSPACE:
+        return 9;
+    default:
+        return 1;
+    }
+}
+
+static int
+say_failure(const char *what, cairn_err err, const cairn_error *error)
+{
+    fprintf(stderr, "cairn: %s: %s\n  %s\n", what, error->detail[0] ? error->detail : cairn_err_name(err),
+            cairn_err_hint(err));
+    return exit_code(err);
+}
+
+/* The signals that end the server are taken by sigtimedwait, so that no handler runs anywhere; threads started
+ * later inherit the mask. */
+static void
+block_signals(sigset_t *set)
+{
+    sigemptyset(set);
+    sigaddset(set, SIGINT);
+    sigaddset(set, SIGTERM);
+    sigaddset(set, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, set, NULL);
+}
+
+static void
+log_opened(struct server *server)
+{
+    cairn_stats stats;
+    char events[24], streams[24], recovered[24], discarded[24];
+    cairn_stats_get(server->store, &stats);
+    snprintf(events, sizeof events, "%llu", (unsigned long long)stats.events);
+    snprintf(streams, sizeof streams, "%llu", (unsigned long long)stats.streams);
+    snprintf(recovered, sizeof recovered, "%llu", (unsigned long long)stats.recovered_events);
+    snprintf(discarded, sizeof discarded, "%llu", (unsigned long long)stats.discarded_bytes);
+    server_log(SERVER_LOG_INFO, "store opened", "data", server->config.data, "events", events, "streams",
+               streams, "recovered_events", recovered, "discarded_bytes", discarded, NULL);
+    server_log(SERVER_LOG_INFO, "listening", "url", server->url, "version", cairn_version(), NULL);
+}
+
+/* Say once when writing stops, and once when it goes on. */
+static void
+watch_store(struct server *server, bool *stopped)
+{
+    cairn_stats stats;
+    cairn_stats_get(server->store, &stats);
+    bool stops = stats.failed || stats.disk_full;
+    if (stops == *stopped)
+        return;
+    *stopped = stops;
+    if (stops)
+        server_log(SERVER_LOG_ERROR, stats.failed ? "the log has failed; restart to write again"
+                                                  : "the disk is full; writes wait for room",
+                   "detail", stats.failure.detail, NULL);
+    else
+        server_log(SERVER_LOG_INFO, "writes go on", NULL, NULL);
+}
+
+/* The number of the signal that ends the server. */
+static int
+wait_for_signal(struct server *server, const sigset_t *signals)
+{
+    const struct timespec second = {1, 0};
+    bool stopped = false;
+    for (;;) {
+        int received = sigtimedwait(signals, NULL, &second);
+        if (received > 0)
+            return received;
+        watch_store(server, &stopped);
+    }
+}
+
+int
+cairn_server_run(const struct server_config *config)
+{
+    struct server *server;
+    cairn_error error = {0};
+    sigset_t signals;
+
+    server_log_from(config->quiet ? SERVER_LOG_ERROR : SERVER_LOG_INFO);
+    block_signals(&signals);
+    cairn_err err = server_start(config, &server, &error);
+    if (err != CAIRN_OK) {
+        pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
+        return say_failure("cannot serve", err, &error);
+    }
+    log_opened(server);
+    printf("Cairn %s is listening on %s with its data in %s\n", cairn_version(), server->url,
+           server->config.data);
+    fflush(stdout);
+
+    int received = wait_for_signal(server, &signals);
+    server_log(SERVER_LOG_INFO, "stopping", "signal", strsignal(received), NULL);
+    pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
+    server_stop(server);
+    server_log(SERVER_LOG_INFO, "stopped", NULL, NULL);
+    return 0;
+}
+
+/* ---- the command line ------------------------------------------------------------------------------------------- */
+
+static void
+print_help(void)
+{
+    struct buf text = {0};
+    buf_put_str(&text, CAIRN_STR(
+        "Usage: cairn serve [--data DIR] [--listen ADDR:PORT] [--config FILE] [SETTING]...\n"
+        "\n"
+        "Serve the store in a folder over HTTP until Ctrl-C.\n"
+        "\n"
+        "  --config FILE                        read settings from FILE (cairn.yaml, where there is one)\n"
+        "  --quiet                              only errors on stderr\n"
+        "  --help                               this text\n"
+        "\n"
+        "Settings (default):\n"));
+    config_put_help(&text);
+    buf_put_str(&text, CAIRN_STR(
+        "\n"
+        "Each setting may also stand in the environment, as CAIRN_LIMITS_EVENT_SIZE, and in the file, as\n"
+        "limits.event_size or nested:\n"
+        "\n"
+        "  listen: 127.0.0.1:7480\n"
+        "  limits:\n"
+        "    event_size: 2MiB\n"
+        "\n"
+        "The command line wins over the environment, the environment over the file. Try it:\n"
+        "\n"
+        "  cairn serve --data /tmp/try --listen 127.0.0.1:7480\n"
+        "  curl http://127.0.0.1:7480/\n"));
+    if (!text.failed)
+        fwrite(text.data, 1, text.size, stdout);
+    buf_free(&text);
+}
+
+struct flags {
+    const char *config_file;
+    bool help, quiet;
+};
+
+/* The value of a flag: after '=' or the next word. NULL: there is none. */
+static const char *
+value_of(int argc, char **argv, int *i)
+{
+    const char *equals = strchr(argv[*i], '=');
+    if (equals)
+        return equals + 1;
+    return *i + 1 < argc ? argv[++*i] : NULL;
+}
+
+/* Flags that are no settings go to *flags; with `config`, settings go there. */
+static cairn_err
+read_flags(int argc, char **argv, struct server_config *config, struct flags *flags, cairn_error *error)
+{
+    for (int i = 1; i < argc; i++) {
+        const char *word = argv[i];
+        if (!strcmp(word, "--help") || !strcmp(word, "-h")) {
+            flags->help = true;
+            continue;
+        }
+        if (!strcmp(word, "--quiet") || !strcmp(word, "-q")) {
+            flags->quiet = true;
+            continue;
+        }
+        if (strncmp(word, "--", 2) != 0)
+            return error_set(error, CAIRN_E_INVALID, "'%s' is not understood; try `cairn serve --help`", word);
+        cairn_str name = {word + 2, strcspn(word + 2, "=")};
+        bool is_config = cairn_str_equal(name, CAIRN_STR("config"));
+        const char *key = is_config ? "config" : config_key_of_flag(name);
+        if (!key)
+            return error_set(error, CAIRN_E_INVALID, "unknown flag '--%.*s'; try `cairn serve --help`",
+                             (int)name.size, name.data);
+        const char *value = value_of(argc, argv, &i);
+        if (!value)
+            return error_set(error, CAIRN_E_INVALID, "--%.*s needs a value", (int)name.size, name.data);
+        if (is_config)
+            flags->config_file = value;
+        else if (config) {
+            cairn_err err = config_set(config, key, cairn_cstr(value), "--", error);
+            if (err != CAIRN_OK)
+                return err;
+        }
+    }
+    return CAIRN_OK;
+}
+
+static cairn_err
+gather(int argc, char **argv, struct server_config *config, struct flags *flags, cairn_error *error)
+{
+    const char *file;
+    config_defaults(config);
+    cairn_err err = read_flags(argc, argv, NULL, flags, error);
+    if (err != CAIRN_OK || flags->help)
+        return err;
+    file = flags->config_file ? flags->config_file : getenv("CAIRN_CONFIG");
+    err = config_read_file(config, file ? file : "cairn.yaml", error);
+    if (err == CAIRN_E_NOTFOUND && !file)
+        err = CAIRN_OK;
+    if (err == CAIRN_OK)
+        err = config_read_environment(config, environ, error);
+    if (err == CAIRN_OK)
+        err = read_flags(argc, argv, config, flags, error);
+    config->quiet = flags->quiet;
+    if (err == CAIRN_OK)
+        err = config_check(config, error);
+    return err;
+}
+
+int
+cairn_serve_main(int argc, char **argv)
+{
+    static struct server_config config;
+    struct flags flags = {0};
+    cairn_error error = {0};
+    cairn_err err = gather(argc, argv, &config, &flags, &error);
+    if (flags.help) {
+        print_help();
+        return 0;
+    }
+    if (err != CAIRN_OK)
+        return say_failure("serve", err, &error);
+    return cairn_server_run(&config);
+}

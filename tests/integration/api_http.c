@@ -1,0 +1,1029 @@
+/* The HTTP API, end to end: a real server in this process on a free port over a temporary folder, driven by
+ * libcurl. Every route is called well and badly; the last test checks that none was left out. */
+#include "api_client.h"
+
+#include <base/text.h>
+#include <proto/http/api_int.h>
+#include <server/server.h>
+
+#include <pthread.h>
+
+static char folder[64];
+static struct server *server;
+static char base[128];
+static unsigned port;
+
+static int
+setup(void **state)
+{
+    (void)state;
+    struct server_config config;
+    cairn_error error = {0};
+    curl_global_init(CURL_GLOBAL_ALL);
+    test_folder(folder);
+    config_defaults(&config);
+    snprintf(config.data, sizeof config.data, "%s/data", folder);
+    snprintf(config.listen, sizeof config.listen, "127.0.0.1:0");
+    config.loops = 2;
+    config.segment_size = 1 << 20;
+    config.heartbeat_us = 300000;
+    if (server_start(&config, &server, &error) != CAIRN_OK) {
+        fprintf(stderr, "%s\n", error.detail);
+        return -1;
+    }
+    snprintf(base, sizeof base, "%s", server_url(server));
+    port = (unsigned)strtoul(strrchr(base, ':') + 1, NULL, 10);
+    return 0;
+}
+
+static int
+teardown(void **state)
+{
+    (void)state;
+    server_stop(server);
+    test_remove(folder);
+    curl_global_cleanup();
+    return 0;
+}
+
+/* ---- calls ------------------------------------------------------------------------------------------------- */
+
+static const char *const json_headers[] = {"content-type: application/json", NULL};
+
+static struct reply
+call(const char *method, const char *path, const char *body)
+{
+    return client_call(base, method, path, body ? json_headers : NULL, body ? cairn_cstr(body) : (cairn_str){0});
+}
+
+static struct reply
+call_as(const char *method, const char *path, const char *header, const char *body)
+{
+    const char *const headers[] = {header, NULL};
+    return client_call(base, method, path, headers, body ? cairn_cstr(body) : (cairn_str){0});
+}
+
+/* Call, check the status, give the reply. */
+static struct reply
+expect(long status, const char *method, const char *path, const char *body)
+{
+    struct reply reply = call(method, path, body);
+    if (reply.status != status)
+        fail_msg("%s %s: %ld, not %ld: %s", method, path, reply.status, status, reply.body.data);
+    return reply;
+}
+
+static void
+just(long status, const char *method, const char *path, const char *body)
+{
+    struct reply reply = expect(status, method, path, body);
+    reply_free(&reply);
+}
+
+/* A problem of that status and type whose detail says so. */
+static struct reply
+expect_problem(long status, const char *name, const char *says, struct reply reply)
+{
+    char type[64], content[256];
+    snprintf(type, sizeof type, "urn:cairn:problem:%s", name);
+    if (reply.status != status || !json_string_is(json_get(reply.json, "type"), type) ||
+        !strstr(reply.body.data, says))
+        fail_msg("%ld %s (%s): got %ld %s", status, name, says, reply.status, reply.body.data);
+    uint64_t said;
+    CHECK(json_u64(json_get(reply.json, "status"), &said) && said == (uint64_t)status);
+    CHECK(reply_header(&reply, "content-type", content));
+    CHECK_STR(content, "application/problem+json");
+    return reply;
+}
+
+static void
+problem(long status, const char *name, const char *says, const char *method, const char *path, const char *body)
+{
+    struct reply reply = expect_problem(status, name, says, call(method, path, body));
+    reply_free(&reply);
+}
+
+static int64_t
+number(struct json value, const char *name)
+{
+    int64_t n = -99;
+    if (!json_i64(json_get(value, name), &n))
+        fail_msg("no number %s in %.*s", name, (int)value.raw.size, value.raw.data);
+    return n;
+}
+
+static void
+append(const char *stream, const char *body)
+{
+    char path[256];
+    snprintf(path, sizeof path, "/v1/streams/%s/events", stream);
+    just(201, "POST", path, body);
+}
+
+static size_t
+events_in(const struct reply *reply)
+{
+    return json_count(json_get(reply->json, "events"));
+}
+
+static struct json
+event_at(const struct reply *reply, size_t index)
+{
+    struct json_walk walk = json_walk(json_get(reply->json, "events"));
+    struct json none, event = {0};
+    for (size_t i = 0; i <= index; i++)
+        CHECK(json_next(&walk, &none, &event));
+    return event;
+}
+
+/* ---- appending ------------------------------------------------------------------------------------------------ */
+
+/* Goal: append answers where the events landed; expected revisions hold; a lost race names the actual one.
+ * Method: a stream's first three appends. */
+TEST(append_and_conflict)
+{
+    struct reply r = expect(201, "POST", "/v1/streams/a-1/events?expected=none",
+                            "[{\"type\":\"A\",\"data\":{\"n\": 1}},{\"type\":\"B\"}]");
+    CHECK_INT(number(r.json, "last_position") - number(r.json, "first_position"), 1);
+    CHECK_INT(number(r.json, "revision"), 1);
+    CHECK(json_get(r.json, "repeated").type == JSON_NONE);
+    reply_free(&r);
+    just(201, "POST", "/v1/streams/a-1/events?expected=1", "{\"type\":\"C\"}");
+    r = expect_problem(409, "conflict", "revision", call("POST", "/v1/streams/a-1/events?expected=1", "{\"type\":\"D\"}"));
+    CHECK_INT(number(r.json, "revision"), 2);
+    CHECK(json_get(r.json, "hint").type == JSON_STRING);
+    reply_free(&r);
+    r = expect_problem(409, "conflict", "", call("POST", "/v1/streams/a-new/events?expected=exists", "{\"type\":\"D\"}"));
+    CHECK_INT(number(r.json, "revision"), -1);
+    reply_free(&r);
+}
+
+/* Goal: the same ids again: 200, the same places, "repeated".
+ * Method: send one body twice. */
+TEST(idempotent_repeat)
+{
+    const char *body = "[{\"type\":\"A\",\"id\":\"0198c5f0-7a3e-7bb2-9d6e-5f1c3b9a2e10\"}]";
+    struct reply first = expect(201, "POST", "/v1/streams/idem/events?expected=none", body);
+    struct reply again = expect(200, "POST", "/v1/streams/idem/events?expected=none", body);
+    CHECK(json_get(again.json, "repeated").type == JSON_TRUE);
+    CHECK_INT(number(first.json, "first_position"), number(again.json, "first_position"));
+    reply_free(&first);
+    reply_free(&again);
+}
+
+/* Goal: every form of body is taken and every kind of bad one refused.
+ * Method: one call each; a binary CloudEvent comes back as it went. */
+TEST(bodies)
+{
+    struct reply r = call_as("POST", "/v1/streams/b-1/events", "content-type: application/x-ndjson", "{\"type\":\"A\"}\n{\"type\":\"B\"}\n");
+    CHECK_INT(r.status, 201);
+    reply_free(&r);
+    r = call_as("POST", "/v1/streams/b-1/events", "content-type: application/cloudevents+json",
+                "{\"specversion\":\"1.0\",\"type\":\"T\",\"source\":\"/x\",\"id\":\"1\",\"data\":5}");
+    CHECK_INT(r.status, 201);
+    reply_free(&r);
+    r = call_as("POST", "/v1/streams/b-1/events", "content-type: application/cloudevents-batch+json",
+                "[{\"specversion\":\"1.0\",\"type\":\"T\",\"source\":\"/x\",\"id\":\"2\"}]");
+    CHECK_INT(r.status, 201);
+    reply_free(&r);
+    const char *const headers[] = {"content-type: text/plain", "ce-specversion: 1.0", "ce-type: T", "ce-source: /y",
+                                   "ce-id: 3", "ce-subject: %C3%A4", NULL};
+    r = client_call(base, "POST", "/v1/streams/b-1/events", headers, CAIRN_STR("hello"));
+    CHECK_INT(r.status, 201);
+    reply_free(&r);
+    r = call_as("GET", "/v1/streams/b-1/events?from=4", "accept: application/cloudevents-batch+json", NULL);
+    CHECK_INT(r.status, 200);
+    CHECK(strstr(r.body.data, "\"subject\":\"\xC3\xA4\"") && strstr(r.body.data, "\"source\":\"/y\"") &&
+          strstr(r.body.data, "\"id\":\"3\"") && strstr(r.body.data, "\"data_base64\":\"aGVsbG8=\""));
+    char end[256];
+    CHECK(reply_header(&r, "cairn-end", end) && !strcmp(end, "true"));
+    CHECK(reply_header(&r, "cairn-next", end) && !strcmp(end, "5"));
+    reply_free(&r);
+
+    r = expect_problem(415, "media-type", "curl needs", call_as("POST", "/v1/streams/b-1/events", "content-type: application/x-www-form-urlencoded", "x"));
+    reply_free(&r);
+    r = expect_problem(415, "media-type", "text/csv", call_as("POST", "/v1/append", "content-type: text/csv", "x"));
+    reply_free(&r);
+    problem(400, "malformed", "not JSON: at byte", "POST", "/v1/streams/b-1/events", "{\"type\"");
+    problem(422, "invalid", "events[1].tags[0]: must be a string", "POST", "/v1/streams/b-1/events",
+            "[{\"type\":\"A\"},{\"type\":\"A\",\"tags\":[1]}]");
+    problem(403, "denied", "$mine", "POST", "/v1/streams/$mine/events", "{\"type\":\"A\"}");
+    problem(400, "malformed", "parameter 'expect' is not known here; known are expected", "POST", "/v1/streams/b-1/events?expect=any", "{\"type\":\"A\"}");
+}
+
+/* Goal: pages of other sites cannot write, by whatever simple request a browser lets them make; those of this server
+ * can. Control objects are JSON.
+ * Method: Origin foreign, null, own; a form's content type. */
+TEST(other_sites_and_forms)
+{
+    static const char *const foreign[] = {"origin: http://evil.example", "origin: null", "origin: http://127.0.0.1:1"};
+    for (size_t i = 0; i < 3; i++) {
+        const char *const headers[] = {foreign[i], "content-type: application/json", NULL};
+        struct reply r = expect_problem(403, "origin", "is not the host", client_call(base, "POST", "/v1/streams/o/events", headers, CAIRN_STR("{\"type\":\"A\"}")));
+        reply_free(&r);
+        r = expect_problem(403, "origin", "is not the host", client_call(base, "POST", "/v1/scavenge", headers, CAIRN_STR("")));
+        reply_free(&r);
+        r = client_call(base, "GET", "/v1/events?limit=1", headers, (cairn_str){0});
+        CHECK_INT(r.status, 200);
+        reply_free(&r);
+    }
+    char own[160];
+    snprintf(own, sizeof own, "origin: %s", base);
+    const char *const headers[] = {own, "content-type: application/json", NULL};
+    struct reply r = client_call(base, "POST", "/v1/streams/o/events", headers, CAIRN_STR("{\"type\":\"A\"}"));
+    CHECK_INT(r.status, 201);
+    reply_free(&r);
+    r = expect_problem(415, "media-type", "is not application/json", call_as("PUT", "/v1/streams/o/retention", "content-type: text/plain", "{}"));
+    reply_free(&r);
+}
+
+/* Goal: limits are answered with 413 and the limit.
+ * Method: an event of 1.2 MiB, 4097 events, a type of 513 bytes, a stream name of 513 bytes. */
+TEST(limits)
+{
+    struct buf body = {0};
+    buf_put_str(&body, CAIRN_STR("{\"type\":\"A\",\"data\":\""));
+    for (int i = 0; i < 1200000; i++)
+        buf_put_char(&body, 'x');
+    buf_put_str(&body, CAIRN_STR("\"}"));
+    buf_put_char(&body, '\0');
+    problem(413, "limit", "limit", "POST", "/v1/streams/l/events", body.data);
+    buf_clear(&body);
+    buf_put_char(&body, '[');
+    for (int i = 0; i < 4097; i++)
+        buf_printf(&body, "%s{\"type\":\"A\"}", i ? "," : "");
+    buf_put_str(&body, CAIRN_STR("]"));
+    buf_put_char(&body, '\0');
+    problem(413, "limit", "4096", "POST", "/v1/streams/l/events", body.data);
+    buf_clear(&body);
+    buf_printf(&body, "{\"type\":\"%0513d\"}", 1);
+    problem(413, "limit", "events[0].type: is 513 bytes; the limit is 512", "POST", "/v1/streams/l/events", body.data);
+    buf_clear(&body);
+    buf_printf(&body, "/v1/streams/%0513d/events", 1);
+    problem(413, "limit", "513", "POST", body.data, "{\"type\":\"A\"}");
+    buf_free(&body);
+}
+
+/* Goal: an append over streams is all or nothing; a condition that fails names the first match.
+ * Method: two streams, then a condition on a tag that was written. */
+TEST(append_with_conditions)
+{
+    struct reply r = expect(201, "POST", "/v1/append",
+                            "{\"writes\":[{\"stream\":\"c-1\",\"expected\":\"none\",\"events\":[{\"type\":\"Taken\","
+                            "\"tags\":[\"seat:1\"]}]},{\"stream\":\"c-2\",\"events\":{\"type\":\"Other\"}}],\"conditions\":"
+                            "[{\"query\":[{\"tags\":[\"seat:1\"]}]}]}");
+    int64_t position = number(r.json, "first_position");
+    CHECK_INT(number(r.json, "last_position"), position + 1);
+    reply_free(&r);
+    const char *again = "{\"writes\":[{\"stream\":\"c-3\",\"events\":{\"type\":\"Taken\"}}],\"conditions\":[{\"query\":"
+                        "[{\"types\":[\"Taken\"],\"tags\":[\"seat:1\"]}],\"after\":-1}]}";
+    r = expect_problem(409, "condition", "", call("POST", "/v1/append", again));
+    CHECK_INT(number(r.json, "position"), position);
+    reply_free(&r);
+    r = expect(200, "GET", "/v1/streams/c-3/events", NULL);
+    CHECK(json_get(r.json, "exists").type == JSON_FALSE);
+    reply_free(&r);
+    problem(409, "conflict", "c-1", "POST", "/v1/append",
+            "{\"writes\":[{\"stream\":\"c-4\",\"events\":{\"type\":\"A\"}},{\"stream\":\"c-1\",\"expected\":\"none\","
+            "\"events\":{\"type\":\"A\"}}]}");
+    problem(422, "invalid", "writes[0].events[0].type: is missing", "POST", "/v1/append", "{\"writes\":[{\"stream\":\"x\",\"events\":{}}]}");
+    problem(422, "invalid", "condition\\\" is not known here; known are writes, conditions", "POST", "/v1/append", "{\"condition\":[]}");
+    problem(400, "malformed", "takes none", "POST", "/v1/append?expected=any", "{}");
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------------------ */
+
+/* Goal: pages forward and backward join without a gap; an unknown stream reads as empty.
+ * Method: 10 events in pages of 4, both ways. */
+TEST(pages_of_a_stream)
+{
+    for (int i = 0; i < 10; i++) {
+        char body[64];
+        snprintf(body, sizeof body, "{\"type\":\"N\",\"data\": {\"i\":%d}}", i);
+        append("p-1", body);
+    }
+    int64_t from = 0;
+    size_t seen = 0;
+    bool end = false;
+    while (!end) {
+        char path[128];
+        snprintf(path, sizeof path, "/v1/streams/p-1/events?limit=4&from=%lld", (long long)from);
+        struct reply r = expect(200, "GET", path, NULL);
+        for (size_t i = 0; i < events_in(&r); i++)
+            CHECK_INT(number(event_at(&r, i), "revision"), seen++);
+        CHECK(json_get(r.json, "exists").type == JSON_TRUE);
+        end = json_get(r.json, "end").type == JSON_TRUE;
+        from = number(r.json, "next");
+        reply_free(&r);
+    }
+    CHECK_INT(seen, 10);
+    CHECK_INT(from, 10);
+    char query[64] = "";
+    for (end = false; !end;) {
+        char path[160];
+        snprintf(path, sizeof path, "/v1/streams/p-1/events?limit=4&direction=backward%s", query);
+        struct reply r = expect(200, "GET", path, NULL);
+        for (size_t i = 0; i < events_in(&r); i++)
+            CHECK_INT(number(event_at(&r, i), "revision"), --seen);
+        end = json_get(r.json, "end").type == JSON_TRUE;
+        if (end)
+            CHECK(json_get(r.json, "next").type == JSON_NULL);
+        else
+            snprintf(query, sizeof query, "&from=%lld", (long long)number(r.json, "next"));
+        reply_free(&r);
+    }
+    CHECK_INT(seen, 0);
+    struct reply r = expect(200, "GET", "/v1/streams/never/events", NULL);
+    CHECK_STR(r.body.data, "{\"events\":[],\"next\":0,\"end\":true,\"exists\":false}");
+    reply_free(&r);
+    r = expect(200, "GET", "/v1/streams/p-1/events?from=100", NULL);
+    CHECK_INT(events_in(&r), 0);
+    CHECK(json_get(r.json, "exists").type == JSON_TRUE);
+    reply_free(&r);
+    problem(400, "malformed", "parameter 'limit'", "GET", "/v1/streams/p-1/events?limit=0", NULL);
+    problem(400, "malformed", "parameter 'type'", "GET", "/v1/streams/p-1/events?type=A", NULL);
+    r = expect_problem(406, "not-acceptable", "image/png", call_as("GET", "/v1/events", "accept: image/png", NULL));
+    reply_free(&r);
+}
+
+/* Goal: filters of all: category, types (any of), tags (all of), system streams, and their pages.
+ * Method: events of two categories; count what each filter gives. */
+TEST(filters_of_all)
+{
+    for (int i = 0; i < 6; i++) {
+        char body[128], stream[32];
+        snprintf(body, sizeof body, "{\"type\":\"%s\",\"tags\":[\"f:%d\",\"g\"]}", i % 2 ? "Odd" : "Even", i % 3);
+        snprintf(stream, sizeof stream, i < 3 ? "fil-%d" : "ter-%d", i);
+        append(stream, body);
+    }
+    static const struct {
+        const char *query;
+        size_t count;
+    } cases[] = {
+        {"category=fil", 3},          {"type=Odd&category=fil", 1}, {"type=Odd&type=Even&category=ter", 3},
+        {"tag=f:0", 2},               {"tag=f:0&tag=g", 2},         {"tag=f:0&type=Odd", 1},
+        {"tag=f:0&tag=f:1", 0},       {"category=none", 0},         {"tag=g&direction=backward&limit=4", 4},
+        {"category=fil&as_of=0", 0},  {"tag=g&as_of=2000-01-01", 0}, {"tag=g&since=2000-01-01T00:00:00Z", 6},
+        {"tag=g&until=2000-01-01", 0}, {"tag=g&until=2999-01-01", 6}, {"since=2999-01-01", 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char path[128];
+        snprintf(path, sizeof path, "/v1/events?%s", cases[i].query);
+        struct reply r = expect(200, "GET", path, NULL);
+        if (events_in(&r) != cases[i].count)
+            fail_msg("%s: %zu events, not %zu", cases[i].query, events_in(&r), cases[i].count);
+        reply_free(&r);
+    }
+    struct reply first = expect(200, "GET", "/v1/events?tag=g&limit=4", NULL);
+    CHECK(json_get(first.json, "end").type == JSON_FALSE);
+    char path[128];
+    snprintf(path, sizeof path, "/v1/events?tag=g&from=%lld", (long long)number(first.json, "next"));
+    struct reply rest = expect(200, "GET", path, NULL);
+    CHECK_INT(events_in(&rest), 2);
+    CHECK(json_get(rest.json, "end").type == JSON_TRUE);
+    reply_free(&first);
+    reply_free(&rest);
+}
+
+/* Goal: as_of reads what was there, by position and by time.
+ * Method: note the end and the time between two appends. */
+TEST(as_of)
+{
+    append("as-1", "{\"type\":\"A\"}");
+    struct reply r = expect(200, "GET", "/v1/streams/as-1/events", NULL);
+    struct arena arena = {0};
+    cairn_str time = arena_copy(&arena, json_string(json_get(event_at(&r, 0), "time"), &arena));
+    int64_t position = number(event_at(&r, 0), "position");
+    reply_free(&r);
+    append("as-1", "{\"type\":\"B\"}");
+    char path[128];
+    snprintf(path, sizeof path, "/v1/streams/as-1/events?as_of=%s", time.data);
+    r = expect(200, "GET", path, NULL);
+    CHECK_INT(events_in(&r), 1);
+    reply_free(&r);
+    snprintf(path, sizeof path, "/v1/streams/as-1/events?as_of=%lld", (long long)position + 1);
+    r = expect(200, "GET", path, NULL);
+    CHECK_INT(events_in(&r), 1);
+    reply_free(&r);
+    snprintf(path, sizeof path, "/v1/streams/as-1/events?as_of=%lld", (long long)position);
+    r = expect(200, "GET", path, NULL);
+    CHECK_INT(events_in(&r), 0);
+    reply_free(&r);
+    arena_free(&arena);
+}
+
+/* Goal: long pages and large ones go to the pool and come back whole; a page is bounded in bytes.
+ * Method: 600 small events in one page; 20 events of 700 kB, read until the end. */
+TEST(long_and_large_pages)
+{
+    struct buf body = {0};
+    buf_put_char(&body, '[');
+    for (int i = 0; i < 600; i++)
+        buf_printf(&body, "%s{\"type\":\"A\",\"data\":%d}", i ? "," : "", i);
+    buf_put_str(&body, CAIRN_STR("]"));
+    buf_put_char(&body, '\0');
+    append("long-1", body.data);
+    struct reply r = expect(200, "GET", "/v1/streams/long-1/events?limit=1000", NULL);
+    CHECK_INT(events_in(&r), 600);
+    CHECK(json_get(r.json, "end").type == JSON_TRUE);
+    reply_free(&r);
+    r = call_as("GET", "/v1/streams/long-1/events?limit=150", "accept: application/x-ndjson", NULL);
+    size_t lines = 0;
+    for (size_t i = 0; i < r.body.size; i++)
+        lines += r.body.data[i] == '\n';
+    CHECK_INT(lines, 150);
+    reply_free(&r);
+
+    buf_clear(&body);
+    buf_put_str(&body, CAIRN_STR("{\"type\":\"A\",\"data\":\""));
+    for (int i = 0; i < 700000; i++)
+        buf_put_char(&body, 'y');
+    buf_put_str(&body, CAIRN_STR("\"}"));
+    buf_put_char(&body, '\0');
+    for (int i = 0; i < 20; i++)
+        append("large-1", body.data);
+    int64_t from = 0;
+    size_t seen = 0, pages = 0;
+    for (bool end = false; !end; pages++) {
+        char path[64];
+        snprintf(path, sizeof path, "/v1/streams/large-1/events?from=%lld", (long long)from);
+        r = expect(200, "GET", path, NULL);
+        CHECK(r.body.size < API_PAGE_BYTES_MAX + 1000000);
+        seen += events_in(&r);
+        end = json_get(r.json, "end").type == JSON_TRUE;
+        from = number(r.json, "next");
+        reply_free(&r);
+    }
+    CHECK_INT(seen, 20);
+    CHECK(pages >= 2);
+    buf_free(&body);
+}
+
+/* ---- following ------------------------------------------------------------------------------------------------------ */
+
+struct writer {
+    unsigned events;
+    pthread_t thread;
+};
+
+static void *
+write_events(void *context)
+{
+    struct writer *writer = context;
+    for (unsigned i = 0; i < writer->events; i++) {
+        char path[64], body[96];
+        snprintf(path, sizeof path, "/v1/streams/sse-%u/events", i % 3);
+        snprintf(body, sizeof body, "{\"type\":\"T%u\",\"data\":%u,\"tags\":[\"sse:%u\"]}", i % 2, i, i % 5);
+        just(201, "POST", path, body);
+    }
+    return NULL;
+}
+
+/* Follow while a writer writes, letting go and resuming after each `stretch` events; check the ids with `next`
+ * and stop after `count` events. */
+static void
+follow_in_stretches(const char *path, unsigned count, unsigned stretch, uint64_t step, uint64_t first_n)
+{
+    char last[24] = "";
+    unsigned seen = 0;
+    while (seen < count) {
+        struct sse sse = sse_open(port, path, last[0] ? last : NULL);
+        struct sse_event event;
+        for (unsigned i = 0; i < stretch && seen < count; i++, seen++) {
+            struct json json;
+            if (!sse_next_data(&sse, &event))
+                fail_msg("%s: nothing after %u of %u events", path, seen, count);
+            CHECK_INT(json_check(event.data, &json, NULL), CAIRN_OK);
+            if ((uint64_t)number(json, "data") != first_n + seen * step)
+                fail_msg("%s: %lld came where %llu should", path, (long long)number(json, "data"),
+                         (unsigned long long)(first_n + seen * step));
+            snprintf(last, sizeof last, "%llu", (unsigned long long)event.id);
+        }
+        sse_close(&sse);
+    }
+}
+
+/* Goal: resuming with Last-Event-ID while events are appended gives each exactly once, in order.
+ * Method: followers of one stream, of a category, of a tag and a type, connected again and again after a few
+ * events, against one writer; the data counts. */
+TEST(follow_resume_without_gap_or_double)
+{
+    struct writer writer = {.events = 300};
+    char path[128];
+    CHECK_INT(pthread_create(&writer.thread, NULL, write_events, &writer), 0);
+    follow_in_stretches("/v1/streams/sse-1/events", 100, 7, 3, 1);
+    follow_in_stretches("/v1/events?category=sse", 300, 11, 1, 0);
+    pthread_join(writer.thread, NULL);
+    follow_in_stretches("/v1/events?tag=sse:2", 60, 13, 5, 2);
+    follow_in_stretches("/v1/events?category=sse&type=T1", 150, 50, 2, 1);
+    snprintf(path, sizeof path, "/v1/events?from=%llu", (unsigned long long)cairn_end(server_store(server)));
+    struct sse sse = sse_open(port, path, NULL);
+    struct sse_event event;
+    CHECK(sse_next(&sse, &event, CLIENT_TIMEOUT_MS) && event.comment); /* caught up */
+    append("sse-end", "{\"type\":\"A\",\"data\":{\n\"x\":1}}");
+    CHECK(sse_next_data(&sse, &event));
+    CHECK(memmem(event.data.data, event.data.size, "{\"x\":1}", 7) != NULL);
+    sse_close(&sse);
+}
+
+/* Goal: many followers at once, live: an event reaches those it concerns and nobody else, once.
+ * Method: 60 followers of as many streams, 4 of all, 3 of a tag; one event to each stream; heartbeats are the
+ * proof that nothing else was on the way. */
+TEST(live_followers_get_their_own)
+{
+    enum { STREAMS = 60, ALL = 4, TAGGED = 3, COUNT = STREAMS + ALL + TAGGED };
+    static struct sse sse[COUNT];
+    struct sse_event event;
+    for (int i = 0; i < COUNT; i++) {
+        char path[64];
+        snprintf(path, sizeof path, i < STREAMS ? "/v1/streams/own-%d/events" : i < STREAMS + ALL ? "/v1/events?from=end" : "/v1/events?from=end&tag=live", i);
+        sse[i] = sse_open(port, path, NULL);
+        CHECK(sse_next(&sse[i], &event, CLIENT_TIMEOUT_MS) && event.comment);
+    }
+    for (int i = 0; i < STREAMS; i++) {
+        char stream[32];
+        snprintf(stream, sizeof stream, "own-%d", i);
+        append(stream, i % 10 ? "{\"type\":\"A\"}" : "{\"type\":\"A\",\"tags\":[\"live\",\"live2\"]}");
+    }
+    for (int i = 0; i < COUNT; i++) {
+        unsigned wanted = i < STREAMS ? 1 : i < STREAMS + ALL ? STREAMS : STREAMS / 10;
+        uint64_t last = 0;
+        for (unsigned n = 0; n < wanted; n++) {
+            if (!sse_next_data(&sse[i], &event))
+                fail_msg("follower %d got %u of %u", i, n, wanted);
+            CHECK(n == 0 || event.id > last);
+            last = event.id;
+        }
+        CHECK(sse_next(&sse[i], &event, CLIENT_TIMEOUT_MS));
+        if (event.has_data)
+            fail_msg("follower %d got more than its own: %.*s", i, (int)event.data.size, event.data.data);
+        sse_close(&sse[i]);
+    }
+}
+
+/* Goal: a follower that does not read costs no memory without bound and misses nothing once it reads.
+ * Method: 40 MB of events to a stream whose follower sleeps; then read them all. */
+TEST(slow_follower_catches_up)
+{
+    struct sse sse = sse_open(port, "/v1/streams/slow-1/events", NULL);
+    struct sse_event event;
+    struct buf body = {0};
+    CHECK(sse_next(&sse, &event, CLIENT_TIMEOUT_MS));
+    buf_put_str(&body, CAIRN_STR("{\"type\":\"A\",\"data\":\""));
+    for (int i = 0; i < 400000; i++)
+        buf_put_char(&body, 'z');
+    buf_put_str(&body, CAIRN_STR("\"}"));
+    buf_put_char(&body, '\0');
+    for (int i = 0; i < 100; i++)
+        append("slow-1", body.data);
+    for (uint64_t i = 0; i < 100; i++) {
+        if (!sse_next_data(&sse, &event))
+            fail_msg("nothing after %llu events", (unsigned long long)i);
+        CHECK_INT(event.id, i);
+        CHECK(event.data.size > 400000);
+    }
+    append("slow-1", "{\"type\":\"Last\"}");
+    CHECK(sse_next_data(&sse, &event));
+    CHECK_INT(event.id, 100);
+    sse_close(&sse);
+    buf_free(&body);
+}
+
+/* Goal: a filtered follower's heartbeat says how far the log was looked through, and resuming there misses nothing.
+ * Method: a tag that nothing bears, other events, the id of a heartbeat, then an event with the tag. */
+TEST(heartbeat_moves_the_id)
+{
+    struct sse sse = sse_open(port, "/v1/events?tag=seldom&from=end", NULL);
+    struct sse_event event;
+    append("hb-1", "{\"type\":\"A\"}");
+    uint64_t end = cairn_end(server_store(server));
+    do
+        CHECK(sse_next(&sse, &event, CLIENT_TIMEOUT_MS));
+    while (!event.has_id);
+    CHECK(!event.has_data);
+    CHECK_INT(event.id, end - 1);
+    sse_close(&sse);
+    char last[24];
+    snprintf(last, sizeof last, "%llu", (unsigned long long)event.id);
+    append("hb-1", "{\"type\":\"A\",\"tags\":[\"seldom\"]}");
+    sse = sse_open(port, "/v1/events?tag=seldom&from=end", last);
+    CHECK(sse_next_data(&sse, &event));
+    CHECK_INT(event.id, end);
+    sse_close(&sse);
+}
+
+/* Goal: what cannot be followed is refused by name.
+ * Method: a table. */
+TEST(follow_refusals)
+{
+    static const char *const cases[] = {"/v1/events?limit=5", "/v1/events?as_of=5", "/v1/events?until=2030-01-01",
+                                        "/v1/events?direction=backward"};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct reply r = expect_problem(400, "malformed", "text/event-stream", call_as("GET", cases[i], "accept: text/event-stream", NULL));
+        reply_free(&r);
+    }
+    const char *const headers[] = {"accept: text/event-stream", "last-event-id: abc", NULL};
+    struct reply r = expect_problem(400, "malformed", "last-event-id", client_call(base, "GET", "/v1/events", headers, (cairn_str){0}));
+    reply_free(&r);
+    r = call_as("HEAD", "/v1/events", "accept: text/event-stream", NULL);
+    CHECK_INT(r.status, 200);
+    reply_free(&r);
+}
+
+/* ---- streams ------------------------------------------------------------------------------------------------------------ */
+
+/* Goal: streams are listed in pages, by prefix; an unknown `after` is 404.
+ * Method: five streams in pages of two. */
+TEST(list_streams)
+{
+    for (int i = 0; i < 5; i++) {
+        char stream[32];
+        snprintf(stream, sizeof stream, "list-%d", i);
+        append(stream, "{\"type\":\"A\"}");
+    }
+    char path[128] = "/v1/streams?prefix=list-&limit=2";
+    size_t seen = 0;
+    for (bool end = false; !end;) {
+        struct reply r = expect(200, "GET", path, NULL);
+        seen += json_count(json_get(r.json, "streams"));
+        end = json_get(r.json, "end").type == JSON_TRUE;
+        struct arena arena = {0};
+        cairn_str next = json_string(json_get(r.json, "next"), &arena);
+        if (!end)
+            snprintf(path, sizeof path, "/v1/streams?prefix=list-&limit=2&after=%.*s", (int)next.size, next.data);
+        arena_free(&arena);
+        reply_free(&r);
+    }
+    CHECK_INT(seen, 5);
+    problem(404, "notfound", "", "GET", "/v1/streams?after=unknown", NULL);
+    problem(400, "malformed", "prefix", "GET", "/v1/streams?prefix=", NULL);
+}
+
+/* Goal: names of every kind go through the path: slashes, spaces, UTF-8.
+ * Method: append and read back; a bad escape and bad UTF-8 are refused. */
+TEST(names_in_paths)
+{
+    append("a%2Fb%20%C3%A4%3F", "{\"type\":\"A\"}");
+    struct reply r = expect(200, "GET", "/v1/streams/a%2Fb%20%C3%A4%3F", NULL);
+    CHECK(json_string_is(json_get(r.json, "stream"), "a/b \xC3\xA4?"));
+    CHECK(json_get(r.json, "exists").type == JSON_TRUE);
+    CHECK_INT(number(r.json, "last_revision"), 0);
+    reply_free(&r);
+    problem(400, "malformed", "percent-escape", "GET", "/v1/streams/%zz", NULL);
+    problem(400, "malformed", "UTF-8", "GET", "/v1/streams/%ff", NULL);
+}
+
+/* Goal: retention is set, shown, and acts; bad ones and system streams are refused.
+ * Method: max_count 2 on a stream of 5. */
+TEST(retention)
+{
+    for (int i = 0; i < 5; i++)
+        append("ret-1", "{\"type\":\"A\"}");
+    struct reply r = expect(200, "GET", "/v1/streams/ret-1/retention", NULL);
+    CHECK_STR(r.body.data, "{\"max_count\":null,\"max_age\":null,\"truncate_before\":null}");
+    reply_free(&r);
+    r = expect(200, "PUT", "/v1/streams/ret-1/retention", "{\"max_count\":2,\"max_age\":\"36h\"}");
+    CHECK_STR(r.body.data, "{\"max_count\":2,\"max_age\":\"36h\",\"truncate_before\":null}");
+    reply_free(&r);
+    r = expect(200, "GET", "/v1/streams/ret-1/events", NULL);
+    CHECK_INT(events_in(&r), 2);
+    CHECK_INT(number(event_at(&r, 0), "revision"), 3);
+    reply_free(&r);
+    r = expect(200, "GET", "/v1/streams/ret-1", NULL);
+    CHECK_INT(number(r.json, "first_revision"), 3);
+    reply_free(&r);
+    problem(422, "invalid", "max_age", "PUT", "/v1/streams/ret-1/retention", "{\"max_age\":7}");
+    problem(403, "denied", "$x", "PUT", "/v1/streams/$x/retention", "{}");
+    problem(400, "malformed", "takes none", "GET", "/v1/streams/ret-1/retention?x=1", NULL);
+}
+
+/* Goal: a deleted stream reads as not existing and goes on with the next revision; a tombstone answers 410.
+ * Method: delete, append, delete for good, append. */
+TEST(delete_and_tombstone)
+{
+    append("del-1", "[{\"type\":\"A\"},{\"type\":\"A\"}]");
+    problem(409, "conflict", "", "DELETE", "/v1/streams/del-1?expected=0", NULL);
+    just(204, "DELETE", "/v1/streams/del-1?expected=1", NULL);
+    struct reply r = expect(200, "GET", "/v1/streams/del-1/events", NULL);
+    CHECK(json_get(r.json, "exists").type == JSON_FALSE);
+    reply_free(&r);
+    r = expect(201, "POST", "/v1/streams/del-1/events?expected=none", "{\"type\":\"B\"}");
+    CHECK_INT(number(r.json, "revision"), 2);
+    reply_free(&r);
+    just(204, "DELETE", "/v1/streams/del-1?tombstone=true", NULL);
+    problem(410, "gone", "", "POST", "/v1/streams/del-1/events", "{\"type\":\"B\"}");
+    r = expect(200, "GET", "/v1/streams/del-1/events", NULL);
+    CHECK(json_get(r.json, "tombstoned").type == JSON_TRUE);
+    reply_free(&r);
+    problem(404, "notfound", "", "DELETE", "/v1/streams/del-never", NULL);
+    problem(400, "malformed", "true or false", "DELETE", "/v1/streams/del-1?tombstone=yes", NULL);
+}
+
+/* Goal: a snapshot comes back byte for byte with its type and revision.
+ * Method: put, get; a revision beyond the stream's, none at all, no parameter. */
+TEST(snapshots)
+{
+    append("snap-1", "[{\"type\":\"A\"},{\"type\":\"A\"}]");
+    problem(404, "notfound", "", "GET", "/v1/streams/snap-1/snapshot", NULL);
+    const char *const headers[] = {"content-type: application/x-state", NULL};
+    struct reply r = client_call(base, "PUT", "/v1/streams/snap-1/snapshot?revision=1", headers, CAIRN_STR("\x00\x01zz"));
+    if (r.status != 204)
+        fail_msg("%s", r.body.data);
+    reply_free(&r);
+    r = call("GET", "/v1/streams/snap-1/snapshot", NULL);
+    char text[256];
+    CHECK_INT(r.status, 200);
+    CHECK_INT(r.body.size, 4);
+    CHECK(memcmp(r.body.data, "\x00\x01zz", 4) == 0);
+    CHECK(reply_header(&r, "content-type", text) && !strcmp(text, "application/x-state"));
+    CHECK(reply_header(&r, "cairn-revision", text) && !strcmp(text, "1"));
+    reply_free(&r);
+    problem(422, "invalid", "revision", "PUT", "/v1/streams/snap-1/snapshot?revision=9", "{}");
+    problem(400, "malformed", "'revision' is missing", "PUT", "/v1/streams/snap-1/snapshot", "{}");
+}
+
+/* ---- subscriptions ---------------------------------------------------------------------------------------------------------- */
+
+static void
+positions_of(const struct reply *reply, char to[256])
+{
+    size_t used = (size_t)snprintf(to, 256, "{\"positions\":[");
+    for (size_t i = 0; i < events_in(reply); i++)
+        used += (size_t)snprintf(to + used, 256 - used, "%s%lld", i ? "," : "",
+                                 (long long)number(event_at(reply, i), "position"));
+    snprintf(to + used, 256 - used, "]}");
+}
+
+/* Goal: the life of a group: made, events taken, acknowledged, refused, parked, replayed, deleted.
+ * Method: three events through all of it. */
+TEST(subscription_life)
+{
+    problem(404, "notfound", "", "GET", "/v1/subscriptions/g1", NULL);
+    struct reply r = expect(200, "PUT", "/v1/subscriptions/g1", "{\"stream\":\"grp-1\",\"retry_max\":5,\"ack_timeout_ms\":60000}");
+    CHECK_INT(number(r.json, "retry_max"), 5);
+    CHECK_INT(number(r.json, "outstanding_max"), 1000);
+    reply_free(&r);
+    append("grp-1", "[{\"type\":\"A\"},{\"type\":\"B\"},{\"type\":\"C\"}]");
+    r = expect(200, "GET", "/v1/subscriptions/g1/events?limit=2&wait=5000", NULL);
+    CHECK_INT(events_in(&r), 2);
+    CHECK_INT(number(event_at(&r, 0), "delivery"), 1);
+    char positions[256], body[320];
+    positions_of(&r, positions);
+    reply_free(&r);
+    r = expect(200, "POST", "/v1/subscriptions/g1/ack", positions);
+    CHECK_STR(r.body.data, "{\"acknowledged\":2}");
+    reply_free(&r);
+    r = expect(200, "GET", "/v1/subscriptions/g1/events?wait=5000", NULL);
+    CHECK_INT(events_in(&r), 1);
+    positions_of(&r, positions);
+    reply_free(&r);
+    snprintf(body, sizeof body, "%.*s,\"park\":true,\"reason\":\"no good\"}", (int)strlen(positions) - 1, positions);
+    r = expect(200, "POST", "/v1/subscriptions/g1/nack", body);
+    CHECK_STR(r.body.data, "{\"refused\":1}");
+    reply_free(&r);
+    r = expect(200, "GET", "/v1/subscriptions/g1/parked", NULL);
+    CHECK_INT(events_in(&r), 1);
+    CHECK(json_string_is(json_get(event_at(&r, 0), "reason"), "no good"));
+    reply_free(&r);
+    r = expect(200, "POST", "/v1/subscriptions/g1/parked/replay", NULL);
+    CHECK_STR(r.body.data, "{\"replayed\":1}");
+    reply_free(&r);
+    r = expect(200, "GET", "/v1/subscriptions/g1/events?wait=5000", NULL);
+    CHECK_INT(events_in(&r), 1);
+    reply_free(&r);
+    r = expect(200, "PUT", "/v1/subscriptions/g1", "{\"retry_max\":7}");
+    CHECK(json_string_is(json_get(r.json, "stream"), "grp-1"));
+    CHECK_INT(number(r.json, "retry_max"), 7);
+    reply_free(&r);
+    r = expect(200, "GET", "/v1/subscriptions", NULL);
+    CHECK(json_count(json_get(r.json, "subscriptions")) >= 1);
+    reply_free(&r);
+    just(200, "GET", "/v1/subscriptions/g1", NULL);
+    just(204, "DELETE", "/v1/subscriptions/g1", NULL);
+    problem(404, "notfound", "", "DELETE", "/v1/subscriptions/g1", NULL);
+    problem(404, "notfound", "", "GET", "/v1/subscriptions/g1/events", NULL);
+    problem(404, "notfound", "", "POST", "/v1/subscriptions/g1/ack", "{\"positions\":[1]}");
+    problem(404, "notfound", "", "POST", "/v1/subscriptions/g1/nack", "{\"positions\":[1]}");
+    problem(404, "notfound", "", "POST", "/v1/subscriptions/g1/parked/replay", NULL);
+    problem(404, "notfound", "", "GET", "/v1/subscriptions/g1/parked", NULL);
+    problem(422, "invalid", "streams\\\" is not known", "PUT", "/v1/subscriptions/g1", "{\"streams\":\"x\"}");
+    problem(422, "invalid", "positions", "POST", "/v1/subscriptions/g1/ack", "{}");
+    problem(400, "malformed", "wait", "GET", "/v1/subscriptions/g1/events?wait=60001", NULL);
+}
+
+static void *
+append_one(void *context)
+{
+    append(context, "{\"type\":\"A\"}");
+    return NULL;
+}
+
+/* Goal: a long poll answers as soon as an event comes, and with none at its deadline; two pollers share.
+ * Method: poll while another thread appends; measure both. */
+TEST(long_poll)
+{
+    just(200, "PUT", "/v1/subscriptions/poll", "{\"stream\":\"poll-1\"}");
+    int64_t begun = api_now_us();
+    struct reply r = expect(200, "GET", "/v1/subscriptions/poll/events?wait=400", NULL);
+    CHECK_INT(events_in(&r), 0);
+    CHECK(api_now_us() - begun >= 400000);
+    reply_free(&r);
+    pthread_t thread;
+    static char stream[] = "poll-1";
+    begun = api_now_us();
+    CHECK_INT(pthread_create(&thread, NULL, append_one, stream), 0);
+    r = expect(200, "GET", "/v1/subscriptions/poll/events?wait=15000", NULL);
+    CHECK_INT(events_in(&r), 1);
+    CHECK(api_now_us() - begun < 10000000);
+    reply_free(&r);
+    pthread_join(thread, NULL);
+    just(204, "DELETE", "/v1/subscriptions/poll", NULL);
+}
+
+/* ---- administration -------------------------------------------------------------------------------------------------------------- */
+
+static struct json
+last_line(const struct reply *reply, struct json *ret_checked)
+{
+    const char *at = reply->body.data + reply->body.size - 1;
+    while (at > reply->body.data && at[-1] != '\n')
+        at--;
+    cairn_str line = {at, strcspn(at, "\n")};
+    CHECK_INT(json_check(line, ret_checked, NULL), CAIRN_OK);
+    return *ret_checked;
+}
+
+/* Goal: verify, scavenge and reindex answer in lines that end with a report.
+ * Method: each once; verify counts the events. */
+TEST(jobs)
+{
+    static const char *const paths[] = {"/v1/verify", "/v1/scavenge", "/v1/reindex"};
+    for (size_t i = 0; i < 3; i++) {
+        struct json line;
+        struct reply r = call("POST", paths[i], NULL);
+        CHECK_INT(r.status, 200);
+        struct json report = json_get(last_line(&r, &line), "report");
+        if (report.type != JSON_OBJECT)
+            fail_msg("%s: %s", paths[i], r.body.data);
+        if (i == 0) {
+            CHECK(json_get(report, "ok").type == JSON_TRUE);
+            CHECK_INT(number(report, "events"), (int64_t)cairn_end(server_store(server)));
+            CHECK_INT(number(report, "faults"), 0);
+        }
+        reply_free(&r);
+        problem(405, "method", "", "GET", paths[i], NULL);
+    }
+}
+
+/* Goal: the archive of a backup is a store with every event up to the end that the header states.
+ * Method: download, unpack with tar, open read-only, compare; and once more, since the scratch folder is reused. */
+TEST(backup)
+{
+    for (int round = 0; round < 2; round++) {
+        char end[256], path[128], command[512];
+        struct reply r = call("GET", "/v1/backup", NULL);
+        if (r.status != 200)
+            fail_msg("%s", r.body.data);
+        CHECK(reply_header(&r, "cairn-end", end));
+        CHECK_INT(strtoull(end, NULL, 10), cairn_end(server_store(server)));
+        snprintf(path, sizeof path, "%s/b%d.tar", folder, round);
+        FILE *file = fopen(path, "wb");
+        CHECK(file && fwrite(r.body.data, 1, r.body.size, file) == r.body.size && fclose(file) == 0);
+        reply_free(&r);
+        snprintf(command, sizeof command, "mkdir %s/b%d && tar -xf %s -C %s/b%d", folder, round, path, folder, round);
+        CHECK_INT(system(command), 0);
+        snprintf(path, sizeof path, "%s/b%d", folder, round);
+        cairn_store *copy;
+        cairn_error error = {0};
+        const cairn_options options = {.read_only = true};
+        if (cairn_open(path, &options, &copy, &error) != CAIRN_OK)
+            fail_msg("%s", error.detail);
+        CHECK_INT(cairn_end(copy), strtoull(end, NULL, 10));
+        cairn_close(copy);
+    }
+    struct reply r = call("HEAD", "/v1/backup", NULL);
+    CHECK_INT(r.status, 200);
+    reply_free(&r);
+    problem(400, "malformed", "takes none", "GET", "/v1/backup?x=1", NULL);
+}
+
+/* Goal: an event's proof is JSON; beyond the end there is none.
+ * Method: position 0, a huge one, no number. */
+TEST(proofs)
+{
+    struct reply r = expect(200, "GET", "/v1/events/0/proof", NULL);
+    CHECK(r.json.type == JSON_OBJECT);
+    reply_free(&r);
+    problem(404, "notfound", "", "GET", "/v1/events/999999999/proof", NULL);
+    problem(400, "malformed", "whole number", "GET", "/v1/events/x/proof", NULL);
+}
+
+/* Goal: small pages about the server.
+ * Method: each, and a bad path, method and parameter. */
+TEST(server_pages)
+{
+    just(200, "GET", "/", NULL);
+    just(200, "GET", "/healthz", NULL);
+    just(200, "GET", "/readyz", NULL);
+    struct reply r = expect(200, "GET", "/v1/stats", NULL);
+    CHECK_INT(number(json_get(r.json, "store"), "events"), (int64_t)cairn_end(server_store(server)));
+    reply_free(&r);
+    r = expect(200, "GET", "/openapi.json", NULL);
+    CHECK(json_get(r.json, "paths").type == JSON_OBJECT);
+    reply_free(&r);
+    r = call("HEAD", "/openapi.json", NULL);
+    CHECK_INT(r.status, 200);
+    CHECK_INT(r.body.size, 0);
+    reply_free(&r);
+    problem(404, "path", "/v2", "GET", "/v2", NULL);
+    r = expect_problem(405, "method", "PUT /v1/events", call("PUT", "/v1/events", "{}"));
+    char allow[256];
+    CHECK(reply_header(&r, "allow", allow));
+    CHECK_STR(allow, "GET, HEAD");
+    reply_free(&r);
+}
+
+/* Goal: /metrics is well formed, and the tests above have called every route with success and without.
+ * Method: every line is a comment or `name{labels} number`, each metric has HELP and TYPE; for each route a line of
+ * status 2xx. Every route refuses an unknown parameter. */
+TEST(metrics_and_every_route_was_called)
+{
+    for (size_t i = 0; i < api_route_count(); i++) {
+        const struct api_route *route = api_route_at(i);
+        char path[160] = "";
+        for (const char *at = route->pattern; *at; at++) {
+            size_t used = strlen(path);
+            if (*at == '{') {
+                snprintf(path + used, sizeof path - used, "0");
+                at = strchr(at, '}');
+            } else
+                snprintf(path + used, sizeof path - used, "%c", *at);
+        }
+        strcat(path, "?bogus=1");
+        problem(400, "malformed", "parameter 'bogus' is not known", route->method, path, strcmp(route->method, "GET") ? "{}" : NULL);
+    }
+    just(200, "GET", "/metrics", NULL);
+    struct reply r = expect(200, "GET", "/metrics", NULL);
+    char type[256], wanted[128];
+    CHECK(reply_header(&r, "content-type", type) && !strncmp(type, "text/plain; version=0.0.4", 25));
+    for (size_t i = 0; i < api_route_count(); i++) {
+        snprintf(wanted, sizeof wanted, "cairn_http_requests_total{operation=\"%s\",status=\"2xx\"}", api_route_at(i)->id);
+        if (!strstr(r.body.data, wanted))
+            fail_msg("no test has called %s with success", api_route_at(i)->id);
+    }
+    char helped[128] = "";
+    for (const char *line = r.body.data; *line; line += strcspn(line, "\n") + 1) {
+        size_t name = strcspn(line, "{ \n");
+        if (!strncmp(line, "# HELP ", 7)) {
+            snprintf(helped, sizeof helped, "%.*s", (int)strcspn(line + 7, " "), line + 7);
+            continue;
+        }
+        if (!strncmp(line, "# TYPE ", 7))
+            continue;
+        if (strncmp(line, helped, strlen(helped)) != 0 || name < strlen(helped))
+            fail_msg("%.60s comes under the help of %s", line, helped);
+        const char *space = strchr(line, ' ');
+        char *end;
+        CHECK(space != NULL);
+        strtod(space, &end);
+        CHECK(end > space && *end == '\n');
+    }
+    CHECK(strstr(r.body.data, "cairn_append_seconds_bucket{le=\"0.001\"}") != NULL);
+    CHECK(strstr(r.body.data, "cairn_read_seconds_count") != NULL);
+    reply_free(&r);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        RUN(append_and_conflict),
+        RUN(idempotent_repeat),
+        RUN(bodies),
+        RUN(other_sites_and_forms),
+        RUN(limits),
+        RUN(append_with_conditions),
+        RUN(pages_of_a_stream),
+        RUN(filters_of_all),
+        RUN(as_of),
+        RUN(long_and_large_pages),
+        RUN(follow_resume_without_gap_or_double),
+        RUN(live_followers_get_their_own),
+        RUN(slow_follower_catches_up),
+        RUN(heartbeat_moves_the_id),
+        RUN(follow_refusals),
+        RUN(list_streams),
+        RUN(names_in_paths),
+        RUN(retention),
+        RUN(delete_and_tombstone),
+        RUN(snapshots),
+        RUN(subscription_life),
+        RUN(long_poll),
+        RUN(jobs),
+        RUN(backup),
+        RUN(proofs),
+        RUN(server_pages),
+        RUN(metrics_and_every_route_was_called),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
