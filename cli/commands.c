@@ -1,0 +1,504 @@
+/* The table of everything `cairn` can do. Parsing, help, completion and the manual are made from it;
+ * each command's function is in the file that its comment in run.h names. */
+#include "command.h"
+#include "run.h"
+
+#define END {0}
+
+const struct option global_options[] = {
+    {"url", 'u', "URL", "server to talk to (CAIRN_URL; default http://127.0.0.1:7480)", NULL, 0},
+    {"data", 'd', "DIR", "work offline on the store in this folder instead", "@dir", 0},
+    {"json", 'j', NULL, "machine output: one JSON object, or one a line", NULL, 0},
+    {"quiet", 'q', NULL, "no progress, no remarks", NULL, 0},
+    {"verbose", 'v', NULL, "say more on stderr", NULL, 0},
+    {"color", 0, "WHEN", "auto, always or never (NO_COLOR is honoured)", "auto always never", 0},
+    {"cacert", 0, "FILE", "trust this certificate authority (PEM; CAIRN_CACERT)", "@file", 0},
+    {"insecure", 0, NULL, "do not check the server's certificate", NULL, 0},
+    {"http2", 0, NULL, "speak HTTP/2 without TLS from the first byte", NULL, 0},
+    {"help", 'h', NULL, "explain the command", NULL, 0},
+    END,
+};
+
+#define FILTER_OPTIONS                                                                             \
+    {"category", 'c', "NAME", "only streams of this category (the name before the first '-')",    \
+     NULL, 0},                                                                                     \
+    {"type", 't', "TYPE", "only events of this type; several: any of them", NULL, OPTION_REPEATS}, \
+    {"tag", 'g', "TAG", "only events that bear this tag; several: all of them", NULL,              \
+     OPTION_REPEATS},                                                                              \
+    {"since", 0, "TIME", "only events committed at or after this time (RFC 3339)", NULL, 0},       \
+    {"until", 0, "TIME", "only events committed before this time", NULL, 0},                       \
+    {"system", 0, NULL, "also Cairn's own streams, whose names begin with '$'", NULL, 0}
+
+static const struct option append_options[] = {
+    {"type", 't', "TYPE", "the event's type", NULL, 0},
+    {"data", 0, "JSON|@FILE|-", "the event's data: JSON, a file's content, or standard input", "@file", 0},
+    {"meta", 'm', "JSON", "a JSON object beside the data: correlation, causation, your own", NULL, 0},
+    {"tag", 'g', "TAG", "a tag such as customer:7, for conditions across streams", NULL, OPTION_REPEATS},
+    {"id", 0, "UUID", "the event's id; the same id at the same place is written once", NULL, 0},
+    {"content-type", 0, "TYPE", "of the data (application/json)", NULL, 0},
+    {"expected", 'e', "REVISION", "any, none, exists, or the stream's last revision", "any none exists", 0},
+    {"unless-type", 0, "TYPE", "append only if no event of this type exists after --after", NULL, OPTION_REPEATS},
+    {"unless-tag", 0, "TAG", "… that bears this tag", NULL, OPTION_REPEATS},
+    {"after", 0, "POSITION", "look for --unless only after this position", NULL, 0},
+    {"batch", 'b', "N", "NDJSON from standard input: N events an append (all in one: atomic)", NULL, 0},
+    END,
+};
+static const struct example append_examples[] = {
+    {"write one event", "cairn append order-42 --type OrderPlaced --data '{\"total\":99}' --tag customer:7"},
+    {"only if the stream is where you saw it last", "cairn append order-42 --type OrderPaid --data '{}' --expected 0"},
+    {"many events, all or none, from standard input",
+     "printf '%s\\n' '{\"type\":\"A\",\"data\":1}' '{\"type\":\"B\",\"data\":2}' | cairn append order-43"},
+    {NULL, NULL},
+};
+
+static const struct option read_options[] = {
+    {"all", 'a', NULL, "all streams, in the order of the log", NULL, 0},
+    {"from", 'f', "N|start|end", "first revision (stream) or position (--all) to show", "start end", 0},
+    {"limit", 'n', "N", "stop after so many events", NULL, 0},
+    {"backward", 'b', NULL, "newest first", NULL, 0},
+    {"as-of", 0, "TIME|POSITION", "as the log was at that moment, or below that position", NULL, 0},
+    FILTER_OPTIONS,
+    {"data-only", 0, NULL, "print nothing but each event's data, one a line", NULL, 0},
+    END,
+};
+static const struct example read_examples[] = {
+    {"a stream from its beginning", "cairn read order-42"},
+    {"the ten newest events of the whole log", "cairn read --all --backward --limit 10"},
+    {"everything about one customer, as JSON lines", "cairn read --all --tag customer:7 --json"},
+    {"the log as it was on a day", "cairn read --all --as-of 2026-01-31T18:00:00Z"},
+    {NULL, NULL},
+};
+
+static const struct option follow_options[] = {
+    {"all", 'a', NULL, "all streams: what it does without a stream", NULL, 0},
+    {"from", 'f', "N|start|end", "begin there (end: only what comes from now on)", "start end", 0},
+    {"limit", 'n', "N", "stop after so many events", NULL, 0},
+    FILTER_OPTIONS,
+    {"data-only", 0, NULL, "print nothing but each event's data, one a line", NULL, 0},
+    END,
+};
+static const struct example follow_examples[] = {
+    {"watch everything that happens", "cairn follow"},
+    {"one category from the very first event", "cairn follow --category order --from start"},
+    {NULL, NULL},
+};
+
+static const struct option streams_options[] = {
+    {"prefix", 'p', "TEXT", "only streams whose names begin with it", NULL, 0},
+    {"after", 0, "STREAM", "continue after this stream", "@stream", 0},
+    {"limit", 'n', "N", "at most so many (100; 0: all)", NULL, 0},
+    {"long", 'l', NULL, "also how many events each has", NULL, 0},
+    END,
+};
+static const struct example streams_examples[] = {
+    {"the first hundred streams", "cairn streams"},
+    {"all orders", "cairn streams --prefix order- --limit 0"},
+    {NULL, NULL},
+};
+
+static const struct example stats_examples[] = {
+    {"figures of the server", "cairn stats"},
+    {"one figure for a script", "cairn stats --json | jq .events"},
+    {NULL, NULL},
+};
+
+static const struct option no_options[] = {END};
+
+/* ---- importers ------------------------------------------------------------------------------------ */
+
+#define IMPORT_OPTIONS                                                                             \
+    {"in-flight", 0, "N", "appends under way at once (4)", NULL, 0},                               \
+    {"batch", 0, "N", "events an append (1000)", NULL, 0}
+
+static const struct example import_examples[] = {
+    {"this repository's history", "cairn import git"},
+    {"a process log", "cairn import xes bpic2012.xes.gz"},
+    {NULL, NULL},
+};
+
+static const struct option git_options[] = {
+    {"prefix", 'p', "NAME", "put NAME/ before every path, to keep several repositories apart", NULL, 0},
+    {"rev", 0, "REVISION", "history to import (HEAD)", NULL, 0},
+    {"batch", 0, "N", "events an append (1000)", NULL, 0},
+    END,
+};
+static const struct example git_examples[] = {
+    {"the repository you stand in", "cairn import git"},
+    {"what became of a file", "cairn read file-README.md"},
+    {"who did what", "cairn read --all --category author --backward --limit 10"},
+    {NULL, NULL},
+};
+
+static const struct option packages_options[] = {IMPORT_OPTIONS, END};
+static const struct example packages_examples[] = {
+    {"what this machine has installed, and when", "cairn import packages"},
+    {"one package's story", "cairn read package-libc6"},
+    {NULL, NULL},
+};
+
+static const struct option xes_options[] = {
+    {"prefix", 'p', "NAME", "streams are NAME-<concept:name of the trace> (case)", NULL, 0},
+    {"tag", 'g', "KEY", "tag events with KEY:value of this attribute, e.g. org:resource", NULL, OPTION_REPEATS},
+    {"log-event", 0, NULL, "also keep the log's own attributes, in one event of NAME_log", NULL, 0},
+    IMPORT_OPTIONS,
+    END,
+};
+static const struct example xes_examples[] = {
+    {"a loan application log, as it was downloaded", "cairn import xes bpic2012.xes.gz"},
+    {"with a tag for each resource", "cairn import xes log.xes --prefix fine --tag org:resource"},
+    {NULL, NULL},
+};
+
+static const struct option csv_options[] = {
+    {"stream", 's', "COLUMN", "column that says which stream: <prefix>-<value>", NULL, 0},
+    {"type", 't', "COLUMN", "column that holds the event type", NULL, 0},
+    {"time", 0, "COLUMN", "column that holds the time; kept as meta.occurred_at", NULL, 0},
+    {"id", 0, "COLUMN", "column that identifies the row", NULL, 0},
+    {"tag", 'g', "COLUMN", "tag events with COLUMN:value", NULL, OPTION_REPEATS},
+    {"prefix", 'p', "NAME", "category of the streams (the file's name)", NULL, 0},
+    {"separator", 0, "CHAR", "between fields (','); \"tab\" for a tab", NULL, 0},
+    {"numbers", 0, NULL, "store fields that are JSON numbers as numbers, not strings", NULL, 0},
+    IMPORT_OPTIONS,
+    END,
+};
+static const struct example csv_examples[] = {
+    {"a stream per case, typed by activity",
+     "cairn import csv receipt.csv --stream case:concept:name --type concept:name --time time:timestamp"},
+    {NULL, NULL},
+};
+
+static const struct option ocel_options[] = {
+    {"name", 0, "NAME", "the stream is ocel-NAME (the file's name)", NULL, 0},
+    {"objects", 0, NULL, "also keep each object's own attributes, in a stream of its own", NULL, 0},
+    IMPORT_OPTIONS,
+    END,
+};
+static const struct example ocel_examples[] = {
+    {"events about several objects each", "cairn import ocel recruiting-red.jsonocel"},
+    {"what happened to one of them", "cairn read --all --tag 'applications:Application[770001]'"},
+    {NULL, NULL},
+};
+
+static const struct option ndjson_options[] = {
+    {"stream", 's', "STREAM", "stream of the lines that name none", "@stream", 0},
+    {"batch", 0, "N", "events an append (1000)", NULL, 0},
+    END,
+};
+static const struct example ndjson_examples[] = {
+    {"copy a store: the copy's `cairn verify` shows the same digest",
+     "cairn export | cairn --data copy import ndjson -"},
+    {NULL, NULL},
+};
+
+static const struct option cloudevents_options[] = {
+    {"stream", 's', "STREAM", "stream of the events that have no subject", "@stream", 0},
+    IMPORT_OPTIONS,
+    END,
+};
+static const struct example cloudevents_examples[] = {
+    {"CloudEvents 1.0, one a line or as an array", "cairn import cloudevents events.json"},
+    {NULL, NULL},
+};
+
+static const struct option export_options[] = {
+    {"stream", 's', "STREAM", "only this stream", "@stream", 0},
+    {"from", 'f', "N", "first position (or revision, with --stream)", NULL, 0},
+    {"limit", 'n', "N", "stop after so many events", NULL, 0},
+    {"as-of", 0, "TIME|POSITION", "as the log was then", NULL, 0},
+    FILTER_OPTIONS,
+    {"format", 0, "FORMAT", "ndjson (default) or cloudevents", "ndjson cloudevents", 0},
+    {"output", 'o', "FILE", "write there, and only if all went well (standard output)", "@file", 0},
+    END,
+};
+static const struct example export_examples[] = {
+    {"everything, one JSON object a line", "cairn export --output everything.ndjson"},
+    {"one category as CloudEvents", "cairn export --category order --format cloudevents"},
+    {NULL, NULL},
+};
+
+/* ---- care of a store -------------------------------------------------------------------------------- */
+
+static const struct example verify_examples[] = {
+    {"check every byte of the server's store", "cairn verify"},
+    {"check a backup", "cairn verify --data /backups/today"},
+    {NULL, NULL},
+};
+static const struct example backup_examples[] = {
+    {"copy a running server's store", "cairn backup /backups/today"},
+    {"copy what is new since the last time", "cairn backup --data ./store /backups/today"},
+    {NULL, NULL},
+};
+static const struct option restore_options[] = {
+    {"to", 0, "TIME|POSITION", "stop before that position, or after that moment", NULL, 0},
+    END,
+};
+static const struct example restore_examples[] = {
+    {"bring a backup to life", "cairn restore /backups/today ./store"},
+    {"as it was before the mistake", "cairn restore /backups/today ./store --to 2026-11-20T16:59:00Z"},
+    {NULL, NULL},
+};
+static const struct option branch_options[] = {
+    {"at", 0, "TIME|POSITION", "end the branch's history there (now)", NULL, 0},
+    END,
+};
+static const struct example branch_examples[] = {
+    {"a second store with the same history, sharing its sealed segments", "cairn branch --data ./store ./trial"},
+    {NULL, NULL},
+};
+static const struct example scavenge_examples[] = {
+    {"give back the space of what retention has removed", "cairn scavenge"},
+    {NULL, NULL},
+};
+static const struct option retention_options[] = {
+    {"max-count", 0, "N", "keep the newest N events (0: no limit)", NULL, 0},
+    {"max-age", 0, "DURATION", "keep what is younger: 30s, 12h, 90d (0: no limit)", NULL, 0},
+    {"truncate-before", 0, "REVISION", "hide everything below this revision", NULL, 0},
+    END,
+};
+static const struct example retention_examples[] = {
+    {"what applies now", "cairn retention sensor-7"},
+    {"keep the newest thousand events", "cairn retention sensor-7 --max-count 1000"},
+    {NULL, NULL},
+};
+static const struct option delete_options[] = {
+    {"expected", 'e', "REVISION", "any, exists, or the stream's last revision", "any exists", 0},
+    {"tombstone", 0, NULL, "close the name for good", NULL, 0},
+    END,
+};
+static const struct example delete_examples[] = {
+    {"the stream reads as empty; its name may be used again", "cairn delete order-42"},
+    {NULL, NULL},
+};
+static const struct example snapshot_examples[] = {
+    {"keep a state beside its stream", "cairn snapshot put order-42 --revision 1 --state '{\"paid\":true}'"},
+    {"and fetch it", "cairn snapshot get order-42"},
+    {NULL, NULL},
+};
+static const struct option snapshot_put_options[] = {
+    {"revision", 'r', "REVISION", "the last event that the state includes (the newest)", NULL, 0},
+    {"state", 's', "JSON|@FILE|-", "the state: JSON, a file's content, or standard input", "@file", 0},
+    {"content-type", 0, "TYPE", "of the state (application/json)", NULL, 0},
+    END,
+};
+
+/* ---- consumer groups --------------------------------------------------------------------------------- */
+
+static const struct option subscription_create_options[] = {
+    {"stream", 's', "STREAM", "share the work on one stream", "@stream", 0},
+    {"category", 'c', "NAME", "or on a category", NULL, 0},
+    {"type", 't', "TYPE", "or on types; several: any of them", NULL, OPTION_REPEATS},
+    {"tag", 'g', "TAG", "or on tags; several: all of them", NULL, OPTION_REPEATS},
+    {"from", 'f', "N|start|end", "where a new group begins (start)", "start end", 0},
+    {"ack-timeout", 0, "DURATION", "hand out again when not acknowledged in time (30s)", NULL, 0},
+    {"retries", 0, "N", "deliveries before an event is parked (10)", NULL, 0},
+    {"retry-delay", 0, "DURATION", "before the second delivery, then doubled (200ms)", NULL, 0},
+    {"outstanding", 0, "N", "most events handed out at once (1000)", NULL, 0},
+    END,
+};
+static const struct option take_options[] = {
+    {"limit", 'n', "N", "at most so many (10)", NULL, 0},
+    {"ack", 0, NULL, "acknowledge them once printed", NULL, 0},
+    END,
+};
+static const struct option parked_options[] = {
+    {"limit", 'n', "N", "at most so many (100)", NULL, 0},
+    END,
+};
+static const struct option nack_options[] = {
+    {"park", 0, NULL, "set them aside at once instead of trying again", NULL, 0},
+    {"reason", 0, "TEXT", "kept with a parked event", NULL, 0},
+    END,
+};
+static const struct example subscription_examples[] = {
+    {"make a group that works through all orders", "cairn subscription create billing --category order"},
+    {"take some work", "cairn subscription take billing --limit 5"},
+    {"say that position 12 is done", "cairn subscription ack billing 12"},
+    {NULL, NULL},
+};
+
+static const struct option bench_options[] = {
+    {"clients", 'c', "N", "clients at once (1)", NULL, 0},
+    {"events", 'n', "N", "events (append, read) or reads (stream) in all (10000)", NULL, 0},
+    {"seconds", 0, "N", "stop after so long, whatever --events says", NULL, 0},
+    {"size", 0, "SIZE", "bytes of data an event (256)", NULL, 0},
+    {"batch", 'b', "N", "events an append (1)", NULL, 0},
+    END,
+};
+static const struct example bench_examples[] = {
+    {"durable appends, one at a time", "cairn bench append --events 5000"},
+    {"64 writers for ten seconds", "cairn bench append --clients 64 --seconds 10"},
+    {"from commit to follower", "cairn bench follow --events 2000"},
+    {NULL, NULL},
+};
+
+static const struct option serve_options[] = {
+    {"listen", 0, "ADDRESS:PORT", "where to listen (127.0.0.1:7480)", NULL, 0},
+    {"config", 0, "FILE", "settings; flags and CAIRN_* win over it (cairn.yaml)", "@file", 0},
+    END,
+};
+static const struct example serve_examples[] = {
+    {"a server on a folder, made where there is none", "cairn serve --data ./store"},
+    {"on another port", "cairn serve --data ./store --listen 127.0.0.1:7490"},
+    {NULL, NULL},
+};
+static const struct example completion_examples[] = {
+    {"bash, for this session", "source <(cairn completion bash)"},
+    {"fish, for good", "cairn completion fish > ~/.config/fish/completions/cairn.fish"},
+    {NULL, NULL},
+};
+static const struct option help_options[] = {
+    {"man", 0, NULL, "print the whole manual page as troff", NULL, 0},
+    END,
+};
+static const struct example help_examples[] = {
+    {"explain a command", "cairn help append"},
+    {"all of it as a manual page", "cairn help --man | man -l -"},
+    {NULL, NULL},
+};
+
+const struct command commands[] = {
+    {"append", "write events to a stream", "STREAM --type TYPE [--data JSON|@FILE|-] | STREAM < NDJSON",
+     "Writes one event, or with NDJSON on standard input and no --type many: lines of "
+     "{\"type\",\"data\",\"id\"?,\"meta\"?,\"tags\"?}. What one append carries becomes durable whole or not at "
+     "all, and when the command returns it has reached the disk.\n\n"
+     "--expected guards against lost races: it names the stream's last revision as you know it, and "
+     "the append fails with exit code 4 where the stream has moved on. --unless-type and --unless-tag "
+     "do the same across streams, with exit code 5.\n\n"
+     "After the command's name --data is the event's data; to work on a folder write "
+     "`cairn --data DIR append …`.",
+     append_options, append_examples, run_append, 1, 1, 0},
+    {"read", "show the events of a stream, or of all", "STREAM | --all",
+     "Prints events in order, oldest first. A revision counts within a stream, a position within the "
+     "whole log; both begin at 0. The last line of the log is never cut: what you see is durable.",
+     read_options, read_examples, run_read, 0, 1, 0},
+    {"follow", "show events as they are committed", "[STREAM]",
+     "Catches up from --from, then waits for more, until Ctrl-C. Without a stream it follows the whole "
+     "log. After a lost connection it resumes where it was, without a gap or a double.",
+     follow_options, follow_examples, run_follow, 0, 1, 0},
+    {"streams", "list streams", "", "Lists streams in the order in which they first appeared.",
+     streams_options, streams_examples, run_streams, 0, 0, 0},
+    {"stats", "figures of the store", "", "Events, streams, bytes, commits, waiting appends, failures.",
+     no_options, stats_examples, run_stats, 0, 0, 0},
+
+    {"import", "bring events in from elsewhere", "git|packages|xes|csv|ocel|ndjson|cloudevents …",
+     "Every importer gives each event a fixed place (stream and revision) and a fixed id, so importing "
+     "the same source again writes nothing, an interrupted import goes on where it stopped, and a "
+     "source that has grown adds only what is new. Sources are streamed, not loaded.",
+     no_options, import_examples, NULL, 0, 0, COMMAND_GROUP},
+    {"import git", "a repository's history", "[DIR]",
+     "A stream per file (file-<path>) with FileAdded, FileModified, FileDeleted and FileRenamed, and a "
+     "stream per author (author-<e-mail>) with CommitAuthored. Each is tagged commit:<sha> and "
+     "author:<e-mail>; the commit's time is meta.occurred_at. A rename is told in both files' streams. "
+     "Merges bring no file events of their own.\n\n"
+     "A commit's own event is written after those of its files: where it is, the commit is whole. "
+     "Later runs import only commits that are not there yet, after what is there.",
+     git_options, git_examples, run_import_git, 0, 1, 0},
+    {"import packages", "this machine's package history", "[FILE…]",
+     "Reads /var/log/dpkg.log and its rotated predecessors: a stream per package (package-<name>) with "
+     "PackageInstalled, PackageUpgraded, PackageConfigured, PackageTriggered, PackageRemoved and PackagePurged.",
+     packages_options, packages_examples, run_import_packages, 0, ARGS_MAX, 0},
+    {"import xes", "a process log (XES, IEEE 1849)", "FILE",
+     "FILE may be gzipped; - is standard input. A stream per trace, an event per event, its type the "
+     "concept:name. All attributes are kept in data under their keys: int and float as numbers, boolean as "
+     "true or false, list as an array, container as an object, others as strings; an attribute with "
+     "attributes of its own is {\"value\":…,\"attributes\":{…}}. meta.xes_types names the type "
+     "where JSON does not show it; time:timestamp is meta.occurred_at too. A trace's own attributes are in "
+     "meta.trace of its first event.",
+     xes_options, xes_examples, run_import_xes, 1, 1, 0},
+    {"import csv", "a table with a header line", "FILE --stream COLUMN --type COLUMN",
+     "RFC 4180: quotes, line breaks in quotes, CRLF or LF, a byte-order mark. Each row is an event; data "
+     "holds every column under its name. - is standard input.",
+     csv_options, csv_examples, run_import_csv, 1, 1, 0},
+    {"import ocel", "an object-centric log (OCEL 1.0 or 2.0, JSON)", "FILE",
+     "All events go to one stream, ocel-<name>, in the file's order: an event belongs to several objects, so "
+     "no stream of one object could hold it. Each object is a tag <object type>:<id>, so that an "
+     "object's story is `cairn read --all --tag TYPE:ID`. With --objects each object's attributes "
+     "and relations are kept too, as ObjectRecorded in object-<type>:<id>.",
+     ocel_options, ocel_examples, run_import_ocel, 1, 1, 0},
+    {"import ndjson", "what `cairn export` has written", "FILE",
+     "Lines of {\"stream\",\"type\",\"data\",\"id\"?,\"meta\"?,\"tags\"?,\"revision\"?}; others are ignored. The order of "
+     "the lines becomes the order of positions. - is standard input.",
+     ndjson_options, ndjson_examples, run_import_ndjson, 1, 1, 0},
+    {"import cloudevents", "CloudEvents 1.0 (JSON)", "FILE",
+     "One a line, or an array. The stream is the event's subject, else --stream. source and id "
+     "make the event's id, so that a repeated event is written once. Extension attributes go to meta.",
+     cloudevents_options, cloudevents_examples, run_import_cloudevents, 1, 1, 0},
+    {"export", "write events out", "",
+     "NDJSON in the wire's form, or CloudEvents, streamed to standard output or a file. Importing an export "
+     "into an empty store gives an identical log: `cairn verify` shows the same digest.",
+     export_options, export_examples, run_export, 0, 0, 0},
+
+    {"verify", "check every byte of the store", "",
+     "Headers, checksums, dense positions and revisions, Merkle roots and the index against one computed from "
+     "the log. The digest covers what the events say: it is equal for a log and its re-import. Exit code 7 where "
+     "anything is damaged, with file and offset of each fault.",
+     no_options, verify_examples, run_verify, 0, 0, 0},
+    {"backup", "copy a running store into a folder", "FOLDER",
+     "The copy is a store: verify it, restore it, serve it. With --data, a folder that holds an earlier backup "
+     "of the same store receives only what is new; over the wire the folder must be new.",
+     no_options, backup_examples, run_backup, 1, 1, 0},
+    {"restore", "make a store out of a backup", "BACKUP FOLDER",
+     "FOLDER must not hold a store. Works on folders only; stop nothing, overwrite nothing.",
+     restore_options, restore_examples, run_restore, 2, 2, COMMAND_NO_TARGET},
+    {"branch", "a second store that begins with the same history", "--data DIR NEWDIR",
+     "Sealed segments are shared by hard links on the same file system. For trying a new projection or a fix on "
+     "real history. Works on folders: over the wire, make a backup and restore it with --to.",
+     branch_options, branch_examples, run_branch, 1, 1, 0},
+    {"scavenge", "give back the space of removed events", "",
+     "Rewrites sealed segments without the events that retention or deletion has removed. Positions, "
+     "revisions and Merkle roots stay.",
+     no_options, scavenge_examples, run_scavenge, 0, 0, 0},
+    {"retention", "show or set how long a stream keeps events", "STREAM",
+     "Without options it shows the limits; with options it sets those, and leaves the others as they are.",
+     retention_options, retention_examples, run_retention, 1, 1, 0},
+    {"delete", "delete a stream", "STREAM",
+     "The stream reads as empty. A later append goes on with the next revision, unless --tombstone closed the "
+     "name for good.",
+     delete_options, delete_examples, run_delete, 1, 1, 0},
+    {"snapshot", "keep and fetch a stream's computed state", "get|put STREAM …",
+     "A snapshot is the state of a stream as of a revision, so that readers need only the events "
+     "after it. The newest one is kept.",
+     no_options, snapshot_examples, NULL, 0, 0, COMMAND_GROUP},
+    {"snapshot get", "fetch the newest snapshot of a stream", "STREAM", "Prints the state.",
+     no_options, snapshot_examples, run_snapshot_get, 1, 1, 0},
+    {"snapshot put", "keep a snapshot of a stream", "STREAM --state JSON|@FILE|-", "",
+     snapshot_put_options, snapshot_examples, run_snapshot_put, 1, 1, 0},
+
+    {"subscription", "consumer groups: share work on events", "create|list|take|ack|nack|parked|replay|delete …",
+     "A group remembers what its consumers have done. Each event is handed to one of them at a time, again when "
+     "it is not acknowledged in time, and set aside (parked) after too many tries, until somebody replays it.",
+     no_options, subscription_examples, NULL, 0, 0, COMMAND_GROUP},
+    {"subscription create", "make a group, or change its settings", "GROUP",
+     "Without a stream or filter the group works through all events.",
+     subscription_create_options, subscription_examples, run_subscription_create, 1, 1, 0},
+    {"subscription list", "show groups and how far they are", "[GROUP]", "",
+     no_options, subscription_examples, run_subscription_list, 0, 1, 0},
+    {"subscription take", "take events that are due", "GROUP",
+     "Prints them with their positions. Does not wait.",
+     take_options, subscription_examples, run_subscription_take, 1, 1, 0},
+    {"subscription ack", "say that positions are done", "GROUP POSITION…", "",
+     no_options, subscription_examples, run_subscription_ack, 2, ARGS_MAX, 0},
+    {"subscription nack", "refuse positions: try again, or park", "GROUP POSITION…", "",
+     nack_options, subscription_examples, run_subscription_nack, 2, ARGS_MAX, 0},
+    {"subscription parked", "show a group's parked events", "GROUP", "",
+     parked_options, subscription_examples, run_subscription_parked, 1, 1, 0},
+    {"subscription replay", "hand parked events out again", "GROUP", "",
+     no_options, subscription_examples, run_subscription_replay, 1, 1, 0},
+    {"subscription delete", "forget a group", "GROUP", "",
+     no_options, subscription_examples, run_subscription_delete, 1, 1, 0},
+
+    {"bench", "measure rates and latencies", "[append|read|stream|follow]",
+     "Drives the target with --clients threads, each with a connection of its own, and prints the rate and the "
+     "latency of one call: append (durable), read (pages of the whole log), stream (one small stream), "
+     "follow (from append to follower). It writes to streams bench-…; use a store you can throw away.",
+     bench_options, bench_examples, run_bench, 0, 1, 0},
+    {"serve", "run the server", "[--data DIR] [--listen ADDRESS:PORT]",
+     "Serves the store in a folder over HTTP/1.1 and HTTP/2 until Ctrl-C.",
+     serve_options, serve_examples, NULL, 0, 0, COMMAND_OWN_ARGS},
+    {"completion", "print a completion script", "bash|zsh|fish", "",
+     no_options, completion_examples, run_completion, 1, 1, COMMAND_NO_TARGET},
+    {"version", "print the version", "", "", no_options, NULL, run_version, 0, 0, COMMAND_NO_TARGET},
+    {"help", "explain a command", "[COMMAND]", "", help_options, help_examples, run_help, 0, 2,
+     COMMAND_NO_TARGET},
+    {0},
+};

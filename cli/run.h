@@ -1,0 +1,50 @@
+/* cli/run.h: the commands' functions. Each returns an exit code after having said what went wrong. */
+#ifndef CLI_RUN_H
+#define CLI_RUN_H
+
+struct args;
+
+/* cmd_append.c */
+int run_append(const struct args *args);
+/* cmd_read.c */
+int run_read(const struct args *args);
+int run_follow(const struct args *args);
+int run_export(const struct args *args);
+/* cmd_streams.c */
+int run_streams(const struct args *args);
+int run_stats(const struct args *args);
+int run_retention(const struct args *args);
+int run_delete(const struct args *args);
+int run_snapshot_get(const struct args *args);
+int run_snapshot_put(const struct args *args);
+/* cmd_admin.c */
+int run_verify(const struct args *args);
+int run_backup(const struct args *args);
+int run_restore(const struct args *args);
+int run_branch(const struct args *args);
+int run_scavenge(const struct args *args);
+/* cmd_subscription.c */
+int run_subscription_create(const struct args *args);
+int run_subscription_list(const struct args *args);
+int run_subscription_take(const struct args *args);
+int run_subscription_ack(const struct args *args);
+int run_subscription_nack(const struct args *args);
+int run_subscription_parked(const struct args *args);
+int run_subscription_replay(const struct args *args);
+int run_subscription_delete(const struct args *args);
+/* import_*.c */
+int run_import_git(const struct args *args);
+int run_import_packages(const struct args *args);
+int run_import_xes(const struct args *args);
+int run_import_csv(const struct args *args);
+int run_import_ocel(const struct args *args);
+int run_import_ndjson(const struct args *args);
+int run_import_cloudevents(const struct args *args);
+/* cmd_bench.c */
+int run_bench(const struct args *args);
+/* help.c, completion.c */
+int run_help(const struct args *args);
+int run_version(const struct args *args);
+int run_completion(const struct args *args);
+
+#endif
