@@ -378,8 +378,12 @@ wait_for_room(struct log *log, struct attempt *attempt, cairn_error *error)
     pthread_mutex_lock(&log->lock);
     commit_drain(log); /* only what is durable can be flushed */
     pthread_mutex_unlock(&log->lock);
-    bool more;
-    return keep_index(log, &more, error);
+    bool more, was_idle = attempt->index_idle;
+    cairn_err err = keep_index(log, &more, error);
+    attempt->index_idle = !more;
+    return err == CAIRN_OK && was_idle && !more
+               ? error_set(error, CAIRN_E_NOMEM, "no memory for the index of the append")
+               : err;
 }
 
 static cairn_err
@@ -457,7 +461,10 @@ append(struct log *log, struct attempt *attempt, struct waiter *waiter, cairn_er
     bool refused = err == CAIRN_E_CONFLICT || err == CAIRN_E_CONDITION || err == CAIRN_E_GONE;
     if (refused) {
         atomic_fetch_add(&log->stats.conflicts, err != CAIRN_E_GONE);
-        if (repeat_was_refused(log, attempt, err, refusal.position))
+        cairn_err repeated = repeat_was_refused(log, attempt, err, refusal.position, error);
+        if (repeated != CAIRN_OK && repeated != CAIRN_E_END)
+            return repeated;
+        if (repeated == CAIRN_OK)
             err = CAIRN_OK;
         pthread_mutex_lock(&log->lock);
         if (!batch_make_room(log)) {

@@ -19,6 +19,7 @@ struct attempt {
     uint64_t durable_first;  /* NEED_QUERY: what must be durable before there is anything to learn */
     _Atomic uint32_t *word;  /* NEED_BATCH, NEED_ROOM: changes when it is worth trying again */
     uint32_t word_seen;
+    bool index_idle;         /* NEED_ROOM: the index had nothing left to write, so only memory is missing */
     cairn_at at;
     uint64_t conflict_at;    /* on CONFLICT: index of the write */
 };
@@ -28,7 +29,10 @@ struct attempt {
  * are known. */
 bool repeat_is_recent(struct log *log, struct attempt *attempt);
 /* Not under the lock: the append was refused. Is that because it had succeeded before, however long ago? `match`: the
- * event that broke the condition. */
-bool repeat_was_refused(struct log *log, struct attempt *attempt, cairn_err err, uint64_t match);
+ * event that broke the condition. CAIRN_E_END: it had not; any other error: it cannot be told, so neither can the
+ * refusal. */
+CAIRN_MUST_CHECK cairn_err repeat_was_refused(struct log *log, struct attempt *attempt,
+                                              cairn_err refusal, uint64_t match,
+                                              cairn_error *error);
 
 #endif

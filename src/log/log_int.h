@@ -14,7 +14,8 @@
  *  4. The bytes of a segment from `tail` on never hold a frame that could check as the next one: they
  *     were zeroed and synced before the first write of this run.
  *  5. A segment's first frame is written only when every frame of the one before is durable.
- *  6. The index holds every sequenced event; readers bound what they see by durable. */
+ *  6. The index holds every sequenced event; readers bound what they see by durable.
+ *  7. Limits of a stream (retention) reach readers, and scavenging, only when their event is durable. */
 #ifndef LOG_LOG_INT_H
 #define LOG_LOG_INT_H
 

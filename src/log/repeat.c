@@ -43,9 +43,10 @@ record_in_flight(struct log *log, uint64_t position, struct record *ret)
 }
 
 /* Are the events from `position` on the ones of this append? `block` NULL: they are in flight, and the lock
- * is held; otherwise they are durable. */
-static bool
-is_same(struct log *log, struct attempt *attempt, uint64_t position, struct block *block)
+ * is held; otherwise they are durable. CAIRN_E_END: they are others. */
+static cairn_err
+is_same(struct log *log, struct attempt *attempt, uint64_t position, struct block *block,
+        cairn_error *error)
 {
     struct scratch *scratch = attempt->scratch;
     uint64_t revision = 0;
@@ -54,20 +55,23 @@ is_same(struct log *log, struct attempt *attempt, uint64_t position, struct bloc
         for (size_t j = 0; j < write->event_count; j++) {
             size_t index = write->first_event + j;
             struct record record;
-            bool found = block == NULL
-                             ? record_in_flight(log, position + index, &record)
-                             : log_read_record(log, block, position + index, BLOCK_SCAN, &record,
-                                               NULL) == CAIRN_OK;
-            if (!found || record.kind != RECORD_EVENT || record.scope != attempt->request->scope
+            if (block == NULL && !record_in_flight(log, position + index, &record))
+                return CAIRN_E_END;
+            cairn_err err = block == NULL ? CAIRN_OK
+                                          : log_read_record(log, block, position + index, BLOCK_SCAN,
+                                                            &record, error);
+            if (err != CAIRN_OK)
+                return err;
+            if (record.kind != RECORD_EVENT || record.scope != attempt->request->scope
                 || !cairn_str_equal(record.stream, write->stream)
                 || memcmp(&record.event.id, &scratch->events[index].id, 16) != 0
                 || (j == 0 && !is_placed(log, write, record.revision, block == NULL)))
-                return false;
+                return CAIRN_E_END;
             revision = record.revision;
         }
     }
     attempt->at = (cairn_at){position, position + scratch->event_count - 1, revision, true};
-    return true;
+    return CAIRN_OK;
 }
 
 /* Found by any of the first few ids, since a later event may have taken the place of an earlier one in the
@@ -86,7 +90,8 @@ is_in_flight(struct log *log, struct attempt *attempt)
             if (recent_get(log, write->entries[0].key, scratch->events[index].id, &position,
                            &revision)
                 && position >= durable)
-                return position >= index && is_same(log, attempt, position - index, NULL);
+                return position >= index
+                       && is_same(log, attempt, position - index, NULL, NULL) == CAIRN_OK;
         }
     }
     return false;
@@ -124,25 +129,26 @@ repeat_is_recent(struct log *log, struct attempt *attempt)
 
 /* ---- refused, perhaps because it was done long ago ------------------------------------------------ */
 
-/* Are the events from `position` on, in flight or durable, the ones of this append? */
-static bool
-same_events(struct log *log, struct attempt *attempt, uint64_t position)
+/* Are the events from `position` on, in flight or durable, the ones of this append? CAIRN_E_END: no. */
+static cairn_err
+same_events(struct log *log, struct attempt *attempt, uint64_t position, cairn_error *error)
 {
     pthread_mutex_lock(&log->lock);
     bool in_flight = position + attempt->scratch->event_count > atomic_load(&log->durable);
-    bool same = in_flight && is_same(log, attempt, position, NULL);
+    cairn_err err = in_flight ? is_same(log, attempt, position, NULL, error) : CAIRN_OK;
     pthread_mutex_unlock(&log->lock);
     if (in_flight)
-        return same;
+        return err;
     struct block *block = block_new();
-    same = block != NULL && is_same(log, attempt, position, block);
+    err = block != NULL ? is_same(log, attempt, position, block, error)
+                        : error_set(error, CAIRN_E_NOMEM, "no memory to read the log");
     block_free(block);
-    return same;
+    return err;
 }
 
-/* The id of the event at a position, in flight or durable. */
-static bool
-id_at(struct log *log, uint64_t position, cairn_uuid *ret)
+/* The id of the event at a position, in flight or durable. CAIRN_E_END: there is none. */
+static cairn_err
+id_at(struct log *log, uint64_t position, cairn_uuid *ret, cairn_error *error)
 {
     struct record record;
     pthread_mutex_lock(&log->lock);
@@ -152,38 +158,43 @@ id_at(struct log *log, uint64_t position, cairn_uuid *ret)
         *ret = record.event.id;
     pthread_mutex_unlock(&log->lock);
     if (in_flight)
-        return found;
+        return found ? CAIRN_OK : CAIRN_E_END;
     struct block *block = block_new();
-    found = block != NULL
-            && log_read_record(log, block, position, BLOCK_POINT, &record, NULL) == CAIRN_OK
-            && record.kind == RECORD_EVENT;
-    if (found)
+    cairn_err err = block != NULL
+                        ? log_read_record(log, block, position, BLOCK_POINT, &record, error)
+                        : error_set(error, CAIRN_E_NOMEM, "no memory to read the log");
+    if (err == CAIRN_OK && record.kind == RECORD_EVENT)
         *ret = record.event.id;
+    else if (err == CAIRN_OK)
+        err = CAIRN_E_END;
     block_free(block);
-    return found;
+    return err;
 }
 
 /* Then the events are at the place where the first write wanted to put them, or one of them broke the
  * condition. */
-bool
-repeat_was_refused(struct log *log, struct attempt *attempt, cairn_err err, uint64_t match)
+cairn_err
+repeat_was_refused(struct log *log, struct attempt *attempt, cairn_err refusal, uint64_t match,
+                   cairn_error *error)
 {
     struct scratch *scratch = attempt->scratch;
-    if (!scratch->has_ids || err == CAIRN_E_GONE)
-        return false;
-    if (err == CAIRN_E_CONDITION) {
+    if (!scratch->has_ids || refusal == CAIRN_E_GONE)
+        return CAIRN_E_END;
+    if (refusal == CAIRN_E_CONDITION) {
         cairn_uuid id;
         size_t index = 0;
-        if (!id_at(log, match, &id))
-            return false;
+        cairn_err err = id_at(log, match, &id, error);
+        if (err != CAIRN_OK)
+            return err;
         while (index < scratch->event_count && memcmp(&scratch->events[index].id, &id, 16) != 0)
             index++;
         return index < scratch->event_count && match >= index
-               && same_events(log, attempt, match - index);
+                   ? same_events(log, attempt, match - index, error)
+                   : CAIRN_E_END;
     }
     const struct prepared_write *write = &scratch->writes[attempt->conflict_at];
     if (write->expected < 0 && write->expected != CAIRN_NONE)
-        return false;
+        return CAIRN_E_END;
     struct retention retention = {0};
     pthread_mutex_lock(&log->lock);
     uint64_t end = log->next_position;
@@ -198,7 +209,10 @@ repeat_was_refused(struct log *log, struct attempt *attempt, cairn_err err, uint
         .end = end,
     };
     size_t found;
-    return cairn_series_read(log->series, &read, &head, 1, &found, NULL) == CAIRN_OK && found == 1
-           && head.position >= write->first_event
-           && same_events(log, attempt, head.position - write->first_event);
+    cairn_err err = cairn_series_read(log->series, &read, &head, 1, &found, error);
+    if (err != CAIRN_OK)
+        return err;
+    return found == 1 && head.position >= write->first_event
+               ? same_events(log, attempt, head.position - write->first_event, error)
+               : CAIRN_E_END;
 }

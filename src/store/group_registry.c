@@ -365,9 +365,10 @@ groups_memory(struct groups *groups)
 
 /* A little more than a checkpoint's age, so that what woke the keeper is due when it looks. */
 static struct timespec
-next_look(struct os *os)
+next_look(void)
 {
-    int64_t at_us = os_monotonic_us(os) + GROUP_CHECKPOINT_US + 50000;
+    /* The condition variable waits by the machine's own clock, whatever clock the store has. */
+    int64_t at_us = os_monotonic_us(os_real()) + GROUP_CHECKPOINT_US + 50000;
     return (struct timespec){(time_t)(at_us / 1000000), (long)(at_us % 1000000) * 1000};
 }
 
@@ -399,7 +400,7 @@ keep(void *context)
             pthread_cond_wait(&groups->keeper_wake, &groups->keeper_lock);
             continue;
         }
-        struct timespec at = next_look(groups->store->os);
+        struct timespec at = next_look();
         while (!groups->closing &&
                pthread_cond_timedwait(&groups->keeper_wake, &groups->keeper_lock, &at) == 0)
             ;

@@ -10,7 +10,7 @@
 
 #define FOLDER "var/data/log"
 #ifdef __SANITIZE_ADDRESS__
-#define WORKLOADS 2 /* five times slower */
+#define WORKLOADS 3 /* three times slower */
 #else
 #define WORKLOADS 5
 #endif

@@ -218,16 +218,18 @@ check_refused(const struct append *append, cairn_err err, const cairn_error *why
         return;
     }
     EXPECT(err == CAIRN_E_CONDITION, "%s: %s", cairn_err_name(err), why->detail);
-    cairn_read_options options = {.from = (int64_t)why->position};
-    struct log_reader *reader;
-    cairn_recorded event;
-    EXPECT((int64_t)why->position > append->condition.after, "%s", why->detail);
-    EXPECT_OK(cairn_log_read_all(log_, &options, &reader, &error), &error);
-    EXPECT_OK(cairn_log_reader_next(reader, &event, &error), &error);
-    if (append->condition.query.item_count > 0)
+    EXPECT((int64_t)why->position > append->condition.after && why->position < cairn_log_end(log_), "%s",
+           why->detail);
+    if (append->condition.query.item_count > 0) { /* else it may be one that retention hides by now */
+        cairn_read_options options = {.from = (int64_t)why->position};
+        struct log_reader *reader;
+        cairn_recorded event;
+        EXPECT_OK(cairn_log_read_all(log_, &options, &reader, &error), &error);
+        EXPECT_OK(cairn_log_reader_next(reader, &event, &error), &error);
         EXPECT(event.position == why->position && has_tag(&event.event, append->condition_tag), "%s",
                why->detail);
-    cairn_log_reader_free(reader);
+        cairn_log_reader_free(reader);
+    }
     atomic_fetch_add(&conditions, 1);
 }
 

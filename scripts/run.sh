@@ -1,0 +1,52 @@
+#!/bin/bash
+# Start the server on a folder of this checkout, import a first history, and stay until Ctrl-C.
+#   CAIRN_DATA    the folder (cairn-data)        CAIRN_LISTEN  address and port (127.0.0.1:7480)
+set -eu
+cd "$(dirname "$0")/.."
+cairn=$PWD/build/cairn
+data=${CAIRN_DATA:-cairn-data}
+listen=${CAIRN_LISTEN:-127.0.0.1:7480}
+export CAIRN_URL=http://$listen
+
+if curl -fsS --max-time 2 "$CAIRN_URL/healthz" >/dev/null 2>&1; then
+    echo "Something answers at $CAIRN_URL already. Stop it, or choose another: CAIRN_LISTEN=127.0.0.1:7481 make run" >&2
+    exit 1
+fi
+
+"$cairn" serve --data "$data" --listen "$listen" &
+server=$!
+stop() {
+    trap '' INT TERM
+    kill -TERM "$server" 2>/dev/null || true
+    wait "$server" 2>/dev/null
+    exit 0
+}
+trap stop INT TERM
+
+# Ready when it says so; gone when it could not start (it has said why).
+until curl -fsS --max-time 2 "$CAIRN_URL/readyz" >/dev/null 2>&1; do
+    kill -0 "$server" 2>/dev/null || { wait "$server"; exit $?; }
+    read -rt 0.1 <> <(:) || true
+done
+
+if git rev-parse --verify -q HEAD >/dev/null 2>&1; then
+    echo "Importing the git history of $PWD: a stream for each file, a stream for each author."
+    "$cairn" import git . || echo "The import did not finish; the server goes on. Try: build/cairn import git ." >&2
+    stream=$("$cairn" streams --prefix file- --limit 1 2>/dev/null | tail -n 1 | awk '{print $1}')
+else
+    echo "There is no git history here: importing this machine's package log, a stream for each package."
+    "$cairn" import packages || echo "The import did not finish; the server goes on." >&2
+    stream=$("$cairn" streams --prefix package- --limit 1 2>/dev/null | tail -n 1 | awk '{print $1}')
+fi
+
+cat <<TEXT
+
+Cairn runs at $CAIRN_URL on the folder $data. Ctrl-C stops it. In another terminal, here:
+
+  build/cairn streams --limit 10                      what streams are there
+  build/cairn read '${stream:-STREAM}'
+  build/cairn follow --all                            and, while it runs:
+  build/cairn append greeting-1 --type Greeted --data '{"text":"hello"}'
+  build/cairn stats                                   curl $CAIRN_URL/openapi.json has the rest
+TEXT
+wait "$server"
