@@ -298,6 +298,9 @@ flip_all(void (*flip)(struct os_sim *, const struct world *, const struct file *
     struct os_sim *sim = make_log(&world, seed);
     memset(&tally, 0, sizeof tally);
     stride = stride / test_scale() + 1;
+#ifdef __SANITIZE_ADDRESS__
+    stride *= 4;
+#endif
     for (size_t i = 0; i < listed.count; i++) {
         const struct file *file = &listed.files[i];
         for (uint64_t at = 0; at < file->size; at = next_offset(file, at, stride, &random)) {
