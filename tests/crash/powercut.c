@@ -133,6 +133,8 @@ run_workload(uint64_t seed, unsigned number)
             play.log = open_folder(&scene.watch.os, FOLDER, true);
             world_check(&world, play.log);
         }
+        if (pick(&play, 4) == 0)
+            world_check(&world, play.log);
         look_at_snapshots(&scene, &world, look_at);
     }
     world_check(&world, play.log);

@@ -114,6 +114,43 @@ check_failed_log(struct run *run)
     world_check(&run->world, run->play.log);
 }
 
+/* The power goes: what is then on the disk? */
+static void
+check_after_cut(const struct run *run, enum os_cut how, uint64_t seed)
+{
+    struct os_sim *disk = os_sim_after_cut(run->sim, how, seed);
+    struct log_options options;
+    struct world world;
+    cairn_error error = {0};
+    CHECK(disk != NULL);
+    struct play play = {.world = &world, .random = seed};
+    set_options(&options);
+    world_copy(&world, &run->world);
+    EXPECT_OK(cairn_log_open(os_sim_os(disk), run->folder, &options, &play.log, &error), &error);
+    tally.survivors += cairn_log_end(play.log) > world.acked;
+    world_adopt(&world, play.log);
+    world_check(&world, play.log);
+    play_do(&play, play_append);
+    world_check(&world, play.log);
+    cairn_log_close(play.log);
+    world_free(&world);
+    os_sim_free(disk);
+}
+
+static void
+check_cuts(const struct run *run, unsigned cuts, uint64_t seed)
+{
+    char outer[sizeof world_context];
+    if (run->sim == NULL)
+        return;
+    memcpy(outer, world_context, sizeof outer);
+    for (unsigned i = 0; i < cuts; i++) {
+        snprintf(world_context, sizeof world_context, "%.200s, then power cut %u", outer, i);
+        check_after_cut(run, seed % 2 == i ? OS_CUT_KEEP : i == 0 ? OS_CUT_DROP : OS_CUT_RANDOM, seed + i);
+    }
+    memcpy(world_context, outer, sizeof outer);
+}
+
 /* One act of the script. False: the log has failed, and was closed. */
 static bool
 act(struct run *run, cairn_err (*what)(struct play *play))
@@ -126,8 +163,10 @@ act(struct run *run, cairn_err (*what)(struct play *play))
     EXPECT(run->faulty.fired, "%s: %s", cairn_err_name(run->play.err), run->play.error.detail);
     EXPECT(is_fair(run->fault, run->play.err), "%s: %s", cairn_err_name(run->play.err),
            run->play.error.detail);
-    if (!has_failed(&run->play))
+    if (!has_failed(&run->play)) {
+        check_cuts(run, 1, run->faulty.calls); /* what was refused is not there, now or later */
         return true;
+    }
     check_failed_log(run);
     close_run(run);
     return false;
@@ -206,43 +245,6 @@ check_recovered_disk(struct run *run)
     play_do(&run->play, play_bulk);
     world_check(&run->world, run->play.log);
     run->play.faults = true;
-}
-
-/* The power goes: what is then on the disk? */
-static void
-check_after_cut(const struct run *run, enum os_cut how, uint64_t seed)
-{
-    struct os_sim *disk = os_sim_after_cut(run->sim, how, seed);
-    struct log_options options;
-    struct world world;
-    cairn_error error = {0};
-    CHECK(disk != NULL);
-    struct play play = {.world = &world, .random = seed};
-    set_options(&options);
-    world_copy(&world, &run->world);
-    EXPECT_OK(cairn_log_open(os_sim_os(disk), run->folder, &options, &play.log, &error), &error);
-    tally.survivors += cairn_log_end(play.log) > world.acked;
-    world_adopt(&world, play.log);
-    world_check(&world, play.log);
-    play_do(&play, play_append);
-    world_check(&world, play.log);
-    cairn_log_close(play.log);
-    world_free(&world);
-    os_sim_free(disk);
-}
-
-static void
-check_cuts(const struct run *run, unsigned cuts, uint64_t seed)
-{
-    char outer[sizeof world_context];
-    if (run->sim == NULL)
-        return;
-    memcpy(outer, world_context, sizeof outer);
-    for (unsigned i = 0; i < cuts; i++) {
-        snprintf(world_context, sizeof world_context, "%.200s, then power cut %u", outer, i);
-        check_after_cut(run, i == 0 ? OS_CUT_DROP : OS_CUT_RANDOM, seed + i);
-    }
-    memcpy(world_context, outer, sizeof outer);
 }
 
 /* Open again on a machine that works, compare, work, compare. */

@@ -562,6 +562,65 @@ TEST(rewound_frame_stays_away)
     }
 }
 
+static void
+ignore_answer(void *context, cairn_err err, const cairn_at *at __attribute__((unused)),
+              const cairn_error *error __attribute__((unused)))
+{
+    *(cairn_err *)context = err;
+}
+
+/* Appends in one batch, as concurrent callers make them: while "somebody commits", they queue. */
+static cairn_err
+append_together(struct log *log, const char *types)
+{
+    cairn_err answer = CAIRN_OK;
+    pthread_mutex_lock(&log->lock);
+    log->committing = true;
+    pthread_mutex_unlock(&log->lock);
+    for (size_t i = 0; types[i] != '\0'; i++) {
+        cairn_event event = {.type = {&types[i], 1}, .data = CAIRN_STR("0123456789")};
+        cairn_write write = {CAIRN_STR("s"), CAIRN_ANY, &event, 1};
+        cairn_append_request request = {.writes = &write, .write_count = 1};
+        CHECK_OK(cairn_log_append_async(log, &request, ignore_answer, &answer, NULL));
+    }
+    pthread_mutex_lock(&log->lock);
+    log->committing = false;
+    commit_drain(log);
+    pthread_mutex_unlock(&log->lock);
+    return answer;
+}
+
+/* Goal: also whole frames of a batch that was taken back are gone, at once, and although the clock stands still, so that
+ * a later frame has the same time.
+ * Method: half of a batch of six reaches the disk; cut then, and after one more append of the same size. */
+TEST(rewound_batch_stays_away)
+{
+    static char data[10];
+    struct os_sim *sim = new_disk();
+    struct os_faulty faulty;
+    os_faulty_init(&faulty, os_sim_os(sim));
+    struct log *log = open_log(&faulty.os);
+    append(log, "a", sizeof data);
+    faulty.kinds = OS_FAULT_WRITE;
+    faulty.errno_value = ENOSPC;
+    faulty.torn = true;
+    faulty.calls = 0;
+    faulty.fail_at = 1;
+    CHECK_INT(append_together(log, "uvwxyz"), CAIRN_E_NOSPACE);
+    CHECK(faulty.fired);
+    struct os_sim *disk = os_sim_after_cut(sim, OS_CUT_KEEP, 1);
+    struct log *after = open_log(os_sim_os(disk));
+    CHECK_STR(types_of(after), "a");
+    close_all(after, disk);
+
+    os_sim_set_time(sim, 0);
+    append(log, "b", sizeof data);
+    sim = cut(sim, log);
+    log = open_log(os_sim_os(sim));
+    CHECK_STR(types_of(log), "ab");
+    close_all(log, sim);
+}
+
 /* Goal: making the tail durable again does not depend on who wrote it.
  * Method: a process dies right after its write, before the sync; another one takes over, appends, and the
  * power goes: neither the names nor the bytes that the second one has built upon may be missing. */
@@ -665,6 +724,7 @@ main(void)
         RUN(full_segment_is_no_fault_before_it_is_sealed),
         RUN(damage_in_an_unsealed_segment_is_found),
         RUN(rewound_frame_stays_away),
+        RUN(rewound_batch_stays_away),
         RUN(inherited_files_are_made_durable),
         RUN(unknown_versions_are_refused),
         RUN(index_of_unknown_version_is_refused),
