@@ -9,6 +9,8 @@ cd "$(dirname "$0")/.." || exit 2
 export LC_ALL=C.UTF-8
 timeout_s=${TEST_TIMEOUT:-600}
 passed=0 failed=0 skipped=0
+faults=$(mktemp) # told again at the end, where a reader of the last screen sees it
+trap 'rm -f "$faults"' EXIT
 
 # The sanitizers stop at the first fault and say where.
 export ASAN_OPTIONS="detect_leaks=1:allocator_may_return_null=1:${ASAN_OPTIONS:-}"
@@ -40,9 +42,11 @@ run_one() {
         "$([ "$bad" -gt 0 ] && echo "$bad FAILED")" "$([ "$skip" -gt 0 ] && echo " $skip skipped")" $(((end - begin) / 1000000))
     grep -E '^\[  SKIPPED \] [^0-9]|^skip ' "$log" | sort -u | sed 's/^/    /'
     if [ "$bad" -gt 0 ]; then
-        [ "$status" -eq 124 ] && echo "    took longer than $timeout_s s"
-        echo "    --- $log (exit $status)"
-        grep -vE '^\[ RUN|^\[       OK|^ok ' "$log" | tail -n 40 | sed 's/^/    /'
+        {
+            echo "    --- $preset $layer $name: $log (exit $status)"
+            [ "$status" -eq 124 ] && echo "    took longer than $timeout_s s"
+            grep -vE '^\[ RUN|^\[       OK|^ok ' "$log" | tail -n 40 | sed 's/^/    /'
+        } | tee -a "$faults"
     fi
 }
 
@@ -73,6 +77,10 @@ for part in "$@"; do
     done
 done
 
+if [ "$failed" -gt 0 ]; then
+    echo "What failed:"
+    cat "$faults"
+fi
 [ "$skipped" -gt 0 ] && tail=", $skipped skipped" || tail=
 echo "$passed passed, $failed failed$tail"
 [ "$failed" -eq 0 ]
