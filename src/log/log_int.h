@@ -404,6 +404,9 @@ CAIRN_MUST_CHECK cairn_err log_recover_segments(struct log *log, cairn_error *er
 /* And the index. */
 CAIRN_MUST_CHECK cairn_err log_recover(struct log *log, cairn_error *error);
 void log_publish_segment(struct log *log, struct segment *segment);
+/* Room for one more event in an index that is being filled from the log, flushing here and now when it is full. */
+CAIRN_MUST_CHECK cairn_err index_make_room(struct log *log, struct series *series,
+                                           uint64_t position, cairn_error *error);
 
 /* ---- recent ids (recent.c): idempotent repeats that are still in memory ------------------------- */
 

@@ -362,17 +362,18 @@ take_over_tail(struct log *log, cairn_error *error)
 
 /* ---- the index --------------------------------------------------------------------------- */
 
-/* Room in the index for one more event, flushing here and now when it is full. */
-static cairn_err
-make_room(struct log *log, uint64_t position, cairn_error *error)
+/* When maintaining has nothing more to do and there is still no room, memory is what lacks. */
+cairn_err
+index_make_room(struct log *log, struct series *series, uint64_t position, cairn_error *error)
 {
-    for (unsigned tries = 0; !cairn_series_has_room(log->series, LOG_KEYS_MAX, position); tries++) {
-        bool more;
-        cairn_err err = log->options.read_only || tries > LOG_RETRIES_MAX
-                            ? error_set(error, CAIRN_E_LIMIT,
-                                        "the index is too far behind the log; open it for writing "
-                                        "once, or reindex")
-                            : cairn_series_maintain(log->series, position, &more, error);
+    bool more = true;
+    while (!cairn_series_has_room(series, LOG_KEYS_MAX, position)) {
+        if (log->options.read_only)
+            return error_set(error, CAIRN_E_LIMIT,
+                             "the index is too far behind the log; open it for writing once, or reindex");
+        if (!more)
+            return error_set(error, CAIRN_E_NOMEM, "no memory for the index");
+        cairn_err err = cairn_series_maintain(series, position, &more, error);
         if (err != CAIRN_OK)
             return err;
     }
@@ -392,7 +393,7 @@ log_replay(struct log *log, uint64_t from, cairn_error *error)
         struct log_entry entries[LOG_KEYS_MAX];
         err = log_read_record(log, block, position, BLOCK_SCAN, &record, error);
         if (err == CAIRN_OK)
-            err = make_room(log, position, error);
+            err = index_make_room(log, log->series, position, error);
         if (err != CAIRN_OK)
             break;
         size_t n = record_entries(log, &record, entries);

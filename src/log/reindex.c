@@ -21,10 +21,9 @@ fill_index(struct reindex *work, struct series *series, uint64_t end, cairn_erro
     for (uint64_t position = 0; err == CAIRN_OK && position < end; position++) {
         struct record record;
         struct log_entry entries[LOG_KEYS_MAX];
-        bool more;
         err = log_read_record(log, block, position, BLOCK_SCAN, &record, error);
-        while (err == CAIRN_OK && !cairn_series_has_room(series, LOG_KEYS_MAX, position))
-            err = cairn_series_maintain(series, position, &more, error);
+        if (err == CAIRN_OK)
+            err = index_make_room(log, series, position, error);
         if (err != CAIRN_OK)
             break;
         size_t n = record_entries(log, &record, entries);
