@@ -252,11 +252,11 @@ place(struct log *log, struct attempt *attempt, size_t frame_size, cairn_error *
 static cairn_err
 roll_segment(struct log *log, size_t frame_size, cairn_error *error)
 {
-    commit_drain(log);
+    bool ours = commit_drain_segment(log, log->active);
     if (atomic_load(&log->failed))
         return log_failure(log, error);
-    if (log->tail + frame_size <= log->options.segment_size_bytes)
-        return CAIRN_OK; /* somebody else did it while we waited */
+    if (!ours || log->tail + frame_size <= log->options.segment_size_bytes)
+        return CAIRN_OK; /* somebody else did it while we waited, or the disk was full and it was cut */
     if (atomic_load(&log->segment_count) == LOG_SEGMENTS_MAX)
         return error_set(error, CAIRN_E_LIMIT, "the log has %u segments, which is the limit",
                          LOG_SEGMENTS_MAX);
@@ -271,7 +271,7 @@ roll_segment(struct log *log, size_t frame_size, cairn_error *error)
     atomic_store(&log->reserved_end, SEGMENT_HEADER_SIZE);
     pthread_mutex_unlock(&log->fill_lock);
     log->vouched = true; /* the new segment's header says so */
-    wake(&log->indexer_word);
+    wake(&log->sealer_word);
     return CAIRN_OK;
 }
 
@@ -291,7 +291,7 @@ sequence(struct log *log, struct attempt *attempt, cairn_error *error)
         attempt->word_seen = atomic_load(attempt->word);
         return CAIRN_OK;
     }
-    if (log->tail + frame_size > log->options.segment_size_bytes) {
+    while (log->tail + frame_size > log->options.segment_size_bytes) {
         cairn_err err = roll_segment(log, frame_size, error); /* may drop the lock: all checks come after it */
         if (err != CAIRN_OK)
             return err;

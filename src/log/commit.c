@@ -295,26 +295,42 @@ commit_open_batch(struct log *log)
     pthread_mutex_lock(&log->lock);
 }
 
+/* One batch further, by us or by who is at it. */
+static void
+commit_step(struct log *log)
+{
+    if (log->committing)
+        pthread_cond_wait(&log->idle, &log->lock);
+    else
+        commit_open_batch(log);
+}
+
+static bool
+is_drained(const struct log *log)
+{
+    return !log->committing && batch_is_empty(log->open);
+}
+
 void
 commit_until(struct log *log, uint64_t end)
 {
-    while (atomic_load(&log->durable) < end && (log->committing || !batch_is_empty(log->open))) {
-        if (log->committing)
-            pthread_cond_wait(&log->idle, &log->lock);
-        else
-            commit_open_batch(log);
-    }
+    while (atomic_load(&log->durable) < end && !is_drained(log))
+        commit_step(log);
 }
 
 void
 commit_drain(struct log *log)
 {
-    while (log->committing || !batch_is_empty(log->open)) {
-        if (log->committing)
-            pthread_cond_wait(&log->idle, &log->lock);
-        else
-            commit_open_batch(log);
-    }
+    while (!is_drained(log))
+        commit_step(log);
+}
+
+bool
+commit_drain_segment(struct log *log, const struct segment *segment)
+{
+    while (log->active == segment && !is_drained(log))
+        commit_step(log);
+    return log->active == segment;
 }
 
 void

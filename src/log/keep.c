@@ -1,12 +1,13 @@
 /* Background work: space ahead of the tail, the closing frame of an idle log, sealing, the index.
  *
- * Two threads: the keeper does what is short and regular, the indexer what may take seconds. A log
- * opened with no_background has neither, and does the same by cairn_log_maintain().
+ * Three threads: the keeper does what is short and regular, the indexer and the sealer what may take seconds. A
+ * log opened with no_background has none of them, and does the same by cairn_log_maintain().
  *
  * Why fill: a synced overwrite of written space is 1.4 to 2 times as fast as growing the file, since the file
  * system has no metadata to commit. Filling writes everything twice, so it stops when large batches
  * stream in, where growing is nearly as good. */
 #include "log_int.h"
+#include <os/thread.h>
 #include <os/wait.h>
 
 #define FILL_AHEAD (8u << 20)
@@ -14,6 +15,8 @@
 #define FILL_BATCH_MAX (192u << 10) /* average batch above which filling does not pay */
 #define KEEPER_TICK_US 100000
 #define INDEXER_TICK_US 200000
+#define SEALER_TICK_US 500000
+#define UNSEALED_MAX 6 /* full segments that may wait for their seal */
 
 /* How far ahead of the tail the file is prepared. */
 static uint64_t
@@ -81,29 +84,100 @@ keep_filled(struct log *log, cairn_error *error)
     return CAIRN_OK;
 }
 
+/* ---- sealing ----------------------------------------------------------------------------------- */
+
+/* Sealing is two steps. The root takes a hash of every event and depends on nothing outside its segment, so
+ * threads may compute those of several segments at once, without a lock. The footer carries the chain, so
+ * footers are written oldest first, by whoever holds the lock when the next root is known. */
+
+/* Scavenging may replace a sealed segment at any time, hence the epoch; never one that is not sealed. */
+static bool
+is_sealed(struct log *log, uint32_t index)
+{
+    uint32_t parity = epoch_enter(log);
+    bool sealed = atomic_load(&atomic_load(&log->slots[index])->sealed);
+    epoch_leave(log, parity);
+    return sealed;
+}
+
+/* The oldest segment whose root nobody has or computes; NULL: none. Under the seal lock. */
+static struct segment *
+claim_root(struct log *log, bool *ret_more)
+{
+    struct segment *claimed = NULL;
+    uint32_t last = atomic_load(&log->segment_count) - 1; /* the active one */
+    *ret_more = false;
+    for (uint32_t i = atomic_load(&log->sealed_count); i < last && !*ret_more; i++) {
+        if (is_sealed(log, i))
+            continue;
+        struct segment *segment = atomic_load(&log->slots[i]);
+        if (segment->root_state != ROOT_NONE)
+            continue;
+        *ret_more = claimed != NULL;
+        if (claimed == NULL)
+            claimed = segment;
+    }
+    if (claimed != NULL)
+        claimed->root_state = ROOT_CLAIMED;
+    return claimed;
+}
+
+static void
+chain_so_far(struct log *log, uint32_t sealed, uint8_t ret_chain[32])
+{
+    memset(ret_chain, 0, 32);
+    if (sealed == 0)
+        return;
+    uint32_t parity = epoch_enter(log);
+    memcpy(ret_chain, atomic_load(&log->slots[sealed - 1])->chain, 32);
+    epoch_leave(log, parity);
+}
+
+static cairn_err
+write_footers(struct log *log, cairn_error *error)
+{
+    uint32_t last = atomic_load(&log->segment_count) - 1;
+    cairn_err err = CAIRN_OK;
+    for (uint32_t i = atomic_load(&log->sealed_count); err == CAIRN_OK && i < last; i++) {
+        if (!is_sealed(log, i)) {
+            struct segment *segment = atomic_load(&log->slots[i]);
+            if (segment->root_state != ROOT_KNOWN)
+                break;
+            uint8_t before[32];
+            chain_so_far(log, i, before);
+            err = segment_seal(log, segment, before, error);
+        }
+        if (err == CAIRN_OK)
+            atomic_store(&log->sealed_count, i + 1);
+    }
+    return err;
+}
+
 cairn_err
 keep_seal(struct log *log, bool *ret_more, cairn_error *error)
 {
-    uint8_t before[32] = {0};
-    struct segment *segment = NULL;
-    *ret_more = false;
-    pthread_mutex_lock(&log->maintain_lock);
-    uint32_t parity = epoch_enter(log); /* scavenging may replace those that are sealed */
-    uint32_t count = atomic_load(&log->segment_count);
-    for (uint32_t i = 0; i + 1 < count && segment == NULL; i++) { /* the last one is the active one */
-        struct segment *next = atomic_load(&log->slots[i]);
-        if (!atomic_load(&next->sealed)) {
-            segment = next;
-            *ret_more = i + 2 < count;
-        } else {
-            memcpy(before, next->chain, sizeof before);
-        }
+    cairn_err err = CAIRN_OK;
+    pthread_mutex_lock(&log->seal_lock);
+    struct segment *segment = claim_root(log, ret_more);
+    if (segment != NULL) {
+        pthread_mutex_unlock(&log->seal_lock);
+        err = merkle_segment_root(log, segment, atomic_load(&segment->count), segment->root, error);
+        pthread_mutex_lock(&log->seal_lock);
+        segment->root_state = err == CAIRN_OK ? ROOT_KNOWN : ROOT_NONE;
     }
-    epoch_leave(log, parity);
-    cairn_err err = segment != NULL ? segment_seal(log, segment, before, error) : CAIRN_OK;
-    pthread_mutex_unlock(&log->maintain_lock);
+    if (err == CAIRN_OK)
+        err = write_footers(log, error);
+    pthread_mutex_unlock(&log->seal_lock);
     return err;
 }
+
+static uint32_t
+unsealed_count(struct log *log)
+{
+    return atomic_load(&log->segment_count) - 1 - atomic_load(&log->sealed_count);
+}
+
+/* ---- the index and the threads ------------------------------------------------------------- */
 
 cairn_err
 keep_index(struct log *log, bool *ret_more, cairn_error *error)
@@ -151,12 +225,29 @@ indexer_main(void *context)
     struct log *log = context;
     while (!atomic_load(&log->stopping)) {
         uint32_t seen = atomic_load(&log->indexer_word);
-        bool more_segments = false, more_index = false;
-        cairn_err err = keep_index(log, &more_index, NULL);
-        if (!more_index && err == CAIRN_OK)
-            err = keep_seal(log, &more_segments, NULL);
-        if (err != CAIRN_OK || !(more_segments || more_index))
+        bool more = false, more_segments;
+        cairn_err err = keep_index(log, &more, NULL);
+        if (!more && unsealed_count(log) > UNSEALED_MAX)
+            error_ignore(keep_seal(log, &more_segments, NULL));
+        if (err != CAIRN_OK || !more)
             os_wait(&log->indexer_word, seen, INDEXER_TICK_US);
+    }
+    return NULL;
+}
+
+/* Hashing a segment takes half as long as writing it at full speed, and nobody waits for it: it takes the
+ * processor time that is left over. Opening after a crash scans what is not sealed, so when too
+ * much is, the indexer lends a hand at its own priority. */
+void *
+sealer_main(void *context)
+{
+    struct log *log = context;
+    os_lower_priority();
+    while (!atomic_load(&log->stopping)) {
+        uint32_t seen = atomic_load(&log->sealer_word);
+        bool more;
+        if (keep_seal(log, &more, NULL) != CAIRN_OK || !more)
+            os_wait(&log->sealer_word, seen, SEALER_TICK_US);
     }
     return NULL;
 }

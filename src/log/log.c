@@ -210,15 +210,16 @@ open_manifest(struct log *log, cairn_error *error)
 
 /* ---- open and close --------------------------------------------------------------------------- */
 
-/* Join the first `count` of committer, keeper and indexer. */
+/* Join the first `count` of committer, keeper, indexer and sealer. */
 static void
 stop_threads(struct log *log, int count)
 {
-    const pthread_t threads[] = {log->committer, log->keeper, log->indexer};
+    const pthread_t threads[] = {log->committer, log->keeper, log->indexer, log->sealer};
     atomic_store(&log->stopping, true);
     wake(&log->commit_word);
     wake(&log->keeper_word);
     wake(&log->indexer_word);
+    wake(&log->sealer_word);
     for (int i = 0; i < count; i++)
         pthread_join(threads[i], NULL);
     log->threads_started = false;
@@ -234,9 +235,10 @@ start_threads(struct log *log, cairn_error *error)
         void *(*run)(void *log);
     } threads[] = {{&log->committer, committer_main},
                    {&log->keeper, keeper_main},
-                   {&log->indexer, indexer_main}};
+                   {&log->indexer, indexer_main},
+                   {&log->sealer, sealer_main}};
     log->threads_started = true;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         if (pthread_create(threads[i].thread, NULL, threads[i].run, log) != 0) {
             stop_threads(log, i);
             return error_set(error, CAIRN_E_NOMEM, "cannot start the log's threads");
@@ -273,6 +275,7 @@ log_new(struct os *os, const char *dir, const struct log_options *options)
     pthread_mutex_init(&log->fill_lock, NULL);
     pthread_mutex_init(&log->admin_lock, NULL);
     pthread_mutex_init(&log->maintain_lock, NULL);
+    pthread_mutex_init(&log->seal_lock, NULL);
     pthread_mutex_init(&log->count_lock, NULL);
     pthread_rwlock_init(&log->retention_lock, NULL);
     pthread_cond_init(&log->idle, NULL);
@@ -300,6 +303,7 @@ log_free(struct log *log)
     pthread_mutex_destroy(&log->fill_lock);
     pthread_mutex_destroy(&log->admin_lock);
     pthread_mutex_destroy(&log->maintain_lock);
+    pthread_mutex_destroy(&log->seal_lock);
     pthread_mutex_destroy(&log->count_lock);
     pthread_rwlock_destroy(&log->retention_lock);
     pthread_cond_destroy(&log->idle);

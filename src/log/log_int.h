@@ -66,6 +66,7 @@ struct segment {
     int64_t *times;             /* of records 0, TIME_STEP, 2·TIME_STEP … */
     _Atomic int64_t last_time_us;
     uint64_t removed;
+    enum { ROOT_NONE, ROOT_CLAIMED, ROOT_KNOWN } root_state; /* not yet sealed: under the seal lock */
     uint8_t root[32], chain[32]; /* sealed */
 };
 
@@ -86,7 +87,7 @@ CAIRN_MUST_CHECK cairn_err segment_offsets(struct log *log, struct segment *segm
                                            size_t n, uint32_t *ret_offsets, cairn_error *error);
 /* Free offset tables of sealed segments beyond what may be kept in memory. */
 void segment_trim_offsets(struct log *log);
-/* Compute root and chain, write the footer, cut the file behind it. `before`: the chain so far. */
+/* The root being known: compute the chain, write the footer, cut the file behind it. `before`: the chain so far. */
 CAIRN_MUST_CHECK cairn_err segment_seal(struct log *log, struct segment *segment,
                                         const uint8_t before[32], cairn_error *error);
 /* Footer bytes for a segment whose frames end at data_end (scavenging writes them too). */
@@ -320,11 +321,13 @@ struct log {
 
     /* Background. */
     pthread_mutex_t admin_lock;    /* one of verify, backup, branch, scavenge, reindex at a time */
-    pthread_mutex_t maintain_lock; /* one maintainer of index and seals at a time */
-    pthread_t committer, keeper, indexer;
+    pthread_mutex_t maintain_lock; /* one maintainer of the index at a time */
+    pthread_mutex_t seal_lock;     /* who computes which root; footers in order */
+    _Atomic uint32_t sealed_count; /* segments before this one are sealed; grows under seal_lock */
+    pthread_t committer, keeper, indexer, sealer;
     _Atomic bool threads_started;
     _Atomic bool stopping;
-    _Atomic uint32_t commit_word, keeper_word, indexer_word;
+    _Atomic uint32_t commit_word, keeper_word, indexer_word, sealer_word;
     _Atomic uint32_t room_word;    /* the index has room again */
 
     struct {
@@ -432,6 +435,9 @@ void batch_wait(struct log *log, const struct waiter *waiter);
 void commit_and_unlock(struct log *log);
 /* Wait until nothing is open and nothing is being committed; or until that, or `end` is durable. */
 void commit_drain(struct log *log);
+/* Wait until all of a full segment is durable. False: it was replaced meanwhile; on a busy log, waiting for a
+ * moment without work would then take for ever. */
+bool commit_drain_segment(struct log *log, const struct segment *segment);
 void commit_until(struct log *log, uint64_t end);
 static inline bool
 batch_is_empty(const struct batch *batch)
@@ -464,10 +470,12 @@ void wake(_Atomic uint32_t *word);
 
 void *keeper_main(void *log);
 void *indexer_main(void *log);
+void *sealer_main(void *log);
 /* Prepare space ahead of the tail; after a batch: is it time to? */
 CAIRN_MUST_CHECK cairn_err keep_filled(struct log *log, cairn_error *error);
 bool keep_wants_fill(struct log *log);
-/* Seal the oldest full segment that is not. */
+/* Hash the oldest full segment that nobody hashes, and seal those that can be: it, or it and later ones, or none
+ * while an older one is still being hashed. *ret_more: there are others to hash. */
 CAIRN_MUST_CHECK cairn_err keep_seal(struct log *log, bool *ret_more, cairn_error *error);
 CAIRN_MUST_CHECK cairn_err keep_index(struct log *log, bool *ret_more, cairn_error *error);
 

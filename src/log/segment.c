@@ -294,13 +294,10 @@ cairn_err
 segment_seal(struct log *log, struct segment *segment, const uint8_t before[32], cairn_error *error)
 {
     uint64_t count = atomic_load(&segment->count), data_end = atomic_load(&segment->data_end);
-    cairn_err err = merkle_segment_root(log, segment, count, segment->root, error);
-    if (err != CAIRN_OK)
-        return err;
     merkle_chain(before, segment->root, segment->first_position, count, segment->chain);
 
     struct buf footer = {0};
-    err = segment_footer(segment, data_end, &footer, error);
+    cairn_err err = segment_footer(segment, data_end, &footer, error);
     if (err == CAIRN_OK) {
         ssize_t n = os_pwrite(log->os, segment->file, footer.data, footer.size, data_end);
         int fault = n < 0 ? (int)n
