@@ -528,7 +528,8 @@ log_append_blocking(struct log *log, const cairn_append_request *request, cairn_
     if (log->committing || !batch_is_empty(log->open)) {
         struct batch *batch = log->open;
         batch_wait(log, &waiter);
-        if (log->committing)
+        write_ahead(log);
+        if (log->committing || batch_is_empty(log->open))
             pthread_mutex_unlock(&log->lock);
         else
             commit_and_unlock(log);

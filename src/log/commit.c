@@ -10,6 +10,10 @@
  * that more has come meanwhile, or when only asynchronous appends are waiting, the committer thread takes
  * over and goes on for as long as there is work.
  *
+ * Large appends gather faster than a sync takes, and handing them to the kernel takes time too. So a caller who would
+ * only wait while the other batch is synced hands over what the open one holds (write_ahead); when
+ * its turn comes, little is left to write before its sync.
+ *
  * The order is the whole point: `durable` moves only after the sync, because readers and waiting callers take it
  * as a promise. After a failed sync the kernel may have dropped the dirty pages, so trying again proves
  * nothing: the log stays failed until recovery has read the disk. A full disk is different: it shows
@@ -20,6 +24,7 @@
 
 #define BATCH_FIRST_CAPACITY (256u << 10)
 #define BATCH_KEEP_CAPACITY (8u << 20)
+#define WRITE_AHEAD_MIN (64u << 10)
 
 void
 wake(_Atomic uint32_t *word)
@@ -30,20 +35,32 @@ wake(_Atomic uint32_t *word)
 
 /* ---- batches --------------------------------------------------------------------------------- */
 
+/* Memory that is being written ahead stays where it is, until that is over. */
+static bool
+grow_batch(struct batch *batch, size_t size)
+{
+    size_t capacity = batch->capacity ? batch->capacity : BATCH_FIRST_CAPACITY;
+    while (capacity < size)
+        capacity *= 2;
+    bool keep = batch->writing_ahead && batch->retired_bytes == NULL;
+    uint8_t *bytes = realloc(keep ? NULL : batch->bytes, capacity);
+    if (bytes == NULL)
+        return false;
+    if (keep) {
+        memcpy(bytes, batch->bytes, batch->size);
+        batch->retired_bytes = batch->bytes;
+    }
+    batch->bytes = bytes;
+    batch->capacity = capacity;
+    return true;
+}
+
 uint8_t *
 batch_reserve(struct log *log, size_t size)
 {
     struct batch *batch = log->open;
-    if (batch->size + size > batch->capacity) {
-        size_t capacity = batch->capacity ? batch->capacity : BATCH_FIRST_CAPACITY;
-        while (capacity < batch->size + size)
-            capacity *= 2;
-        uint8_t *bytes = realloc(batch->bytes, capacity);
-        if (bytes == NULL)
-            return NULL;
-        batch->bytes = bytes;
-        batch->capacity = capacity;
-    }
+    if (batch->size + size > batch->capacity && !grow_batch(batch, batch->size + size))
+        return NULL;
     if (batch->size == 0) {
         batch->segment = log->active;
         batch->offset = log->tail;
@@ -87,6 +104,7 @@ struct outcome {
 static struct outcome
 take_waiters(struct batch *batch, cairn_err err, const cairn_error *error)
 {
+    assert(!batch->writing_ahead);
     struct outcome outcome = {.waiters = batch->waiters, .count = batch->waiter_count,
                               .word = &batch->word, .err = err};
     if (err != CAIRN_OK)
@@ -98,7 +116,7 @@ take_waiters(struct batch *batch, cairn_err err, const cairn_error *error)
         batch->bytes = NULL;
         batch->capacity = 0;
     }
-    batch->size = 0;
+    batch->size = batch->ahead_end = 0;
     batch->events = batch->appends = 0;
     batch->closing = false;
     return outcome;
@@ -146,12 +164,62 @@ notify(struct log *log)
 
 /* ---- one commit ---------------------------------------------------------------------------- */
 
-static int
-write_and_sync(struct log *log, struct batch *batch)
+/* What lies before reserved_end is not the filler's: it must not write its zeros over it. */
+static void
+reserve(struct log *log, uint64_t end)
 {
-    ssize_t n = os_pwrite(log->os, batch->segment->file, batch->bytes, batch->size, batch->offset);
-    if (n < 0)
-        return (int)n;
+    if (end <= atomic_load(&log->reserved_end))
+        return;
+    pthread_mutex_lock(&log->fill_lock);
+    if (end > atomic_load(&log->reserved_end))
+        atomic_store(&log->reserved_end, end);
+    pthread_mutex_unlock(&log->fill_lock);
+}
+
+static int
+write_part(struct log *log, const struct batch *batch, const uint8_t *bytes, size_t from, size_t end)
+{
+    reserve(log, batch->offset + end);
+    ssize_t n = from < end ? os_pwrite(log->os, batch->segment->file, bytes + from, end - from,
+                                       batch->offset + from)
+                           : 0;
+    return n < 0 ? (int)n : 0;
+}
+
+void
+write_ahead(struct log *log)
+{
+    struct batch *batch = log->open;
+    /* The first header is left for the end: it says what is durable when the batch's turn has come. */
+    size_t from = batch->ahead_end ? batch->ahead_end : FRAME_HEADER_SIZE, end = batch->size;
+    if (!log->committing || batch->writing_ahead || end < from + WRITE_AHEAD_MIN)
+        return;
+    const uint8_t *bytes = batch->bytes;
+    batch->writing_ahead = true;
+    pthread_mutex_unlock(&log->lock);
+    int fault = write_part(log, batch, bytes, from, end);
+    pthread_mutex_lock(&log->lock);
+    batch->writing_ahead = false;
+    free(batch->retired_bytes);
+    batch->retired_bytes = NULL;
+    if (fault == 0) /* otherwise it is written again in its turn, and fails there */
+        batch->ahead_end = end;
+    pthread_cond_broadcast(&log->idle);
+}
+
+static int
+write_batch(struct log *log, const struct batch *batch)
+{
+    size_t ahead_end = batch->ahead_end;
+    if (ahead_end == 0)
+        return write_part(log, batch, batch->bytes, 0, batch->size);
+    int fault = write_part(log, batch, batch->bytes, 0, FRAME_HEADER_SIZE);
+    return fault != 0 ? fault : write_part(log, batch, batch->bytes, ahead_end, batch->size);
+}
+
+static int
+sync_batch(struct log *log, const struct batch *batch)
+{
     int64_t begin = os_monotonic_us(log->os);
     int fault = os_sync(log->os, batch->segment->file);
     uint64_t took = (uint64_t)(os_monotonic_us(log->os) - begin);
@@ -162,21 +230,11 @@ write_and_sync(struct log *log, struct batch *batch)
     return fault == -ENOSPC || fault == -EDQUOT ? -EIO : fault;
 }
 
-/* Beyond the prepared space the file grows, and the filler must not write its zeros over it. */
-static int
-write_batch(struct log *log, struct batch *batch)
+static void
+wait_for_write_ahead(struct log *log, const struct batch *batch)
 {
-    if (batch->size == 0)
-        return 0;
-    uint64_t end = batch->offset + batch->size;
-    if (end <= atomic_load(&log->reserved_end))
-        return write_and_sync(log, batch);
-    pthread_mutex_lock(&log->fill_lock);
-    int fault = write_and_sync(log, batch);
-    if (fault == 0 && end > atomic_load(&log->reserved_end))
-        atomic_store(&log->reserved_end, end);
-    pthread_mutex_unlock(&log->fill_lock);
-    return fault;
+    while (batch->writing_ahead)
+        pthread_cond_wait(&log->idle, &log->lock);
 }
 
 static void
@@ -256,12 +314,15 @@ commit_open_batch(struct log *log)
     log->committing = true;
     log->open = batch == &log->batches[0] ? &log->batches[1] : &log->batches[0];
     batch->end_position = log->next_position;
+    wait_for_write_ahead(log, batch);
     int fault = 0;
     if (atomic_load(&log->failed)) {
         fault = -EIO;
     } else if (batch->size > 0) {
         pthread_mutex_unlock(&log->lock);
         fault = write_batch(log, batch);
+        if (fault == 0)
+            fault = sync_batch(log, batch);
         pthread_mutex_lock(&log->lock);
     }
 
@@ -269,6 +330,7 @@ commit_open_batch(struct log *log)
         publish(log, batch);
         outcome = take_waiters(batch, CAIRN_OK, NULL);
     } else {
+        wait_for_write_ahead(log, log->open);
         if (fault == -ENOSPC || fault == -EDQUOT) {
             log->failure.code = error_set_errno(&log->failure, -fault, "%s: cannot write",
                                                 batch->segment->path);

@@ -210,11 +210,13 @@ open_manifest(struct log *log, cairn_error *error)
 
 /* ---- open and close --------------------------------------------------------------------------- */
 
+#define THREADS 4
+
 /* Join the first `count` of committer, keeper, indexer and sealer. */
 static void
 stop_threads(struct log *log, int count)
 {
-    const pthread_t threads[] = {log->committer, log->keeper, log->indexer, log->sealer};
+    const pthread_t threads[THREADS] = {log->committer, log->keeper, log->indexer, log->sealer};
     atomic_store(&log->stopping, true);
     wake(&log->commit_word);
     wake(&log->keeper_word);
@@ -233,12 +235,12 @@ start_threads(struct log *log, cairn_error *error)
     const struct {
         pthread_t *thread;
         void *(*run)(void *log);
-    } threads[] = {{&log->committer, committer_main},
+    } threads[THREADS] = {{&log->committer, committer_main},
                    {&log->keeper, keeper_main},
                    {&log->indexer, indexer_main},
                    {&log->sealer, sealer_main}};
     log->threads_started = true;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < THREADS; i++) {
         if (pthread_create(threads[i].thread, NULL, threads[i].run, log) != 0) {
             stop_threads(log, i);
             return error_set(error, CAIRN_E_NOMEM, "cannot start the log's threads");
@@ -401,7 +403,7 @@ cairn_log_close(struct log *log)
     atomic_store(&log->stopping, true);
     wake(&log->follow_word);
     if (log->threads_started)
-        stop_threads(log, 3);
+        stop_threads(log, THREADS);
     if (!log->options.read_only)
         close_cleanly(log);
     log_free(log);

@@ -249,6 +249,9 @@ struct waiter {
 struct batch {
     uint8_t *bytes;
     size_t size, capacity;
+    size_t ahead_end;       /* all but the first frame's header was written up to here; 0: nothing was */
+    bool writing_ahead;     /* somebody is at it, without the lock */
+    uint8_t *retired_bytes; /* where he reads, when `bytes` had to move meanwhile */
     struct segment *segment;
     uint64_t offset; /* in the file */
     uint64_t end_position;
@@ -430,6 +433,9 @@ uint8_t *batch_reserve(struct log *log, size_t size);
 /* Memory for one more waiter, then have it told when everything sequenced so far is durable. */
 CAIRN_MUST_CHECK bool batch_make_room(struct log *log);
 void batch_wait(struct log *log, const struct waiter *waiter);
+/* While the other batch is being written or synced: hand what the open one holds to the kernel, if it is much.
+ * Drops the lock meanwhile. */
+void write_ahead(struct log *log);
 /* Write, sync and publish the open batch, nobody else being at it, and see to it that somebody commits what came
  * meanwhile. Returns without the lock. */
 void commit_and_unlock(struct log *log);

@@ -23,6 +23,7 @@
 #define TAGS 4
 #define EVENTS_MAX 5
 #define BLOCKING 3
+#define DATA_MAX 24000 /* now and then: enough for a batch to be written ahead */
 #define IN_FLIGHT 32 /* of the asynchronous writer */
 
 static struct log *log_;
@@ -80,7 +81,7 @@ struct append {
     cairn_write writes[2];
     cairn_event events[EVENTS_MAX];
     struct stamp stamps[EVENTS_MAX];
-    char data[EVENTS_MAX][600];
+    char data[EVENTS_MAX][DATA_MAX];
     cairn_str tags[2];
     size_t tag_count;
     cairn_query_item item;
@@ -97,10 +98,11 @@ make_events(struct append *append, uint64_t *seed, uint32_t count, const char *t
     for (unsigned i = 0; i < append->tag_count; i++)
         append->tags[i] = tag_name((tag + i) % TAGS);
     bool ids = pick(seed, 2) == 0;
+    unsigned most = pick(seed, 16) == 0 ? DATA_MAX : 600;
     for (uint32_t i = 0; i < count; i++) {
         append->stamps[i] = (struct stamp){append->writer, append->number, i, count};
         memcpy(append->data[i], &append->stamps[i], sizeof append->stamps[i]);
-        size_t size = sizeof(struct stamp) + pick(seed, sizeof append->data[i] - sizeof(struct stamp));
+        size_t size = sizeof(struct stamp) + pick(seed, most - sizeof(struct stamp));
         append->events[i] = (cairn_event){.type = cairn_cstr(type),
                                           .data = {append->data[i], size},
                                           .tags = append->tags,
@@ -611,8 +613,8 @@ options_for(bool read_only)
     cairn_log_defaults(&options);
     options.create = !read_only;
     options.read_only = read_only;
-    options.segment_size_bytes = 64u << 10;
-    options.append_size_max = options.event_size_max = 16u << 10;
+    options.segment_size_bytes = 512u << 10;
+    options.append_size_max = options.event_size_max = 128u << 10;
     options.index_memory_events = 300;
     options.head_cache_entries = 64;
     return options;
