@@ -1019,6 +1019,7 @@ TEST(metrics_and_every_route_was_called)
     }
     CHECK(strstr(r.body.data, "cairn_append_seconds_bucket{le=\"0.001\"}") != NULL);
     CHECK(strstr(r.body.data, "cairn_read_seconds_count") != NULL);
+    CHECK(strstr(r.body.data, "\ncairn_disk_free_bytes ") != NULL);
     reply_free(&r);
 }
 

@@ -305,6 +305,7 @@ f = open(sorted(glob.glob("broken/segments/*"))[0], "r+b"); f.seek(200); b = f.r
 P
 run 7 "verify finds a flipped byte" verify --data broken
 says "… and names the file" 'segments/' <(cat out err)
+says "… and what to do" 'hint: .*cairn reindex.*cairn restore' err
 
 # ---- importers ----------------------------------------------------------------------------------------------
 printf '\xEF\xBB\xBFcase;what;when;who\r\n1;A;2020-01-01 10:00:00+01:00;"x;y"\r\n2;B;;z\r\n1;C;never;"a ""q"""\r\n' >t.csv

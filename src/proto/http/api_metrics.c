@@ -1,6 +1,8 @@
 /* /metrics: Prometheus text format 0.0.4. Names: https://prometheus.io/docs/practices/naming/ */
 #include <proto/http/api_int.h>
 
+#include <os/os.h>
+
 const uint32_t api_bucket_us[API_BUCKETS] = {50,    100,   250,    500,    1000,   2500,    5000,    10000,
                                              25000, 50000, 100000, 250000, 500000, 1000000, 2500000, 10000000};
 
@@ -117,6 +119,9 @@ put_server(struct buf *to, struct api *api)
               atomic_load(&api->followed_total));
     put_seconds(to, "cairn_uptime_seconds", "gauge", "Time since the server started.",
                 (uint64_t)(api_now_us() - api->started_us));
+    uint64_t free_bytes;
+    if (api->config.data_folder && os_free_space(os_real(), api->config.data_folder, &free_bytes) == 0)
+        put_whole(to, "cairn_disk_free_bytes", "gauge", "Bytes free on the data folder's disk.", free_bytes);
 }
 
 /* Lag and liveness of each consumer group: a group that stalls must be seen. */
