@@ -89,10 +89,6 @@ run_verify(const struct args *args)
         say_verified(&report);
     target_close(target);
     buf_free(&job.line);
-    if (err == CAIRN_E_CORRUPT)
-        return fail_hint("verify", &error,
-                         "in index/: `cairn reindex` computes it anew; in segments/: restore a backup, or with "
-                         "`cairn restore DIR NEWDIR --to POSITION` what lies before the damage");
     return err == CAIRN_OK ? EXIT_DONE : fail_job("verify", &error);
 }
 
