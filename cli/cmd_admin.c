@@ -1,4 +1,4 @@
-/* `cairn verify`, `backup`, `restore`, `branch`, `scavenge`. */
+/* `cairn verify`, `backup`, `restore`, `branch`, `scavenge`, `reindex`. */
 #include "command.h"
 #include "run.h"
 #include "target.h"
@@ -64,10 +64,11 @@ say_verified(const cairn_verify_report *report)
                (unsigned long long)report->faults, root, digest);
         return;
     }
-    printf("%s%s%s: %llu events, %llu streams, %llu segments, %llu index entries\n",
+    printf("%s%s%s: %llu events, %llu streams, %llu segment%s, %llu index entries\n",
            style_on(report->faults ? STYLE_RED : STYLE_GREEN), report->faults ? "damaged" : "intact", style_off(),
            (unsigned long long)report->events, (unsigned long long)report->streams,
-           (unsigned long long)report->segments, (unsigned long long)report->index_entries);
+           (unsigned long long)report->segments, report->segments == 1 ? "" : "s",
+           (unsigned long long)report->index_entries);
     printf("root    %s\ndigest  %s\n", root, digest);
 }
 
@@ -91,11 +92,12 @@ run_verify(const struct args *args)
     return err == CAIRN_OK ? EXIT_DONE : fail_job("verify", &error);
 }
 
-/* ---- backup, restore, branch, scavenge --------------------------------------------------------------------- */
+/* ---- backup, restore, branch, scavenge, reindex ----------------------------------------------------------- */
 
-/* Say what a new store in a folder holds: how much was wanted is not always what its appends allow. */
+/* Say what a new store in a folder holds. `wanted`: the exclusive end that was asked for, UINT64_MAX for none; it may
+ * lie within an append, which is then left out whole. */
 static int
-say_made(const char *command, const char *done, const char *folder)
+say_made(const char *command, const char *done, const char *folder, uint64_t wanted)
 {
     cairn_store *store = NULL;
     cairn_error error = {0};
@@ -105,6 +107,9 @@ say_made(const char *command, const char *done, const char *folder)
         return fail_error(command, &error);
     uint64_t events = cairn_end(store);
     cairn_close(store);
+    if (wanted != UINT64_MAX && events < wanted)
+        note("fewer than %llu events: there are no more, or one append reaches beyond, and appends are never split",
+             (unsigned long long)wanted);
     if (out.json) {
         buf_put_str(&line, CAIRN_STR("{\"folder\":"));
         json_put_string(&line, cairn_cstr(folder));
@@ -136,7 +141,7 @@ run_backup(const struct args *args)
     target_close(target);
     if (err != CAIRN_OK)
         return fail_job("backup", &error);
-    return say_made("backup", "backed up", args->operands[0]);
+    return say_made("backup", "backed up", args->operands[0], UINT64_MAX);
 }
 
 /* The exclusive end that --to or --at means in a store that lies in a folder. */
@@ -179,7 +184,16 @@ run_restore(const struct args *args)
     progress_end(&job.progress);
     if (err != CAIRN_OK)
         return fail_job("restore", &error);
-    return say_made("restore", "restored", args->operands[1]);
+    return say_made("restore", "restored", args->operands[1], end);
+}
+
+/* --at as a position; a time may lie anywhere. */
+static uint64_t
+wanted_at(const char *text)
+{
+    bool is_time;
+    int64_t value;
+    return text && parse_as_of(cairn_cstr(text), &is_time, &value) && !is_time ? (uint64_t)value : UINT64_MAX;
 }
 
 int
@@ -193,10 +207,11 @@ run_branch(const struct args *args)
     cairn_err err = target->ops->branch(target, args->operands[0], cairn_cstr(arg_text(args, "at")), &error);
     target_close(target);
     if (err == CAIRN_E_UNSUPPORTED)
-        return fail_hint("branch", &error, "over the wire: cairn backup FOLDER, then cairn restore FOLDER NEWDIR --to …");
+        return fail_hint("branch", &error,
+                         "of a running server: cairn backup FOLDER, then cairn restore FOLDER NEWDIR --to …");
     if (err != CAIRN_OK)
         return fail_error("branch", &error);
-    return say_made("branch", "branched", args->operands[0]);
+    return say_made("branch", "branched", args->operands[0], wanted_at(arg_text(args, "at")));
 }
 
 int
@@ -223,5 +238,24 @@ run_scavenge(const struct args *args)
     else
         printf("removed %llu events, freed %s, rewrote %llu segments\n", (unsigned long long)report.events_removed,
                human_bytes(report.bytes_freed, freed), (unsigned long long)report.segments_rewritten);
+    return EXIT_DONE;
+}
+
+int
+run_reindex(const struct args *args)
+{
+    struct job job = {0};
+    struct target *target;
+    cairn_error error = {0};
+    int code = target_open(args, TARGET_WRITE, &target);
+    if (code)
+        return code;
+    progress_begin(&job.progress, "reindexing");
+    cairn_err err = target->ops->reindex(target, show_progress, &job, &error);
+    progress_end(&job.progress);
+    target_close(target);
+    if (err != CAIRN_OK)
+        return fail_job("reindex", &error);
+    puts(out.json ? "{\"reindexed\":true}" : "the index is computed anew; `cairn verify` compares it with the log");
     return EXIT_DONE;
 }

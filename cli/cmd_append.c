@@ -30,7 +30,8 @@ draft_of(const struct args *args, struct draft *draft)
     draft->stream = cairn_cstr(args->operands[0]);
     draft->expected = CAIRN_ANY;
     if (expected && !parse_expected(cairn_cstr(expected), &draft->expected))
-        return fail(EXIT_USAGE, "append", NULL, "--expected: \"%s\" is none of any, none, exists or a revision", expected);
+        return fail(EXIT_USAGE, "append", NULL, "--expected: \"%s\" is none of any, none, exists or a revision",
+                    expected);
     draft->unless.types = draft->unless_types;
     draft->unless.tags = draft->unless_tags;
     draft->unless.type_count = arg_all(args, "unless-type", draft->unless_types, NAMES_MAX);
@@ -125,7 +126,8 @@ check_json(const char *option, cairn_str text, bool object)
     struct json checked;
     if (json_check(text, &checked, &error) != CAIRN_OK)
         return fail(EXIT_USAGE, "append",
-                    "quote it for the shell: --data '{\"total\":99}'; a folder goes before the command: cairn --data DIR append …",
+                    "quote it for the shell: --data '{\"total\":99}'; a folder goes before the command: "
+                    "cairn --data DIR append …",
                     "--%s is not JSON: %s", option, error.detail);
     if (object && checked.type != JSON_OBJECT)
         return fail(EXIT_USAGE, "append", NULL, "--%s must be a JSON object", option);

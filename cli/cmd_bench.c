@@ -118,7 +118,8 @@ append_some(struct client *client, cairn_str stream, size_t count)
     if (!all)
         return client->err = CAIRN_E_NOMEM;
     for (size_t i = 0; i < count; i++)
-        all[i] = (cairn_event){.type = CAIRN_STR("Bench"), .data = cairn_cstr(bench->data), .tags = &tag, .tag_count = 1};
+        all[i] = (cairn_event){
+            .type = CAIRN_STR("Bench"), .data = cairn_cstr(bench->data), .tags = &tag, .tag_count = 1};
     const cairn_write write = {stream, CAIRN_ANY, all, count};
     const cairn_append_request request = {.writes = &write, .write_count = 1};
     cairn_at at;
@@ -315,7 +316,9 @@ prepare_stream(struct bench *bench, struct client *client)
     char name[64];
     struct histogram *kept = client->latencies;
     client->latencies = NULL;
-    cairn_err err = strcmp(bench->what, "stream") == 0 ? append_some(client, client_stream(bench, 0, name), 20) : CAIRN_OK;
+    cairn_err err = CAIRN_OK;
+    if (strcmp(bench->what, "stream") == 0)
+        err = append_some(client, client_stream(bench, 0, name), 20);
     client->latencies = kept;
     client->events = client->calls = 0;
     atomic_store(&bench->done, 0);

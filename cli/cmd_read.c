@@ -219,7 +219,7 @@ export_all(struct target *target, const struct read_request *request,
     snprintf(part, sizeof part, "%s.part-%ld", path ? path : "", (long)getpid());
     exporting->to = path ? fopen(part, "wbe") : stdout;
     if (!exporting->to)
-        return fail(EXIT_FAILED, "export", NULL, "%s: %s", path, strerror(errno));
+        return fail(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_FAILED, "export", NULL, "%s: %s", path, strerror(errno));
     progress_begin(&exporting->progress, "exporting");
     cairn_err err = target->ops->read(target, request, export_event, exporting, &error);
     progress_end(&exporting->progress);

@@ -121,7 +121,8 @@ put_figure(struct table *table, cairn_str name, struct json value, struct arena 
         table_cell(table, json_string(value, arena));
     else if (ends_with(name, "_bytes") && json_u64(value, &number))
         table_cell(table, cairn_cstr(human_bytes(number, human)));
-    else if ((ends_with(name, "_us") || ends_with(name, "_us_total") || ends_with(name, "_us_max")) && json_u64(value, &number))
+    else if ((ends_with(name, "_us") || ends_with(name, "_us_total") || ends_with(name, "_us_max")) &&
+             json_u64(value, &number))
         table_cell(table, cairn_cstr(human_duration(number, human)));
     else
         table_cell(table, value.raw);

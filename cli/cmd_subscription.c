@@ -245,7 +245,7 @@ run_subscription_parked(const struct args *args)
     return code;
 }
 
-/* ---- ack, nack, replay -------------------------------------------------------------------------------------------- */
+/* ---- ack, nack, replay ------------------------------------------------------------------------------------ */
 
 static int
 positions_of(const struct args *args, uint64_t *to, size_t *ret_count)

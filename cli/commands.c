@@ -98,7 +98,7 @@ static const struct example streams_examples[] = {
 
 static const struct example stats_examples[] = {
     {"figures of the server", "cairn stats"},
-    {"one figure for a script", "cairn stats --json | jq .events"},
+    {"one figure for a script", "cairn stats --json | jq .store.events"},
     {NULL, NULL},
 };
 
@@ -247,6 +247,10 @@ static const struct example branch_examples[] = {
 };
 static const struct example scavenge_examples[] = {
     {"give back the space of what retention has removed", "cairn scavenge"},
+    {NULL, NULL},
+};
+static const struct example reindex_examples[] = {
+    {"after verify has found damage in the index", "cairn reindex"},
     {NULL, NULL},
 };
 static const struct option retention_options[] = {
@@ -416,16 +420,19 @@ const struct command commands[] = {
      "and relations are kept too, as ObjectRecorded in object-<type>:<id>.",
      ocel_options, ocel_examples, run_import_ocel, 1, 1, 0},
     {"import ndjson", "what `cairn export` has written", "FILE",
-     "Lines of {\"stream\",\"type\",\"data\",\"id\"?,\"meta\"?,\"tags\"?,\"revision\"?}; others are ignored. The order of "
-     "the lines becomes the order of positions. - is standard input.",
+     "Lines of {\"stream\",\"type\",\"data\",\"id\"?,\"meta\"?,\"tags\"?,\"revision\"?}; others are ignored. "
+     "The order of the lines becomes the order of positions. - is standard input.",
      ndjson_options, ndjson_examples, run_import_ndjson, 1, 1, 0},
     {"import cloudevents", "CloudEvents 1.0 (JSON)", "FILE",
      "One a line, or an array. The stream is the event's subject, else --stream. source and id "
      "make the event's id, so that a repeated event is written once. Extension attributes go to meta.",
      cloudevents_options, cloudevents_examples, run_import_cloudevents, 1, 1, 0},
     {"export", "write events out", "",
-     "NDJSON in the wire's form, or CloudEvents, streamed to standard output or a file. Importing an export "
-     "into an empty store gives an identical log: `cairn verify` shows the same digest.",
+     "NDJSON in the wire's form, or CloudEvents, streamed to standard output or a file. Importing an NDJSON export "
+     "into an empty store gives an identical log: `cairn verify` shows the same digest.\n\n"
+     "What retention or deletion has hidden is not exported, nor are Cairn's own streams: retention, snapshots, "
+     "consumer groups. --system shows those too, but no importer takes them. A copy with everything, to the "
+     "last position, is made by `cairn backup`.",
      export_options, export_examples, run_export, 0, 0, 0},
 
     {"verify", "check every byte of the store", "",
@@ -441,13 +448,20 @@ const struct command commands[] = {
      "FOLDER must not hold a store. Works on folders only; stop nothing, overwrite nothing.",
      restore_options, restore_examples, run_restore, 2, 2, COMMAND_NO_TARGET},
     {"branch", "a second store that begins with the same history", "--data DIR NEWDIR",
-     "Sealed segments are shared by hard links on the same file system. For trying a new projection or a fix on "
-     "real history. Works on folders: over the wire, make a backup and restore it with --to.",
+     "For trying a new projection or a fix on real history. Sealed segments are shared by hard links where both "
+     "folders are on the same file system.\n\n"
+     "It works on the folder of a store that no server has open, with --data: NEWDIR is a place on the machine that "
+     "holds the store, and a server takes no paths from its clients. Of a running server, "
+     "`cairn backup FOLDER` and then `cairn restore FOLDER NEWDIR --to …` make the same, without sharing.",
      branch_options, branch_examples, run_branch, 1, 1, 0},
     {"scavenge", "give back the space of removed events", "",
      "Rewrites sealed segments without the events that retention or deletion has removed. Positions, "
      "revisions and Merkle roots stay.",
      no_options, scavenge_examples, run_scavenge, 0, 0, 0},
+    {"reindex", "compute the index again from the log", "",
+     "The index says where the events of a stream, a type, a tag lie. All of it is computed from the log, so damage "
+     "in it loses nothing: this puts a new one in its place, while a server goes on.",
+     no_options, reindex_examples, run_reindex, 0, 0, 0},
     {"retention", "show or set how long a stream keeps events", "STREAM",
      "Without options it shows the limits; with options it sets those, and leaves the others as they are.",
      retention_options, retention_examples, run_retention, 1, 1, 0},

@@ -42,7 +42,8 @@ static cairn_err
 put(struct csv *csv, int c, cairn_error *error)
 {
     if (csv->text.size >= CSV_ROW_MAX)
-        return error_set(error, CAIRN_E_LIMIT, "line %llu: the row is longer than %u bytes (a quote that is never closed?)",
+        return error_set(error, CAIRN_E_LIMIT,
+                         "line %llu: the row is longer than %u bytes (a quote that is never closed?)",
                          (unsigned long long)csv->line, CSV_ROW_MAX);
     buf_put_char(&csv->text, (char)c);
     return csv->text.failed ? error_set(error, CAIRN_E_NOMEM, "out of memory") : CAIRN_OK;
@@ -59,14 +60,16 @@ quoted(struct csv *csv, cairn_error *error)
         if (c == '"')
             next(csv);
         if (c < 0)
-            return error_set(error, CAIRN_E_INVALID, "line %llu: a quote is never closed", (unsigned long long)csv->line);
+            return error_set(error, CAIRN_E_INVALID, "line %llu: a quote is never closed",
+                             (unsigned long long)csv->line);
         cairn_err err = put(csv, c, error);
         if (err != CAIRN_OK)
             return err;
     }
     int c = peek(csv);
     if (c != csv->separator && c != '\n' && c != '\r' && c >= 0)
-        return error_set(error, CAIRN_E_INVALID, "line %llu: text after a closing quote", (unsigned long long)csv->next_line);
+        return error_set(error, CAIRN_E_INVALID, "line %llu: text after a closing quote",
+                         (unsigned long long)csv->next_line);
     return CAIRN_OK;
 }
 

@@ -33,7 +33,8 @@ put_data(struct buf *to, const cairn_event *event, bool one_line)
     bool plain = json && event->data.size > 0 && (!one_line || fits_line(event->data)) &&
                  json_check(event->data, &checked, NULL) == CAIRN_OK;
     /* octet-stream is what data_base64 without a type means */
-    bool type_told = plain ? event->content_type.size > 0 : !cairn_str_equal(event->content_type, CAIRN_STR("application/octet-stream"));
+    bool type_told = plain ? event->content_type.size > 0
+                           : !cairn_str_equal(event->content_type, CAIRN_STR("application/octet-stream"));
     if (event->data.size == 0)
         type_told = event->content_type.size > 0;
     if (type_told) {

@@ -13,7 +13,7 @@
     X(EXIT_NOT_FOUND, 3, "no such stream, store, file or group")                                   \
     X(EXIT_CONFLICT, 4, "an expected revision does not hold, or the thing is there already")       \
     X(EXIT_CONDITION, 5, "an append condition does not hold")                                      \
-    X(EXIT_UNREACHABLE, 6, "the server cannot be reached")                                         \
+    X(EXIT_UNREACHABLE, 6, "the server cannot be reached, or not be trusted")                      \
     X(EXIT_CORRUPT, 7, "stored bytes are damaged")                                                 \
     X(EXIT_LOCKED, 8, "another process owns the folder")                                           \
     X(EXIT_DISK_FULL, 9, "the disk is full")                                                       \
@@ -27,6 +27,8 @@ enum exit_code {
 
 /* An error of this program's own, beside those of the library: no answer from the server. */
 #define CLI_E_UNREACHABLE ((cairn_err)-100)
+/* The server's certificate was not believed. */
+#define CLI_E_UNTRUSTED ((cairn_err)-102)
 /* Ctrl-C came while the call was under way. */
 #define CLI_E_INTERRUPTED ((cairn_err)-101)
 
@@ -48,6 +50,7 @@ exit_code_of(cairn_err err)
     case CAIRN_E_CONDITION:
         return EXIT_CONDITION;
     case CLI_E_UNREACHABLE:
+    case CLI_E_UNTRUSTED:
         return EXIT_UNREACHABLE;
     case CAIRN_E_CORRUPT:
         return EXIT_CORRUPT;

@@ -68,7 +68,8 @@ CAIRN_MUST_CHECK cairn_err import_end(struct import *import, cairn_err err, stru
 
 /* ---- for the importers' commands -------------------------------------------------------------------- */
 
-/* Open the target (where *ret_target is NULL) and begin, with --in-flight and --batch. 0, or an exit code after saying what is wrong. */
+/* Open the target (where *ret_target is NULL) and begin, with --in-flight and --batch. 0, or an exit code after
+ * saying what is wrong. */
 int import_open(const struct args *args, struct import_options *options, struct target **ret_target,
                 struct import **ret);
 /* End, say what has been done, close the target. `source` names the source in errors. */

@@ -37,7 +37,8 @@ import_open(const struct args *args, struct import_options *options, struct targ
 static void
 say_report(const struct import_report *report, bool interrupted_early)
 {
-    uint64_t rate = report->seconds > 0 ? (uint64_t)((double)(report->imported + report->already) / report->seconds) : 0;
+    double events = (double)(report->imported + report->already);
+    uint64_t rate = report->seconds > 0 ? (uint64_t)(events / report->seconds) : 0;
     if (out.json) {
         printf("{\"imported\":%llu,\"already\":%llu,\"streams\":%llu,\"seconds\":%.3f,\"rate\":%llu%s}\n",
                (unsigned long long)report->imported, (unsigned long long)report->already,
@@ -45,12 +46,14 @@ say_report(const struct import_report *report, bool interrupted_early)
                interrupted_early ? ",\"interrupted\":true" : "");
         return;
     }
-    char per_second[32];
-    printf("%simported %llu event%s, %llu already there, %llu stream%s, %.1f s (%s/s)\n",
+    char per_second[32], speed[48] = "";
+    if (report->seconds >= 0.1) /* less says nothing about a rate */
+        snprintf(speed, sizeof speed, " (%s/s)", human_count(rate, per_second));
+    printf("%simported %llu event%s, %llu already there, %llu stream%s, %.1f s%s\n",
            interrupted_early ? "interrupted: " : "", (unsigned long long)report->imported,
            report->imported == 1 ? "" : "s", (unsigned long long)report->already,
            (unsigned long long)report->streams, report->streams == 1 ? "" : "s", report->seconds,
-           human_count(rate, per_second));
+           speed);
 }
 
 int

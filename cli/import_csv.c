@@ -39,8 +39,8 @@ find_column(const struct args *args, const struct plan *plan, const char *option
         }
     char list[700];
     list_columns(plan, list, sizeof list);
-    return fail(EXIT_USAGE, args->command->name, "columns are named by the first line", "--%s: no column \"%s\"; there are %s",
-                option, name, list);
+    return fail(EXIT_USAGE, args->command->name, "columns are named by the first line",
+                "--%s: no column \"%s\"; there are %s", option, name, list);
 }
 
 static int
@@ -217,7 +217,8 @@ run_import_csv(const struct args *args)
     struct import *import;
     uint64_t size;
     struct csv *csv = calloc(1, sizeof *csv);
-    int code = csv ? separator_of(args, &csv->separator) : fail(EXIT_FAILED, args->command->name, NULL, "out of memory");
+    int code = csv ? separator_of(args, &csv->separator)
+                   : fail(EXIT_FAILED, args->command->name, NULL, "out of memory");
     if (!code)
         code = import_file(args, args->operands[0], &csv->file, &size);
     if (code) {
@@ -226,7 +227,8 @@ run_import_csv(const struct args *args)
     }
     cairn_err err = csv_next(csv, &error);
     if (err == CAIRN_E_END)
-        code = fail(EXIT_USAGE, args->command->name, "the first line names the columns", "%s is empty", args->operands[0]);
+        code = fail(EXIT_USAGE, args->command->name, "the first line names the columns", "%s is empty",
+                    args->operands[0]);
     else if (err != CAIRN_OK)
         code = fail_hint(args->command->name, &error, "is it CSV, with this separator?");
     if (!code)

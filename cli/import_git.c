@@ -485,14 +485,15 @@ put_all(struct history *history, uint64_t commits, cairn_error *error)
     return err == CAIRN_E_END ? CAIRN_OK : err;
 }
 
-/* ---- the command --------------------------------------------------------------------------------------------------- */
+/* ---- the command ------------------------------------------------------------------------------------------ */
 
 /* Write the ids of the commits that are not known, oldest first, into a file without a name. */
 static int
 list_commits(const struct args *args, const char *dir, const char *rev, const char *prefix, struct known *known,
              FILE **ret, uint64_t *ret_count, uint64_t *ret_known)
 {
-    const char *const argv[] = {"git", "-C", dir, "rev-list", "--topo-order", "--reverse", "--end-of-options", rev, "--", NULL};
+    const char *const argv[] = {
+        "git", "-C", dir, "rev-list", "--topo-order", "--reverse", "--end-of-options", rev, "--", NULL};
     struct child child;
     char line[128];
     struct buf key = {0};

@@ -20,6 +20,12 @@ put_one(struct import *import, struct json value, event_parser parse, cairn_str 
         in.recorded.stream = stream;
     if (in.recorded.stream.size == 0)
         return error_set(error, CAIRN_E_INVALID, "it names no stream, and --stream was not given");
+    if (in.recorded.stream.data[0] == '$')
+        return error_set(error, CAIRN_E_INVALID,
+                         "stream %.*s is Cairn's own: export without --system; `cairn backup` copies a store with "
+                         "everything",
+                         (int)(in.recorded.stream.size < 80 ? in.recorded.stream.size : 80),
+                         in.recorded.stream.data);
     struct import_event event = {.stream = in.recorded.stream,
                                  .event = in.recorded.event,
                                  .has_revision = in.has_revision,

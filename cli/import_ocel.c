@@ -41,7 +41,8 @@ take_event(void *context, const struct ocel_event *event, cairn_error *error)
         reading->unknown_objects += object->type.size == 0;
         reading->tags_dropped += count == TAGS_MAX;
         if (count < TAGS_MAX) {
-            tags[count] = import_tag(&reading->tag[count], object->type.size ? object->type : CAIRN_STR("object"), object->id);
+            cairn_str type = object->type.size ? object->type : CAIRN_STR("object");
+            tags[count] = import_tag(&reading->tag[count], type, object->id);
             count++;
         }
     }

@@ -139,8 +139,10 @@ put_line(struct reading *reading, const struct line *line, cairn_uuid id)
     put_member(&reading->data, "version", has_new ? line->to : line->from);
     put_member(&reading->data, "previous", has_new ? line->from : NULL);
     buf_put_char(&reading->data, '}');
-    buf_printf(&reading->meta, "{\"occurred_at\":\"%s %s\"}", line->date, line->time); /* local time, as the log has it */
-    cairn_str tag = import_tag(&reading->tag, CAIRN_STR("architecture"), cairn_cstr(line->architecture ? line->architecture : "all"));
+    /* local time, as the log has it */
+    buf_printf(&reading->meta, "{\"occurred_at\":\"%s %s\"}", line->date, line->time);
+    cairn_str architecture = cairn_cstr(line->architecture ? line->architecture : "all");
+    cairn_str tag = import_tag(&reading->tag, CAIRN_STR("architecture"), architecture);
     struct import_event in = {.stream = import_name(&reading->stream, CAIRN_STR("package"), cairn_cstr(line->package)),
                               .event = {.id = id,
                                         .type = cairn_cstr(line->type),

@@ -344,7 +344,7 @@ local_stats(struct target *target, struct buf *to, cairn_error *error __attribut
     put_number(to, "index_bytes", stats.index_bytes);
     put_number(to, "segments", stats.segments);
     put_number(to, "index_runs", stats.index_runs);
-    put_number(to, "index_memory_events", stats.index_memory_events);
+    put_number(to, "index_memory_entries", stats.index_memory_events);
     put_number(to, "memory_bytes", stats.memory_bytes);
     put_number(to, "recovered_events", stats.recovered_events);
     put_number(to, "discarded_bytes", stats.discarded_bytes);
@@ -420,6 +420,12 @@ local_scavenge(struct target *target, cairn_progress progress, void *context, ca
                cairn_error *error)
 {
     return cairn_scavenge(store_of(target), progress, context, ret, error);
+}
+
+static cairn_err
+local_reindex(struct target *target, cairn_progress progress, void *context, cairn_error *error)
+{
+    return cairn_reindex(store_of(target), progress, context, error);
 }
 
 /* ---- consumer groups --------------------------------------------------------------------------------------- */
@@ -547,6 +553,7 @@ static const struct target_ops local_ops = {
     .backup = local_backup,
     .branch = local_branch,
     .scavenge = local_scavenge,
+    .reindex = local_reindex,
     .group_put = local_group_put,
     .group_delete = local_group_delete,
     .group_status = local_group_status,

@@ -231,6 +231,9 @@ fail_error(const char *what, const cairn_error *error)
     if (error->code == CLI_E_UNREACHABLE)
         hint = "start one with `cairn serve --data DIR`, name another with --url or CAIRN_URL, or "
                "work on a folder with --data DIR";
+    else if (error->code == CLI_E_UNTRUSTED)
+        hint = "name the authority that signed its certificate with --cacert FILE or CAIRN_CACERT; --insecure "
+               "does without";
     else if (error->code > CLI_E_UNREACHABLE)
         hint = cairn_err_hint(error->code);
     return fail_hint(what, error, hint);

@@ -23,6 +23,7 @@ int run_backup(const struct args *args);
 int run_restore(const struct args *args);
 int run_branch(const struct args *args);
 int run_scavenge(const struct args *args);
+int run_reindex(const struct args *args);
 /* cmd_subscription.c */
 int run_subscription_create(const struct args *args);
 int run_subscription_list(const struct args *args);

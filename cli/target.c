@@ -27,8 +27,9 @@ target_open(const struct args *args, enum target_access access, struct target **
     if (folder) {
         err = local_open(folder, access, ret, &error);
         if (err == CAIRN_E_NOTFOUND)
-            return fail_hint(args->command->name, &error, "a folder becomes a store when something is appended to it, or "
-                                                          "when `cairn serve` is run on it");
+            return fail_hint(args->command->name, &error,
+                             "a folder becomes a store when something is appended to it, or when `cairn serve` is "
+                             "run on it");
         if (err == CAIRN_E_LOCKED)
             return fail_hint(args->command->name, &error, "work through its server (--url), or stop that process");
     } else {

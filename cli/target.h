@@ -82,6 +82,8 @@ struct target_ops {
                         cairn_error *error);
     cairn_err (*scavenge)(struct target *target, cairn_progress progress, void *context,
                           cairn_scavenge_report *ret, cairn_error *error);
+    cairn_err (*reindex)(struct target *target, cairn_progress progress, void *context,
+                         cairn_error *error);
 
     cairn_err (*group_put)(struct target *target, cairn_str name, const cairn_group_config *config,
                            cairn_error *error);

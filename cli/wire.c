@@ -633,6 +633,7 @@ static const struct target_ops wire_ops = {
     .backup = wire_backup,
     .branch = wire_branch,
     .scavenge = wire_scavenge,
+    .reindex = wire_reindex,
     .group_put = wire_group_put,
     .group_delete = wire_group_delete,
     .group_status = wire_group_status,

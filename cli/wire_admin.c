@@ -1,6 +1,6 @@
-/* Looking after a store over the wire: verify, backup, scavenge. See target.h and wire_int.h.
+/* Looking after a store over the wire: verify, backup, scavenge, reindex. See target.h and wire_int.h.
  *
- * Verify and scavenge answer in lines of JSON: {"progress":…}, {"fault":…}, and last {"report":…} or
+ * Verify, scavenge and reindex answer in lines of JSON: {"progress":…}, {"fault":…}, and last {"report":…} or
  * {"problem":…}. A backup comes as a ustar archive; it is put together beside its folder and takes its name
  * only when it is whole and synced. */
 #include "wire_int.h"
@@ -164,6 +164,18 @@ wire_scavenge(struct target *target, cairn_progress progress, void *context, cai
 {
     struct job job = {.progress = progress, .context = context, .report = scavenge_report, .into = ret};
     return run_job((struct wire *)target, "/v1/scavenge", &job, error);
+}
+
+static void
+reindex_report(void *into __attribute__((unused)), struct json report __attribute__((unused)))
+{
+}
+
+cairn_err
+wire_reindex(struct target *target, cairn_progress progress, void *context, cairn_error *error)
+{
+    struct job job = {.progress = progress, .context = context, .report = reindex_report};
+    return run_job((struct wire *)target, "/v1/reindex", &job, error);
 }
 
 /* ---- backup -------------------------------------------------------------------------------------------- */

@@ -191,6 +191,8 @@ outcome(struct call *call, CURLcode curl_code, const char *curl_text, cairn_erro
         return CAIRN_OK;
     if (curl_code == CURLE_ABORTED_BY_CALLBACK && interrupted)
         return error_set(error, CLI_E_INTERRUPTED, "interrupted");
+    if (curl_code == CURLE_PEER_FAILED_VERIFICATION || curl_code == CURLE_SSL_CACERT_BADFILE)
+        return error_set(error, CLI_E_UNTRUSTED, "%s: %s", url, *curl_text ? curl_text : curl_easy_strerror(curl_code));
     if (curl_code != CURLE_OK)
         return error_set(error, CLI_E_UNREACHABLE, "%s %s: %s",
                          call->connected ? "the connection was lost to" : "cannot reach", url,

@@ -68,6 +68,7 @@ cairn_err wire_backup(struct target *target, const char *folder, cairn_progress 
 cairn_err wire_branch(struct target *target, const char *folder, cairn_str at, cairn_error *error);
 cairn_err wire_scavenge(struct target *target, cairn_progress progress, void *context,
                         cairn_scavenge_report *ret, cairn_error *error);
+cairn_err wire_reindex(struct target *target, cairn_progress progress, void *context, cairn_error *error);
 /* wire_group.c */
 cairn_err wire_group_put(struct target *target, cairn_str name, const cairn_group_config *config,
                          cairn_error *error);

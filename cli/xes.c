@@ -14,7 +14,17 @@
 #define DEPTH_MAX 64
 #define TYPE_MAX 512
 
-enum kind { KIND_LOG, KIND_TRACE, KIND_EVENT, KIND_SIMPLE, KIND_LIST, KIND_CONTAINER, KIND_VALUES, KIND_GLOBAL, KIND_SKIP };
+enum kind {
+    KIND_LOG,
+    KIND_TRACE,
+    KIND_EVENT,
+    KIND_SIMPLE,
+    KIND_LIST,
+    KIND_CONTAINER,
+    KIND_VALUES,
+    KIND_GLOBAL,
+    KIND_SKIP
+};
 
 struct frame {
     enum kind kind;

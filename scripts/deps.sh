@@ -1,12 +1,13 @@
 #!/bin/sh
 # Install the Debian packages that are missing. `deps.sh build`: what the program needs; `deps.sh build
-# test`: also what the tests need. Does nothing, quickly, when all are there.
+# test`: also what the tests need; likewise `bench` and `style`. Does nothing, quickly, when all are there.
 set -eu
 
 build="gcc g++ make pkg-config binutils git libuv1-dev libnghttp2-dev libssl-dev libfyaml-dev libzstd-dev
     libxxhash-dev libjansson-dev libcurl4-openssl-dev libexpat1-dev zlib1g-dev curl"
 test="libcmocka-dev openssl python3 nghttp2-client wrk man-db"
 bench="postgresql postgresql-client libpq-dev redis-server libhiredis-dev libsqlite3-dev wrk"
+style="clang-format clang-tidy"
 
 wanted=
 for set in "$@"; do
@@ -14,6 +15,7 @@ for set in "$@"; do
     build) wanted="$wanted $build" ;;
     test) wanted="$wanted $test" ;;
     bench) wanted="$wanted $bench" ;;
+    style) wanted="$wanted $style" ;;
     *) echo "deps.sh: there is no set of packages named $set" >&2; exit 2 ;;
     esac
 done

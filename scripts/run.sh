@@ -3,7 +3,15 @@
 #   CAIRN_DATA    the folder (cairn-data)        CAIRN_LISTEN  address and port (127.0.0.1:7480)
 set -eu
 cd "$(dirname "$0")/.."
-cairn=$PWD/build/cairn
+
+# A terminal sends Ctrl-C to its whole foreground group: to make, which would report a failure, and to the server beside
+# this script. As a job of its own the script alone is told, passes it on once, and make ends well.
+if [ -t 0 ] && [ -z "${CAIRN_RUN_AS_JOB:-}" ]; then
+    set -m
+    CAIRN_RUN_AS_JOB=1 scripts/run.sh
+    exit
+fi
+cairn=${CAIRN_BIN:-$PWD/build/cairn}
 data=${CAIRN_DATA:-cairn-data}
 listen=${CAIRN_LISTEN:-127.0.0.1:7480}
 export CAIRN_URL=http://$listen
@@ -13,15 +21,21 @@ if curl -fsS --max-time 2 "$CAIRN_URL/healthz" >/dev/null 2>&1; then
     exit 1
 fi
 
-"$cairn" serve --data "$data" --listen "$listen" &
+# The server is a job of its own too: a second signal would end it at once instead of cleanly.
+trap '' TSTP
+set -m
+"$cairn" serve --data "$data" --listen "$listen" </dev/null &
 server=$!
+set +m
 stop() {
-    trap '' INT TERM
+    trap '' INT TERM HUP
     kill -TERM "$server" 2>/dev/null || true
-    wait "$server" 2>/dev/null
-    exit 0
+    status=0
+    wait "$server" 2>/dev/null || status=$?
+    [ "$status" -ne 0 ] || echo "Cairn has stopped. Its data is in $data; \`make run\` goes on with it."
+    exit "$status"
 }
-trap stop INT TERM
+trap stop INT TERM HUP
 
 # Ready when it says so; gone when it could not start (it has said why).
 until curl -fsS --max-time 2 "$CAIRN_URL/readyz" >/dev/null 2>&1; do

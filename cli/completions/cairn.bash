@@ -29,6 +29,7 @@ _cairn() {
         ' restore') cmd='restore' ;;
         ' branch') cmd='branch' ;;
         ' scavenge') cmd='scavenge' ;;
+        ' reindex') cmd='reindex' ;;
         ' retention') cmd='retention' ;;
         ' delete') cmd='delete' ;;
         ' snapshot') cmd='snapshot' ;;
@@ -153,7 +154,7 @@ _cairn() {
     esac
     local options=' --url --data --json --quiet --verbose --color --cacert --insecure --http2 --help' words= streams=
     case "$cmd" in
-    '') words='append read follow streams stats import export verify backup restore branch scavenge retention delete snapshot subscription bench serve completion version help ' ;;
+    '') words='append read follow streams stats import export verify backup restore branch scavenge reindex retention delete snapshot subscription bench serve completion version help ' ;;
     'append') options+=' --type --data --meta --tag --id --content-type --expected --unless-type --unless-tag --after --batch'; streams=1 ;;
     'read') options+=' --all --from --limit --backward --as-of --category --type --tag --since --until --system --data-only'; streams=1 ;;
     'follow') options+=' --all --from --limit --category --type --tag --since --until --system --data-only'; streams=1 ;;
@@ -173,6 +174,7 @@ _cairn() {
     'restore') options+=' --to'; [[ $cur == -* ]] || { COMPREPLY=($(compgen -f -- "$cur")); return 0; } ;;
     'branch') options+=' --at'; [[ $cur == -* ]] || { COMPREPLY=($(compgen -f -- "$cur")); return 0; } ;;
     'scavenge') options+='' ;;
+    'reindex') options+='' ;;
     'retention') options+=' --max-count --max-age --truncate-before'; streams=1 ;;
     'delete') options+=' --expected --tombstone'; streams=1 ;;
     'snapshot') options+=''; words='get put ' ;;
@@ -191,7 +193,7 @@ _cairn() {
     'serve') options+=' --listen --config' ;;
     'completion') options+=''; words='bash zsh fish' ;;
     'version') options+='' ;;
-    'help') options+=' --man'; words='append read follow streams stats import export verify backup restore branch scavenge retention delete snapshot subscription bench serve completion version help ' ;;
+    'help') options+=' --man'; words='append read follow streams stats import export verify backup restore branch scavenge reindex retention delete snapshot subscription bench serve completion version help ' ;;
     esac
     if [[ $cur == -* ]]; then words=$options
     elif [[ -n $streams ]]; then words=$(_cairn_streams "$cur"); fi

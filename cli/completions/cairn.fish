@@ -121,6 +121,7 @@ complete -c cairn -n 'test (count (commandline -opc)) -eq 1' -a branch -d 'a sec
 complete -c cairn -n '__cairn_is "branch"' -l at -x -d 'end the branch\'s history there (now)'
 complete -c cairn -n '__cairn_is "branch"' -F
 complete -c cairn -n 'test (count (commandline -opc)) -eq 1' -a scavenge -d 'give back the space of removed events'
+complete -c cairn -n 'test (count (commandline -opc)) -eq 1' -a reindex -d 'compute the index again from the log'
 complete -c cairn -n 'test (count (commandline -opc)) -eq 1' -a retention -d 'show or set how long a stream keeps events'
 complete -c cairn -n '__cairn_is "retention"' -l max-count -x -d 'keep the newest N events (0: no limit)'
 complete -c cairn -n '__cairn_is "retention"' -l max-age -x -d 'keep what is younger: 30s, 12h, 90d (0: no limit)'

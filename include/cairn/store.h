@@ -29,7 +29,7 @@ typedef struct cairn_options {
     uint32_t event_size_max;      /* (1 MiB) data + meta + names of one event */
     uint32_t append_size_max;     /* (16 MiB) all events of one append */
     uint32_t append_events_max;   /* (4096) */
-    uint32_t index_memory_events; /* (1,000,000) events in the memory table before it is flushed */
+    uint32_t index_memory_events; /* (1,000,000) room of the memory table, at six entries an event */
     uint32_t snapshot_cache_bytes; /* (64 MiB) */
     bool no_background;           /* no threads of its own: the caller runs cairn_maintain() */
 } cairn_options;

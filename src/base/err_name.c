@@ -28,7 +28,8 @@ static const struct {
     [-CAIRN_E_NOSPACE] =
         {"nospace", "Make room on the disk; writing goes on by itself when there is some."},
     [-CAIRN_E_CORRUPT] =
-        {"corrupt", "Run `cairn verify` for the extent of the damage, and restore from a backup."},
+        {"corrupt", "In index/: `cairn reindex` computes it anew. In segments/: restore a backup, or with `cairn restore --to` "
+                    "what lies before the damage."},
     [-CAIRN_E_VERSION] =
         {"version", "Open it with the version of Cairn that wrote it, or a newer one."},
     [-CAIRN_E_LOCKED] =

@@ -36,8 +36,8 @@ static const struct setting settings[] = {
     {"tls.cert", TEXT_AT(tls_cert), "FILE", "certificate chain, PEM: serve over TLS"},
     {"tls.key", TEXT_AT(tls_key), "FILE", "its private key, PEM"},
     {"tls.client_ca", TEXT_AT(tls_client_ca), "FILE", "require client certificates signed by these, PEM"},
-    {"limits.event_size", SIZE, AT(event_size), 0, KIB, GIB, "SIZE", "data, meta and names of one event (1MiB)"},
-    {"limits.append_size", SIZE, AT(append_size), 0, KIB, GIB, "SIZE", "all events of one append (16MiB)"},
+    {"limits.event_size", SIZE, AT(event_size), 0, KIB, 64 * MIB, "SIZE", "data, meta and names of one event (1MiB)"},
+    {"limits.append_size", SIZE, AT(append_size), 0, KIB, 64 * MIB, "SIZE", "all events of one append (16MiB)"},
     {"limits.append_events", COUNT, AT(append_events), 0, 1, 1000000, "N", "events of one append (4096)"},
     {"limits.body_size", SIZE, AT(body_size), 0, KIB, GIB, "SIZE", "one request's body (24MiB)"},
     {"limits.bodies_size", SIZE, AT(bodies_size), 0, MIB, 64 * GIB, "SIZE", "all request bodies in memory (256MiB)"},
@@ -49,7 +49,7 @@ static const struct setting settings[] = {
     {"limits.unsent_size", SIZE, AT(unsent_size), 0, MIB, 64 * GIB, "SIZE", "unsent bytes of all; then the slowest are cut off (256MiB)"},
     {"limits.followers", COUNT, AT(followers), 0, 1, 10000000, "N", "followers by server-sent events at once (100000)"},
     {"log.segment_size", SIZE, AT(segment_size), 0, 64 * KIB, GIB, "SIZE", "size of a segment file (256MiB)"},
-    {"log.index_memory_events", COUNT, AT(index_memory_events), 0, 1000, 100000000, "N", "events in the index's memory table (1000000)"},
+    {"log.index_memory_events", COUNT, AT(index_memory_events), 0, 1000, 100000000, "N", "room of the index's memory table, at six entries an event (1000000)"},
     {"log.snapshot_cache", SIZE, AT(snapshot_cache), 0, 0, 64 * GIB, "SIZE", "memory for snapshots (64MiB)"},
     {"backup.scratch", TEXT_AT(scratch), "DIR", "where a backup to be downloaded is put together (DATA/scratch)"},
     {"http.loops", COUNT, AT(loops), 0, 1, 64, "N", "event loops, a thread each (processors, at most 8)"},
@@ -130,7 +130,7 @@ config_set(struct server_config *config, const char *key, cairn_str value, const
 {
     const struct setting *setting = find_setting(key);
     if (!setting)
-        return error_set(error, CAIRN_E_INVALID, "%sunknown key '%.80s'; `cairn serve --help` lists the settings",
+        return error_set(error, CAIRN_E_INVALID, "%sunknown key '%.80s'",
                          where, key);
     void *to = (char *)config + setting->offset;
     return setting->kind == TEXT ? set_text(setting, to, value, where, error)

@@ -27,6 +27,7 @@ struct server_config {
     uint64_t header_timeout_us, body_timeout_us, idle_timeout_us, write_timeout_us;
     uint64_t heartbeat_us, grace_us;
     bool quiet; /* no lines on stderr but errors */
+    bool json;  /* what is for programs, as JSON: the line on stdout, a failure on stderr */
 };
 
 /* The defaults that are the server's own. */

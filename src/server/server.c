@@ -7,6 +7,7 @@
 #include <server/server.h>
 
 #include <base/error.h>
+#include <base/json.h>
 #include <base/text.h>
 #include <proto/http/api.h>
 #include <proto/http/http.h>
@@ -178,12 +179,56 @@ exit_code(cairn_err err)
     }
 }
 
-static int
-say_failure(const char *what, cairn_err err, const cairn_error *error)
+/* One object, as the other commands fail with --json. */
+static void
+say_failure_json(const char *what, cairn_err err, const char *detail, const char *hint)
 {
-    fprintf(stderr, "cairn: %s: %s\n  %s\n", what, error->detail[0] ? error->detail : cairn_err_name(err),
-            cairn_err_hint(err));
+    struct buf line = {0};
+    buf_put_str(&line, CAIRN_STR("{\"error\":"));
+    json_put_string(&line, cairn_cstr(cairn_err_name(err)));
+    buf_printf(&line, ",\"exit\":%d,\"what\":", exit_code(err));
+    json_put_string(&line, cairn_cstr(what));
+    json_put_name(&line, "detail");
+    json_put_string(&line, cairn_cstr(detail));
+    json_put_name(&line, "hint");
+    json_put_string(&line, cairn_cstr(hint));
+    buf_put_str(&line, CAIRN_STR("}\n"));
+    fwrite(line.data, 1, line.failed ? 0 : line.size, stderr);
+    buf_free(&line);
+}
+
+static int
+say_failure(const char *what, cairn_err err, const cairn_error *error, bool json)
+{
+    const char *detail = error->detail[0] ? error->detail : cairn_err_name(err);
+    const char *hint = err == CAIRN_E_INVALID ? "`cairn serve --help` lists the settings" : cairn_err_hint(err);
+    if (json)
+        say_failure_json(what, err, detail, hint);
+    else
+        fprintf(stderr, "cairn: %s: %s\nhint: %s\n", what, detail, hint);
     return exit_code(err);
+}
+
+/* The one line on stdout. */
+static void
+say_listening(const struct server *server)
+{
+    struct buf line = {0};
+    if (server->config.json) {
+        buf_put_str(&line, CAIRN_STR("{\"url\":"));
+        json_put_string(&line, cairn_cstr(server->url));
+        json_put_name(&line, "data");
+        json_put_string(&line, cairn_cstr(server->config.data));
+        json_put_name(&line, "version");
+        json_put_string(&line, cairn_cstr(cairn_version()));
+        buf_put_str(&line, CAIRN_STR("}\n"));
+    } else {
+        buf_printf(&line, "Cairn %s is listening on %s with its data in %s\n", cairn_version(), server->url,
+                   server->config.data);
+    }
+    fwrite(line.data, 1, line.failed ? 0 : line.size, stdout);
+    fflush(stdout);
+    buf_free(&line);
 }
 
 /* The signals that end the server are taken by sigtimedwait, so that no handler runs anywhere; threads started
@@ -257,12 +302,10 @@ cairn_server_run(const struct server_config *config)
     cairn_err err = server_start(config, &server, &error);
     if (err != CAIRN_OK) {
         pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
-        return say_failure("cannot serve", err, &error);
+        return say_failure("cannot serve", err, &error, config->json);
     }
     log_opened(server);
-    printf("Cairn %s is listening on %s with its data in %s\n", cairn_version(), server->url,
-           server->config.data);
-    fflush(stdout);
+    say_listening(server);
 
     int received = wait_for_signal(server, &signals);
     server_log(SERVER_LOG_INFO, "stopping", "signal", strsignal(received), NULL);
@@ -284,6 +327,7 @@ print_help(void)
         "Serve the store in a folder over HTTP until Ctrl-C.\n"
         "\n"
         "  --config FILE                        read settings from FILE (cairn.yaml, where there is one)\n"
+        "  --json                               the line that says where it listens, and a failure, as JSON\n"
         "  --quiet                              only errors on stderr\n"
         "  --help                               this text\n"
         "\n"
@@ -309,7 +353,7 @@ print_help(void)
 
 struct flags {
     const char *config_file;
-    bool help, quiet;
+    bool help, quiet, json;
 };
 
 /* The value of a flag: after '=' or the next word. NULL: there is none. */
@@ -336,13 +380,17 @@ read_flags(int argc, char **argv, struct server_config *config, struct flags *fl
             flags->quiet = true;
             continue;
         }
+        if (!strcmp(word, "--json") || !strcmp(word, "-j")) {
+            flags->json = true;
+            continue;
+        }
         if (strncmp(word, "--", 2) != 0)
-            return error_set(error, CAIRN_E_INVALID, "'%s' is not understood; try `cairn serve --help`", word);
+            return error_set(error, CAIRN_E_INVALID, "'%s' is not understood", word);
         cairn_str name = {word + 2, strcspn(word + 2, "=")};
         bool is_config = cairn_str_equal(name, CAIRN_STR("config"));
         const char *key = is_config ? "config" : config_key_of_flag(name);
         if (!key)
-            return error_set(error, CAIRN_E_INVALID, "unknown flag '--%.*s'; try `cairn serve --help`",
+            return error_set(error, CAIRN_E_INVALID, "unknown flag '--%.*s'",
                              (int)name.size, name.data);
         const char *value = value_of(argc, argv, &i);
         if (!value)
@@ -375,6 +423,7 @@ gather(int argc, char **argv, struct server_config *config, struct flags *flags,
     if (err == CAIRN_OK)
         err = read_flags(argc, argv, config, flags, error);
     config->quiet = flags->quiet;
+    config->json = flags->json;
     if (err == CAIRN_OK)
         err = config_check(config, error);
     return err;
@@ -392,6 +441,6 @@ cairn_serve_main(int argc, char **argv)
         return 0;
     }
     if (err != CAIRN_OK)
-        return say_failure("serve", err, &error);
+        return say_failure("serve", err, &error, flags.json);
     return cairn_server_run(&config);
 }

@@ -612,6 +612,35 @@ TEST(heartbeat_moves_the_id)
     sse_close(&sse);
 }
 
+/* Goal: a follower too many is told to come back: 429 with Retry-After.
+ * Method: a second server that takes one. */
+TEST(followers_are_bounded)
+{
+    struct server_config config;
+    struct server *small;
+    cairn_error error = {0};
+    char value[256];
+    config_defaults(&config);
+    snprintf(config.data, sizeof config.data, "%s/small", folder);
+    snprintf(config.listen, sizeof config.listen, "127.0.0.1:0");
+    config.followers = 1;
+    CHECK_OK(server_start(&config, &small, &error));
+    const char *url = server_url(small);
+    unsigned small_port = (unsigned)strtoul(strrchr(url, ':') + 1, NULL, 10);
+    static const char *const headers[] = {"accept: text/event-stream", NULL};
+    struct sse sse = sse_open(small_port, "/v1/events", NULL);
+    struct sse_event event;
+    CHECK(sse_next(&sse, &event, CLIENT_TIMEOUT_MS));
+
+    struct reply reply = expect_problem(429, "busy", "the limit is 1", client_call(url, "GET", "/v1/events", headers,
+                                                                                    (cairn_str){0}));
+    CHECK(reply_header(&reply, "retry-after", value));
+    CHECK_STR(value, "1");
+    reply_free(&reply);
+    sse_close(&sse);
+    server_stop(small);
+}
+
 /* Goal: what cannot be followed is refused by name.
  * Method: a table. */
 TEST(follow_refusals)
@@ -990,6 +1019,7 @@ TEST(metrics_and_every_route_was_called)
     }
     CHECK(strstr(r.body.data, "cairn_append_seconds_bucket{le=\"0.001\"}") != NULL);
     CHECK(strstr(r.body.data, "cairn_read_seconds_count") != NULL);
+    CHECK(strstr(r.body.data, "\ncairn_disk_free_bytes ") != NULL);
     reply_free(&r);
 }
 
@@ -1008,7 +1038,7 @@ main(void)
         RUN(as_of),
         RUN(long_and_large_pages),
         RUN(follow_resume_without_gap_or_double),
-        RUN(live_followers_get_their_own),
+        RUN(live_followers_get_their_own), RUN(followers_are_bounded),
         RUN(slow_follower_catches_up),
         RUN(heartbeat_moves_the_id),
         RUN(follow_refusals),

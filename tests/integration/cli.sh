@@ -50,7 +50,7 @@ digest() { "$cairn" verify --json "$@" 2>/dev/null | python3 -c 'import json,sys
 run 0 "cairn alone teaches"; says "it shows an example" 'cairn append order-42'
 run 0 "help" help; says "exit codes are documented" '^ +9 +the disk is full'
 for command in append read follow streams stats import export verify backup restore branch scavenge bench serve \
-    retention delete snapshot subscription completion version 'import git' 'import xes' 'import csv' 'import ocel' \
+    reindex retention delete snapshot subscription completion version 'import git' 'import xes' 'import csv' 'import ocel' \
     'import ndjson' 'import cloudevents' 'import packages' 'subscription take'; do
     # shellcheck disable=SC2086
     if "$cairn" help $command 2>err | grep -q '^Usage'; then ok "help $command"; else bad "help $command" "$(cat err)"; fi
@@ -139,7 +139,7 @@ basics() { # TARGET-ARGUMENTS…
 
     run 0 "$where: streams" "$@" streams --json; is "$where: … by first appearance" '[s["stream"] for s in lines] == ["order-1","order-2","order-3","lines-1","blob-1"]'
     run 0 "$where: streams by prefix" "$@" streams --prefix order- --after order-1 --limit 1 --long --json; is "$where: … after one" 'lines == [{"stream":"order-2","first_position":2,"last_revision":0,"first_revision":0}]'
-    run 0 "$where: stats" "$@" stats --json; is "$where: … counts" 'j["store"]["events"] == 8 and j["store"]["streams"] == 5'
+    run 0 "$where: stats" "$@" stats --json; is "$where: … counts" 'j["store"]["events"] == 8 and j["store"]["streams"] == 5 and "index_memory_entries" in j["store"]'
     run 0 "$where: verify" "$@" verify --json; is "$where: … finds no fault" 'j["faults"] == 0 and j["events"] == 8 and len(j["digest"]) == 64'
 
     run 0 "$where: retention" "$@" retention lines-1 --max-count 1; run 0 "$where: … takes effect" "$@" read lines-1 --json
@@ -147,6 +147,8 @@ basics() { # TARGET-ARGUMENTS…
     run 0 "$where: retention adds up" "$@" retention lines-1 --max-age 30d; run 0 "$where: … shows both" "$@" retention lines-1 --json
     is "$where: … limits" 'j["max_count"] == 1 and j["max_age_us"] == 30*86400*1000000'
     run 0 "$where: scavenge" "$@" scavenge --json; is "$where: … reports" '"bytes_freed" in j'
+    run 0 "$where: reindex" "$@" reindex --json; is "$where: … says so" 'j == {"reindexed": True}'
+    run 0 "$where: … and the index is right" "$@" verify --json; is "$where: … entry by entry" 'j["faults"] == 0 and j["index_entries"] > 0'
     run 0 "$where: delete" "$@" delete order-2; run 3 "$where: … is gone" "$@" read order-2
     run 3 "$where: delete what is not there" "$@" delete nope
     run 0 "$where: delete for good" "$@" delete blob-1 --tombstone; run 3 "$where: … closes the name" "$@" append blob-1 --type A --data 1
@@ -174,6 +176,35 @@ start_server() { # FOLDER: on a free port; waits for its line
     url=$(sed -n 's/.* is listening on \(http[^ ]*\).*/\1/p' serve.out)
     export CAIRN_URL=$url
 }
+
+# ---- the server's own command line -----------------------------------------------------------------------
+run 2 "serve: an unknown flag" serve --lisen 127.0.0.1:0; says "… says where the settings are" 'hint: .*cairn serve --help' err
+echo 'limts: {a: 1}' >bad.yaml
+run 2 "serve: an unknown key" serve --config bad.yaml; says "… names its line" 'bad.yaml:1: unknown key .limts.a' err
+run 2 "serve: a value that is none, as JSON" serve --json --limits-event-size big
+cp err out; is "… is one object" 'j["exit"] == 2 and j["error"] == "invalid" and j["what"] == "serve" and "64KiB" in j["detail"] and j["hint"]'
+run 3 "serve: no such file" serve --config nope.yaml
+says "serve --help has every setting" '^  --log-segment-size SIZE' <("$cairn" serve --help)
+"$cairn" serve --json --quiet --data served --listen 127.0.0.1:0 >out 2>err &
+server=$!
+until [ -s out ]; do kill -0 $server 2>/dev/null || break; read -rt 0.05 <> <(:); done
+is "serve --json says where it listens" 'j["url"].startswith("http://127.0.0.1:") and j["data"] == "served" and j["version"]'
+stop_server
+if command -v openssl >/dev/null; then
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem -out cert.pem -days 2 \
+        -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1 2>/dev/null
+    "$cairn" serve --json --data served --listen 127.0.0.1:0 --tls-cert cert.pem --tls-key key.pem >tls.out 2>err &
+    server=$!
+    until [ -s tls.out ]; do kill -0 $server 2>/dev/null || break; read -rt 0.05 <> <(:); done
+    url=$(sed 's/.*"url":"\([^"]*\)".*/\1/' tls.out)
+    run 6 "a certificate that nobody vouches for" stats --url "$url"; says "… says how to trust it" 'hint: .*--cacert' err
+    run 0 "with --cacert" stats --url "$url" --cacert cert.pem --json; is "… it answers" '"store" in j'
+    run 0 "with --insecure" stats --url "$url" --insecure --json
+    stop_server
+else
+    skip "TLS" "openssl is not installed"
+fi
+rm -rf served
 
 basics folder --data folder
 start_server served
@@ -240,6 +271,15 @@ run 2 "a line that is no event" --data fourth import ndjson /proc/self/cmdline
 run 3 "a source that is not there" --data fourth import ndjson nope
 run 4 "another event in its place" --data second import ndjson <(echo '{"stream":"a-1","type":"X","data":9}')
 
+# What is Cairn's own (here: a snapshot and a limit) is not exported, and not let in.
+cp -r first own
+run 0 "a store with a snapshot" --data own snapshot put a-1 --state '{}'; run 0 "… and a limit" --data own retention c-1 --max-age 90d
+run 0 "… exports the same" --data own export --output again.ndjson
+cmp -s first.ndjson again.ndjson && ok "… to the byte" || bad "… to the byte"
+run 0 "--system shows the rest" --data own export --system --output all.ndjson
+says "… of it" '"stream":"\$snapshot-a-1"' all.ndjson
+run 2 "which no importer takes" --data fifth import ndjson all.ndjson; says "… and says what to do instead" 'line 7: .*cairn backup' err
+
 # ---- backup, restore, branch -----------------------------------------------------------------------------
 run 0 "backup over the wire" backup saved; run 0 "the backup verifies" verify --data saved
 [ "$(digest)" = "$(digest --data saved)" ] && ok "the backup is the store" || bad "the backup is the store"
@@ -248,12 +288,16 @@ run 0 "backup of a folder" backup --data first copied; run 0 "… again, what is
 run 0 "restore" restore copied restored --json; is "… all" 'j["events"] == 6'
 run 4 "restore never overwrites" restore copied restored
 run 0 "restore to a position" restore copied earlier --to 5 --json; is "… before it" 'j["events"] == 5'
+run 0 "restore to a position within an append" restore copied within --to 2 --json; is "… leaves all of it out" 'j["events"] == 0'
+says "… and says so" 'appends are never split' err
+run 3 "export to a folder that is not there" --data first export --output nowhere/x
 run 0 "restore to a moment" restore copied ancient --to 2001-01-01 --json; is "… is empty" 'j["events"] == 0'
 run 2 "restore to nonsense" restore copied other --to soon
 run 3 "restore from nothing" restore nope other
 run 0 "branch" --data first branch branched --at 5 --json; is "… begins with the same" 'j["events"] == 5'
 run 0 "a branch goes its own way" --data branched append new-1 --type N --data 1
 run 1 "branch over the wire" branch other; says "… says how" 'hint: .*restore' err
+run 0 "branch explains why" branch --help; says "… it needs the folder" 'no server has open'
 cp -r first broken
 python3 - <<'P'
 import glob
@@ -261,6 +305,7 @@ f = open(sorted(glob.glob("broken/segments/*"))[0], "r+b"); f.seek(200); b = f.r
 P
 run 7 "verify finds a flipped byte" verify --data broken
 says "… and names the file" 'segments/' <(cat out err)
+says "… and what to do" 'hint: .*cairn reindex.*cairn restore' err
 
 # ---- importers ----------------------------------------------------------------------------------------------
 printf '\xEF\xBB\xBFcase;what;when;who\r\n1;A;2020-01-01 10:00:00+01:00;"x;y"\r\n2;B;;z\r\n1;C;never;"a ""q"""\r\n' >t.csv

@@ -22,6 +22,8 @@ expect_problem(int fd, int status, const char *name)
     CHECK(strstr(response.head, "connection: close\r\n") != NULL);
     CHECK(strstr(response.body, type) != NULL);
     CHECK(strstr(response.body, "\"detail\":\"") != NULL);
+    if (!strcmp(name, "limit")) /* how much there may be is told */
+        CHECK(strstr(response.body, "limit is ") != NULL || strstr(response.body, "which is limits.") != NULL);
     rig_free(&response);
     rig_expect_end(fd);
     close(fd);

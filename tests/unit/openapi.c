@@ -3,6 +3,7 @@
 #include <test.h>
 
 #include <base/json.h>
+#include <os/os.h>
 
 static struct buf text;
 static struct json document;
@@ -121,12 +122,58 @@ TEST(problems_are_described)
     }
 }
 
+/* Goal: a type means one thing (RFC 9457: its title does not change), whoever refuses with it.
+ * Method: the titles of all kinds of the same name are compared. */
+TEST(types_have_one_title)
+{
+    struct problem_kind one, other;
+    size_t count = 0;
+    for (; problem_at(count, &one); count++)
+        for (size_t i = 0; i < count && problem_at(i, &other); i++)
+            if (!strcmp(one.name, other.name))
+                CHECK_STR(one.title, other.title);
+    CHECK(count > 25);
+}
+
+/* Goal: a full queue is 429, in the answer and in the document, for appends as for reads.
+ * Method: the store's error, and the responses of four operations. */
+TEST(a_full_queue_is_429)
+{
+    static const char *const ids[] = {"appendToStream", "append", "readAll", "takeEvents"};
+    struct problem_kind kind = problem_of(CAIRN_E_BUSY);
+    CHECK_INT(kind.status, 429);
+    CHECK_STR(kind.name, "busy");
+    for (size_t i = 0; i < api_route_count(); i++)
+        for (size_t n = 0; n < sizeof ids / sizeof *ids; n++)
+            if (!strcmp(api_route_at(i)->id, ids[n]))
+                CHECK(json_get(json_get(operation_of(api_route_at(i)), "responses"), "429").type == JSON_OBJECT);
+}
+
+/* Goal: docs/http.md tells of every type of problem with its status, and of every path.
+ * Method: a table row that begins with the status and holds the type; the path as it stands in the route. */
+TEST(the_manual_is_whole)
+{
+    char *manual, row[64];
+    size_t size;
+    struct problem_kind kind;
+    CHECK_INT(os_read_file(os_real(), "docs/http.md", 1 << 20, &manual, &size), 0);
+    for (size_t i = 0; problem_at(i, &kind); i++) {
+        snprintf(row, sizeof row, "\n| %d | `%s` | ", kind.status, kind.name);
+        if (!memmem(manual, size, row, strlen(row)))
+            fail_msg("docs/http.md has no row%s", row);
+    }
+    for (size_t i = 0; i < api_route_count(); i++)
+        if (!memmem(manual, size, api_route_at(i)->pattern, strlen(api_route_at(i)->pattern)))
+            fail_msg("docs/http.md does not mention %s", api_route_at(i)->pattern);
+    free(manual);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         RUN(is_openapi), RUN(covers_every_route), RUN(references_resolve), RUN(ids_are_unique),
-        RUN(problems_are_described),
+        RUN(problems_are_described), RUN(types_have_one_title), RUN(a_full_queue_is_429), RUN(the_manual_is_whole),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

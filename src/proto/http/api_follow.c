@@ -746,13 +746,14 @@ api_follow(struct api_call *call, const struct follow_options *options, cairn_er
         return error_set(error, CAIRN_E_BUSY, "%u followers are connected; the limit is %u",
                          api->config.followers_max, api->config.followers_max);
     }
-    cairn_err err = resolve_end(api, &wanted, error);
+    cairn_err err = api_loop_listen(call->loop, error);
+    if (err == CAIRN_OK)
+        err = resolve_end(api, &wanted, error);
     struct follower *f = err == CAIRN_OK ? new_follower(call, &wanted) : NULL;
     if (!f) {
         atomic_fetch_sub(&api->followers, 1);
         return err != CAIRN_OK ? err : error_set(error, CAIRN_E_NOMEM, "out of memory");
     }
-    api_loop_listen(call->loop);
     call->loop->hub.followers++;
     f->written_us = call->start_us;
     api_count(call, 200);

@@ -63,8 +63,9 @@ void api_polls_wake(struct api_loop *loop);
 void api_polls_tick(struct api_loop *loop, int64_t now_us);
 void api_polls_free(struct api_loop *loop);
 
-/* Make sure that this loop hears of commits and ticks from now on. Loop's thread. */
-void api_loop_listen(struct api_loop *loop);
+/* Make sure that this loop hears of commits and ticks from now on. Loop's thread. CAIRN_E_NOMEM: it does not,
+ * and whoever would wait for them must be refused. */
+CAIRN_MUST_CHECK cairn_err api_loop_listen(struct api_loop *loop, cairn_error *error);
 /* Have api_hub_run() run soon. Any thread. */
 void api_loop_wake(struct api_loop *loop);
 /* A cairn_commit_notify; context is the struct api. */

@@ -6,6 +6,8 @@
  * A loop without followers and pollers costs a commit one load. */
 #include <proto/http/api_int.h>
 
+#include <base/error.h>
+
 #define TICK_MS 250
 
 static void
@@ -49,12 +51,12 @@ api_loops_on_commit(void *context, uint64_t end)
             api_loop_wake(&api->loops[i]);
 }
 
-void
-api_loop_listen(struct api_loop *loop)
+cairn_err
+api_loop_listen(struct api_loop *loop, cairn_error *error)
 {
-    if (!loop->ready) {
-        http_every(loop->loop, TICK_MS, tick, loop);
-        loop->ready = true;
-    }
+    if (!loop->ready && !http_every(loop->loop, TICK_MS, tick, loop))
+        return error_set(error, CAIRN_E_NOMEM, "no memory for the timer that followers and consumers need");
+    loop->ready = true;
     atomic_store(&loop->hub.listening, true);
+    return CAIRN_OK;
 }

@@ -1,6 +1,8 @@
 /* /metrics: Prometheus text format 0.0.4. Names: https://prometheus.io/docs/practices/naming/ */
 #include <proto/http/api_int.h>
 
+#include <os/os.h>
+
 const uint32_t api_bucket_us[API_BUCKETS] = {50,    100,   250,    500,    1000,   2500,    5000,    10000,
                                              25000, 50000, 100000, 250000, 500000, 1000000, 2500000, 10000000};
 
@@ -74,7 +76,7 @@ put_store(struct buf *to, const cairn_stats *stats)
     put_whole(to, "cairn_index_bytes", "gauge", "Bytes of the index on disk.", stats->index_bytes);
     put_whole(to, "cairn_segments", "gauge", "Segments of the log.", stats->segments);
     put_whole(to, "cairn_index_runs", "gauge", "Sorted runs of the index.", stats->index_runs);
-    put_whole(to, "cairn_index_memory_events", "gauge", "Events in the index's memory table.",
+    put_whole(to, "cairn_index_memory_entries", "gauge", "Entries in the index's memory table, several an event.",
               stats->index_memory_events);
     put_whole(to, "cairn_memory_bytes", "gauge", "Bytes known to be held by caches and tables.",
               stats->memory_bytes);
@@ -117,6 +119,9 @@ put_server(struct buf *to, struct api *api)
               atomic_load(&api->followed_total));
     put_seconds(to, "cairn_uptime_seconds", "gauge", "Time since the server started.",
                 (uint64_t)(api_now_us() - api->started_us));
+    uint64_t free_bytes;
+    if (api->config.data_folder && os_free_space(os_real(), api->config.data_folder, &free_bytes) == 0)
+        put_whole(to, "cairn_disk_free_bytes", "gauge", "Bytes free on the data folder's disk.", free_bytes);
 }
 
 /* Lag and liveness of each consumer group: a group that stalls must be seen. */

@@ -80,7 +80,7 @@ put_path_parameter(struct buf *to, const char *name, size_t size)
         {"stream", "\"description\":\"The stream's name, percent-encoded: 1 to 512 bytes of UTF-8.\","
                    "\"schema\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":512}"},
         {"name", "\"description\":\"The consumer group's name, percent-encoded.\","
-                 "\"schema\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":400}"},
+                 "\"schema\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":256}"},
         {"position", "\"description\":\"The event's position in the log.\","
                      "\"schema\":{\"type\":\"integer\",\"minimum\":0}"},
     };
@@ -135,7 +135,7 @@ put_responses(struct buf *to, const struct api_route *route)
         json_put_comma(to);
         buf_printf(to, "\"%.3s\":{\"$ref\":\"#/components/responses/Problem%.3s\"}", at, at);
     }
-    buf_put_char(to, '}');
+    buf_printf(to, ",\"default\":{\"$ref\":\"#/components/responses/Refused\"}}");
 }
 
 static void
@@ -185,7 +185,22 @@ put_paths(struct buf *to)
     buf_put_char(to, '}');
 }
 
-/* One response per status; its description lists the problem types that come with it. */
+/* Does a kind before this one say the same? */
+static bool
+is_told(size_t index, const struct problem_kind *kind)
+{
+    struct problem_kind before;
+    for (size_t i = 0; i < index && problem_at(i, &before); i++)
+        if (before.status == kind->status && !strcmp(before.name, kind->name))
+            return true;
+    return false;
+}
+
+#define PROBLEM_CONTENT                                                                                   \
+    "\"content\":{\"application/problem+json\":{\"schema\":{\"$ref\":\"#/components/schemas/Problem\"}}}"
+
+/* One response per status; its description lists the problem types that come with it. Refused is what any
+ * request may meet below the API: a broken head, a limit of the protocol, a connection too many. */
 static void
 put_problem_responses(struct buf *to)
 {
@@ -201,14 +216,16 @@ put_problem_responses(struct buf *to)
                 json_put_comma(to);
                 buf_printf(to, "\"Problem%d\":{\"description\":\"", status);
             }
-            buf_printf(to, "%surn:cairn:problem:%s: %s", first ? "" : "; ", kind.name, kind.title);
+            if (!is_told(i, &kind))
+                buf_printf(to, "%surn:cairn:problem:%s: %s", first ? "" : "; ", kind.name, kind.title);
             first = false;
         }
         if (!first)
-            buf_printf(to, "\",\"content\":{\"application/problem+json\":{\"schema\":{\"$ref\":"
-                           "\"#/components/schemas/Problem\"}}}}");
+            buf_printf(to, "\"," PROBLEM_CONTENT "}");
     }
-    buf_put_char(to, '}');
+    json_put_comma(to);
+    buf_printf(to, "\"Refused\":{\"description\":\"Refused before the path was looked at; the type is malformed, "
+                   "timeout, limit, unsupported, busy, closed or internal\"," PROBLEM_CONTENT "}}");
 }
 
 void

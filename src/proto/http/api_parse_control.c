@@ -6,7 +6,7 @@
 #include <base/text.h>
 
 #define WRITES_MAX 4096
-#define CONDITIONS_MAX 256
+#define CONDITIONS_MAX 64
 #define QUERY_ITEMS_MAX 64
 
 /* One member of an object: read `value` into `into`. */

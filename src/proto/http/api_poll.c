@@ -165,13 +165,15 @@ api_poll(struct api_call *kept, int64_t deadline_us, cairn_error *error)
     struct api_loop *loop = kept->loop;
     if (loop->polls.waiting >= POLLS_MAX)
         return error_set(error, CAIRN_E_BUSY, "%d consumers are waiting already", POLLS_MAX);
+    cairn_err err = api_loop_listen(loop, error);
+    if (err != CAIRN_OK)
+        return err;
     struct poller *poller = calloc(1, sizeof *poller);
     struct poll_group *group = poller ? group_of(loop, kept->parts[0]) : NULL;
     if (!group) {
         free(poller);
         return error_set(error, CAIRN_E_NOMEM, "out of memory");
     }
-    api_loop_listen(loop);
     poller->call = kept;
     poller->arrived_us = api_now_us();
     poller->deadline_us = deadline_us;

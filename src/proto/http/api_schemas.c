@@ -27,13 +27,14 @@
     "\"position\":" WHOLE ",\"stream\":" TEXT ",\"revision\":" WHOLE ","                                  \
     "\"time\":{\"type\":\"string\",\"format\":\"date-time\"}," NEW_EVENT_MEMBERS
 #define EVENT_REQUIRED "\"position\",\"stream\",\"revision\",\"time\",\"id\",\"type\""
+#define SETTING(fallback)                                                                                 \
+    "{\"type\":\"integer\",\"minimum\":0,\"maximum\":4294967295,\"default\":" fallback                    \
+    ",\"description\":\"0: the default.\"}"
 #define GROUP_MEMBERS                                                                                     \
     "\"stream\":" TEXT ",\"category\":" TEXT ",\"query\":" REF("Query") ","                               \
     "\"from\":{\"oneOf\":[" WHOLE ",{\"type\":\"string\",\"enum\":[\"start\",\"end\"]}],\"default\":0},"  \
-    "\"ack_timeout_ms\":{\"type\":\"integer\",\"default\":30000},"                                        \
-    "\"retry_max\":{\"type\":\"integer\",\"default\":10},"                                                \
-    "\"retry_delay_ms\":{\"type\":\"integer\",\"default\":200},"                                          \
-    "\"outstanding_max\":{\"type\":\"integer\",\"default\":1000}"
+    "\"ack_timeout_ms\":" SETTING("30000") ",\"retry_max\":" SETTING("10") ","                            \
+    "\"retry_delay_ms\":" SETTING("200") ",\"outstanding_max\":" SETTING("1000")
 #define POSITIONS "{\"type\":\"array\",\"minItems\":1,\"maxItems\":10000,\"items\":" WHOLE "}"
 #define ONE_WHOLE(name) OBJECT("\"" name "\"", "\"" name "\":" WHOLE)
 

@@ -11,6 +11,7 @@
  * Invariant: a connection is in the slow list exactly when its `unsent` is not 0. */
 #include <proto/http/http_int.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define REFUSED_MAX 64 /* connections beyond the bound that may wait to read their 503 */
@@ -302,7 +303,10 @@ turn_away(struct http_conn *c, unsigned count)
         conn_close(c);
         return;
     }
-    refuse_conn(c, &refuse_too_many, "the server has as many connections as it takes");
+    char detail[96];
+    snprintf(detail, sizeof detail, "there are %u connections, which is limits.connections",
+             c->loop->server->config.connections_max);
+    refuse_conn(c, &refuse_too_many, detail);
 }
 
 void

@@ -138,7 +138,7 @@ parse_request_line(struct h1_head *head, const char *bytes, const char *line, co
     head->method = (struct h1_span){(uint32_t)(line - bytes), (uint32_t)(space - line)};
     const char *target = space + 1, *target_end = skip(target, end, TARGET);
     if (target_end - target > (ptrdiff_t)limits->target_max)
-        return bad(head, 414, "the request target is longer than this server takes");
+        return bad(head, 414, "the request target is too long");
     if (target_end == target || target_end == end || *target_end != ' ')
         return bad(head, 400, "the request target is empty or holds a character that must be percent-encoded");
     head->target = (struct h1_span){(uint32_t)(target - bytes), (uint32_t)(target_end - target)};
@@ -308,7 +308,7 @@ parse_field_line(struct h1_head *head, const char *bytes, const char *line, cons
     if (skip(value, value_end, VALUE) != value_end)
         return bad(head, 400, "a header value holds a control character");
     if (head->field_count >= limits->fields_max || head->field_count >= head->field_room)
-        return bad(head, 431, "there are more header fields than this server takes");
+        return bad(head, 431, "there are too many header fields");
     struct h1_field *field = &head->fields[head->field_count++];
     field->name = (struct h1_span){(uint32_t)(line - bytes), (uint32_t)(colon - line)};
     field->value = (struct h1_span){(uint32_t)(value - bytes), (uint32_t)(value_end - value)};
@@ -343,8 +343,8 @@ static enum h1_result
 too_long(struct h1_head *head)
 {
     if (head->method.size == 0)
-        return bad(head, 414, "the request line is longer than this server takes");
-    return bad(head, 431, "the header fields are longer than this server takes");
+        return bad(head, 414, "the request line is too long");
+    return bad(head, 431, "the header fields are too long");
 }
 
 /* One complete line, without its CRLF. H1_MORE: go on with the next one. */

@@ -113,7 +113,7 @@ struct http_post_node {
 };
 bool http_post(struct http_loop *loop, struct http_post_node *node);
 /* Run work(context) on a pool thread, then done(context) on this loop's thread. False when the
- * bounded queue is full (answer 503 with Retry-After). */
+ * bounded queue is full (answer 429 with Retry-After). */
 bool http_work(struct http_loop *loop, void (*work)(void *context), void (*done)(void *context), void *context);
 /* Call fn every period_ms on the loop's thread until the server stops. Any thread. False when out of memory or
  * stopped. */

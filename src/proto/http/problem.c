@@ -6,24 +6,23 @@
 
 const struct problem_kind problem_malformed = {"malformed", 400, "The request is malformed", NULL};
 const struct problem_kind problem_origin = {
-    "origin", 403, "Pages of other sites may not write", "send it from a program, or from a page of this server"};
+    "origin", 403, "Pages of other sites may not write", "Send it from a program, or from a page of this server."};
 const struct problem_kind problem_path = {
-    "path", 404, "There is nothing at this path", "GET /openapi.json lists every path"};
+    "path", 404, "There is nothing at this path", "GET /openapi.json lists every path."};
 const struct problem_kind problem_method = {
-    "method", 405, "This path does not take that method", "the Allow header lists those it takes"};
+    "method", 405, "This path does not take that method", "The Allow header lists those it takes."};
 const struct problem_kind problem_not_acceptable = {
     "not-acceptable", 406, "None of the accepted media types can be given", NULL};
 const struct problem_kind problem_media_type = {
     "media-type", 415, "The body's media type is not understood here", NULL};
-const struct problem_kind problem_overloaded = {
-    "busy", 503, "The server has as much to do as it takes", "try again a little later"};
 
 static const struct problem_kind *const own_kinds[] = {
-    &problem_malformed,      &problem_origin,     &problem_path,       &problem_method,
-    &problem_not_acceptable, &problem_media_type, &problem_overloaded,
+    &problem_malformed, &problem_origin,         &problem_path,
+    &problem_method,    &problem_not_acceptable, &problem_media_type,
 };
 
-/* The store's errors. A name of its own would be a second vocabulary: cairn_err_name() gives it. */
+/* The store's errors. A name of its own would be a second vocabulary: cairn_err_name() gives it. A type has one
+ * title, whoever answers with it (RFC 9457 §3.1.4): refuse.c has the same ones. */
 static const struct {
     cairn_err err;
     int status;
@@ -44,7 +43,7 @@ static const struct {
     {CAIRN_E_VERSION, 500, "The data has an unknown format version"},
     {CAIRN_E_LOCKED, 503, "The data folder is in use by another process"},
     {CAIRN_E_READONLY, 503, "The store is read-only"},
-    {CAIRN_E_BUSY, 503, "A queue is full"},
+    {CAIRN_E_BUSY, 429, "There is as much to do as is taken on"},
     {CAIRN_E_TIMEOUT, 504, "The deadline passed"},
     {CAIRN_E_CLOSED, 503, "The server is stopping"},
     {CAIRN_E_UNSUPPORTED, 501, "This server cannot do that"},
@@ -66,7 +65,7 @@ problem_at(size_t index, struct problem_kind *ret_kind)
     const size_t own = sizeof own_kinds / sizeof *own_kinds;
     const size_t all = own + sizeof store_kinds / sizeof *store_kinds;
     if (index >= all)
-        return false;
+        return refuse_kind_at(index - all, ret_kind);
     *ret_kind = index < own ? *own_kinds[index] : problem_of(store_kinds[index - own].err);
     return true;
 }

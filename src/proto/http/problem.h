@@ -25,13 +25,14 @@ extern const struct problem_kind problem_path;           /* 404: no such path */
 extern const struct problem_kind problem_method;         /* 405 */
 extern const struct problem_kind problem_not_acceptable; /* 406 */
 extern const struct problem_kind problem_media_type;     /* 415 */
-extern const struct problem_kind problem_overloaded;     /* 503: the work queue is full */
 
 /* The kind of a store's error; CAIRN_E_INVALID is 422 "invalid". Never NULL. */
 struct problem_kind problem_of(cairn_err err);
 
-/* Every kind there is, for the documents: false past the last. */
+/* Every kind there is, for the documents: false past the last. A type may come with several statuses. */
 bool problem_at(size_t index, struct problem_kind *ret_kind);
+/* Those among them with which the machinery below the API refuses (refuse.c). */
+bool refuse_kind_at(size_t index, struct problem_kind *ret_kind);
 
 /* The body. `error` (optional) gives the detail, and the members "revision" of a conflict and
  * "position" of a condition that failed. */
