@@ -168,6 +168,9 @@ write_batch(struct log *log, struct batch *batch)
 {
     if (batch->size == 0)
         return 0;
+    /* When its frames were placed the batch before may have been under way: now everything before is durable, and
+     * its first frame says so. Then damage to any batch but the newest is never taken for a torn tail. */
+    frame_vouch(batch->bytes, batch->segment->seed, atomic_load(&log->durable));
     uint64_t end = batch->offset + batch->size;
     if (end <= atomic_load(&log->reserved_end))
         return write_and_sync(log, batch);

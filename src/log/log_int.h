@@ -132,6 +132,8 @@ struct frame {
 /* Write the header of a frame whose records are in place; records_crc: all head crcs, carried. */
 void frame_place(uint8_t *frame, uint32_t seed, const struct frame *head, uint32_t records_crc);
 uint32_t frame_carry(uint32_t records_crc, uint32_t head_crc);
+/* Let a frame that frame_place() has finished say that everything before `durable` is durable. */
+void frame_vouch(uint8_t *frame, uint32_t seed, uint64_t durable);
 /* Check a whole frame that begins at `bytes` (which may hold more than it). NULL, or what is wrong; when it
  * is only cut short, *ret_needed is how many bytes to come again with. */
 const char *frame_check(cairn_str bytes, uint32_t seed, struct frame *ret, size_t *ret_needed);

@@ -5,8 +5,9 @@
  *     whatever follows is cut off before the first new write, or
  *   - damaged: it had been acknowledged. Then we refuse to guess, and name file and offset.
  * What tells them apart is the durable position that every frame carries: when a valid later frame says that the
- * bad one's position had been durable, it is damage. Frames may follow a torn one, since
- * the sectors of one unsynced write reach the disk in any order. */
+ * bad one's position had been durable, it is damage. The first frame of a batch says so of all before it, so only the
+ * newest batch can be torn. Frames may follow a torn one, since the sectors of one unsynced write reach the disk
+ * in any order. */
 #include "log_int.h"
 #include <errno.h>
 
