@@ -369,13 +369,19 @@ make_room(struct log *log, uint64_t position, cairn_error *error)
 {
     for (unsigned tries = 0; !cairn_series_has_room(log->series, LOG_KEYS_MAX, position); tries++) {
         bool more;
+        cairn_error found = {0};
         cairn_err err = log->options.read_only || tries > LOG_RETRIES_MAX
-                            ? error_set(error, CAIRN_E_LIMIT,
+                            ? error_set(&found, CAIRN_E_LIMIT,
                                         "the index is too far behind the log; open it for writing "
                                         "once, or reindex")
-                            : cairn_series_maintain(log->series, position, &more, error);
-        if (err != CAIRN_OK)
+                            : cairn_series_maintain(log->series, position, &more, &found);
+        if (err == CAIRN_E_CORRUPT) { /* mended once the log is open; flushing goes on until then */
+            log_index_is_damaged(log, &found);
+        } else if (err != CAIRN_OK) {
+            if (error != NULL)
+                *error = found;
             return err;
+        }
     }
     return CAIRN_OK;
 }
@@ -469,6 +475,20 @@ log_recover_segments(struct log *log, cairn_error *error)
     return CAIRN_OK;
 }
 
+/* Some of the index cannot be read. It is derived, so it is computed again from the log; if it is the log that cannot
+ * be read, that will show. */
+static cairn_err
+renew_index(struct log *log, cairn_error *error)
+{
+    char dir[LOG_PATH_MAX];
+    snprintf(dir, sizeof dir, "%.*s/index", LOG_PATH_MAX - 16, log->dir);
+    atomic_fetch_add(&log->stats.index_faults, 1);
+    cairn_series_close(log->series);
+    log->series = NULL;
+    cairn_err err = cairn_series_destroy(log->os, dir, error);
+    return err == CAIRN_OK ? open_index(log, error) : err;
+}
+
 /* What a cut-off scavenging, backup or reindexing left behind. */
 struct leftovers {
     char names[16][64];
@@ -498,8 +518,11 @@ remove_leftovers(struct log *log)
         snprintf(path, sizeof path, "%.*s/%s", LOG_PATH_MAX - 80, dir, leftovers.names[i]);
         (void)os_unlink(log->os, path);
     }
-    snprintf(dir, sizeof dir, "%.*s/index.new", LOG_PATH_MAX - 16, log->dir);
-    error_ignore(cairn_series_destroy(log->os, dir, NULL));
+    static const char *const folders[] = {"index.new", "index.old"};
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        snprintf(dir, sizeof dir, "%.*s/%s", LOG_PATH_MAX - 16, log->dir, folders[i]);
+        error_ignore(cairn_series_destroy(log->os, dir, NULL));
+    }
 }
 
 cairn_err
@@ -512,8 +535,12 @@ log_recover(struct log *log, cairn_error *error)
         err = open_index(log, error);
     if (err != CAIRN_OK)
         return err;
+    err = retention_load(log, cairn_series_flushed_end(log->series), error);
+    if (err == CAIRN_E_CORRUPT && !log->options.read_only)
+        err = renew_index(log, error);
+    if (err != CAIRN_OK)
+        return err;
     uint64_t from = cairn_series_flushed_end(log->series);
     log->stats.recovered_events = log->next_position - from;
-    err = retention_load(log, from, error);
-    return err == CAIRN_OK ? log_replay(log, from, error) : err;
+    return log_replay(log, from, error);
 }
