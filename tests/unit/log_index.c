@@ -418,6 +418,51 @@ TEST(damaged_index_opens)
     os_sim_free(sim);
 }
 
+/* ---- verifying ---------------------------------------------------------------------------------- */
+
+static bool maintained;
+
+static void
+append_and_maintain(void *context)
+{
+    struct log *log = context;
+    struct series_stats before, after;
+    if (pthread_mutex_trylock(&log->maintain_lock) != 0)
+        return; /* so no append could get room in the index */
+    pthread_mutex_unlock(&log->maintain_lock);
+    cairn_series_stats(log->series, &before);
+    append(log, 6 * FLUSH_EVENTS);
+    EXPECT_OK(cairn_log_maintain(log, &error));
+    cairn_series_stats(log->series, &after);
+    maintained = after.merges > before.merges;
+}
+
+/* Goal: appends that fill the index do not wait for verify's check of it, which stays right.
+ * Method: in the middle of the check, where it opens the last run's file again, append, flush and merge. */
+TEST(verify_does_not_stop_the_index)
+{
+    for (unsigned run = 0; run < 2; run++) {
+        struct os_sim *sim = os_sim_new(1);
+        struct os_hook hook;
+        struct log *log = open_log(os_hook_init(&hook, os_sim_os(sim)));
+        while (stats_of(log).index_runs < 2)
+            append(log, 1);
+        struct names names = names_in(sim, INDEX);
+        maintained = false;
+        os_hook_arm(&hook, HOOK_OPEN, run ? ".run" : strrchr(names.first, '/'), append_and_maintain,
+                    log);
+        cairn_verify_report report;
+        EXPECT_OK(cairn_log_verify(log, print_fault, NULL, NULL, &report, &error));
+        CHECK(maintained);
+        CHECK(cairn_log_end(log) > report.events);
+        check_verified(log);
+        log = reopen_with_index(os_sim_os(sim), log);
+        CHECK_INT(names_in(sim, INDEX).runs, stats_of(log).index_runs);
+        cairn_log_close(log);
+        os_sim_free(sim);
+    }
+}
+
 int
 main(void)
 {
@@ -432,6 +477,7 @@ main(void)
         RUN(failed_mending_is_told_once),
         RUN(mending_waits_for_other_work),
         RUN(damaged_index_opens),
+        RUN(verify_does_not_stop_the_index),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
