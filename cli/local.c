@@ -348,6 +348,7 @@ local_stats(struct target *target, struct buf *to, cairn_error *error __attribut
     put_number(to, "memory_bytes", stats.memory_bytes);
     put_number(to, "recovered_events", stats.recovered_events);
     put_number(to, "discarded_bytes", stats.discarded_bytes);
+    put_number(to, "index_faults", stats.index_faults);
     json_put_name(to, "failed");
     buf_put_str(to, cairn_cstr(stats.failed ? "true" : "false"));
     json_put_name(to, "disk_full");

@@ -14,7 +14,7 @@ test-programs: $(TEST_PROGRAMS)
 # What a newcomer runs, and CI: every layer, then the same under the sanitizers. Left out there: what takes minutes
 # under ASan and plays the same without it (`make test-asan` has it), and the library's installation, which
 # is about plain builds.
-LEFT_OUT := asan/crash/syscalls asan/crash/flip asan/crash/copies asan/crash/memory \
+LEFT_OUT := asan/crash/syscalls asan/crash/flip asan/crash/copies \
             asan/integration/library tsan/integration/library
 test: deps-test
 	@$(MAKE) --no-print-directory -j$$(nproc) build test-programs

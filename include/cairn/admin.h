@@ -31,9 +31,11 @@ typedef struct cairn_stats {
     uint64_t appends_waiting;
     uint64_t recovered_events;   /* replayed into the index when opened */
     uint64_t discarded_bytes;    /* torn tail thrown away when opened (never acknowledged) */
+    uint64_t index_faults;       /* times that damage was found in the index since opened */
     bool failed;                 /* takes no more writes */
     bool disk_full;
     cairn_error failure;         /* why, when failed or disk_full */
+    cairn_error index_failure;   /* code not CAIRN_OK: the index is damaged, and not computed again yet */
 } cairn_stats;
 
 CAIRN_API void cairn_stats_get(cairn_store *store, cairn_stats *ret_stats);
@@ -91,7 +93,9 @@ CAIRN_API CAIRN_MUST_CHECK cairn_err cairn_scavenge(cairn_store *store, cairn_pr
                                                     cairn_scavenge_report *ret_report,
                                                     cairn_error *error);
 
-/* Compute the index again from the log and put it in the old one's place. */
+/* Compute the index again from the log and put it in the old one's place. Appends and reads go on; appends wait while
+ * what came meanwhile is entered. The old one keeps its memory until the store is closed, so there is a limit:
+ * CAIRN_E_BUSY after the fourth time. The store does this by itself, once, when it finds a damaged run. */
 CAIRN_API CAIRN_MUST_CHECK cairn_err cairn_reindex(cairn_store *store, cairn_progress progress,
                                                    void *context, cairn_error *error);
 

@@ -380,6 +380,8 @@ wait_for_room(struct log *log, struct attempt *attempt, cairn_error *error)
     pthread_mutex_unlock(&log->lock);
     bool more, was_idle = attempt->index_idle;
     cairn_err err = keep_index(log, &more, error);
+    if (err == CAIRN_E_CORRUPT)
+        err = CAIRN_OK; /* noted; from the next turn on it flushes without merging */
     attempt->index_idle = !more;
     return err == CAIRN_OK && was_idle && !more
                ? error_set(error, CAIRN_E_NOMEM, "no memory for the index of the append")

@@ -210,6 +210,9 @@ write_ahead(struct log *log)
 static int
 write_batch(struct log *log, const struct batch *batch)
 {
+    /* When its frames were placed the batch before may have been under way: now everything before is durable, and
+     * its first frame says so. Then damage to any batch but the newest is never taken for a torn tail. */
+    frame_vouch(batch->bytes, batch->segment->seed, atomic_load(&log->durable));
     size_t ahead_end = batch->ahead_end;
     if (ahead_end == 0)
         return write_part(log, batch, batch->bytes, 0, batch->size);

@@ -31,8 +31,9 @@
 
 /* Frame: one append.
  *   0 u32 magic  4 u32 crc  8 u32 size (header, records and padding to 8)  12 u32 count
- *   16 u64 first position  24 u64 durable: the end of what was durable when this was written
- *   32 i64 time (µs)
+ *   16 u64 first position  32 i64 time (µs)
+ *   24 u64 durable: all below was durable when this was written. The first frame of a batch (of frames written and
+ *   synced together) says so of all before it; the others may say less
  * then `count` records in a row, then zeros up to a multiple of 8. The crc covers the segment id, bytes 8..40
  * and the head crc of every record in order; each head crc covers its record's body crc. So one
  * check covers the whole append, while one record can also be checked alone. A frame of no records says

@@ -182,11 +182,14 @@ unsealed_count(struct log *log)
 cairn_err
 keep_index(struct log *log, bool *ret_more, cairn_error *error)
 {
+    cairn_error found = {0};
     pthread_mutex_lock(&log->maintain_lock);
-    cairn_err err = cairn_series_maintain(log->series, atomic_load(&log->durable), ret_more, error);
+    cairn_err err = cairn_series_maintain(log->series, atomic_load(&log->durable), ret_more, &found);
     pthread_mutex_unlock(&log->maintain_lock);
     wake(&log->room_word);
-    return err;
+    return err == CAIRN_OK && !atomic_load(&log->index_damaged)
+               ? CAIRN_OK
+               : log_mend_index(log, err, &found, error);
 }
 
 /* An idle log says that its newest append is durable, so that damage to it is told from a torn tail. */

@@ -288,7 +288,8 @@ void
 log_free(struct log *log)
 {
     cairn_series_close(log->series);
-    cairn_series_close(log->retired_series);
+    for (uint32_t i = 0; i < log->retired_count; i++)
+        cairn_series_close(log->retired_series[i]);
     uint32_t count = atomic_load(&log->segment_count);
     for (uint32_t i = 0; i < count; i++)
         segment_free(log, atomic_load(&log->slots[i]));
@@ -483,11 +484,13 @@ cairn_log_stats(struct log *log, cairn_stats *ret)
     ret->appends_waiting = atomic_load(&log->stats.waiting);
     ret->recovered_events = log->stats.recovered_events;
     ret->discarded_bytes = log->stats.discarded_bytes;
+    ret->index_faults = atomic_load(&log->stats.index_faults);
     ret->failed = atomic_load(&log->failed);
     ret->disk_full = atomic_load(&log->disk_full);
     pthread_mutex_lock(&log->lock);
     ret->memory_bytes += log->batches[0].capacity + log->batches[1].capacity;
     if (ret->failed || ret->disk_full)
         ret->failure = log->failure;
+    ret->index_failure = log->index_failure;
     pthread_mutex_unlock(&log->lock);
 }

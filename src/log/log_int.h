@@ -45,6 +45,7 @@
 #define LOG_CONDITIONS_MAX 64
 #define LOG_OFFSETS_BYTES_MAX (96u << 20) /* offset tables of sealed segments kept in memory */
 #define LOG_RETRIES_MAX 64
+#define LOG_RETIRED_MAX 4 /* indexes replaced between opening and closing; each keeps its memory */
 #define LOG_STREAM_MAX (LOG_NAME_MAX + 32) /* Cairn's own streams carry a prefix before a user's name */
 
 /* ---- segments (segment.c) ------------------------------------------------------------------ */
@@ -133,6 +134,8 @@ struct frame {
 /* Write the header of a frame whose records are in place; records_crc: all head crcs, carried. */
 void frame_place(uint8_t *frame, uint32_t seed, const struct frame *head, uint32_t records_crc);
 uint32_t frame_carry(uint32_t records_crc, uint32_t head_crc);
+/* Let a frame that frame_place() has finished say that everything before `durable` is durable. */
+void frame_vouch(uint8_t *frame, uint32_t seed, uint64_t durable);
 /* Check a whole frame that begins at `bytes` (which may hold more than it). NULL, or what is wrong; when it
  * is only cut short, *ret_needed is how many bytes to come again with. */
 const char *frame_check(cairn_str bytes, uint32_t seed, struct frame *ret, size_t *ret_needed);
@@ -272,7 +275,11 @@ struct log {
     uint8_t secret[HASH_SECRET_BYTES];
     struct os_file *lock_file;
     struct series *_Atomic series;
-    struct series *retired_series; /* replaced by reindexing; readers may still be in it until close */
+    struct series *retired_series[LOG_RETIRED_MAX]; /* replaced by reindexing; until close readers may be in them */
+    uint32_t retired_count;
+    _Atomic bool index_damaged;  /* a run is, and it is to be computed again */
+    bool index_mended;           /* that was done, or tried, since the log was opened; under admin_lock */
+    cairn_error index_failure;   /* what was found, until it has been computed again; under `lock` */
     _Atomic uint64_t generations;
 
     /* Segments, oldest first; slots are filled once, and swapped by scavenging. Readers go by the count. */
@@ -336,6 +343,7 @@ struct log {
     struct {
         _Atomic uint64_t appends, events, conflicts, batches, batch_bytes, sync_us, sync_us_max;
         _Atomic uint64_t reads, events_read, waiting;
+        _Atomic uint64_t index_faults;
         uint64_t recovered_events, discarded_bytes;
     } stats;
 };
@@ -484,5 +492,15 @@ bool keep_wants_fill(struct log *log);
  * while an older one is still being hashed. *ret_more: there are others to hash. */
 CAIRN_MUST_CHECK cairn_err keep_seal(struct log *log, bool *ret_more, cairn_error *error);
 CAIRN_MUST_CHECK cairn_err keep_index(struct log *log, bool *ret_more, cairn_error *error);
+
+/* ---- a damaged index (reindex.c) -------------------------------------------------------------------- */
+
+/* After maintaining the index gave `err`, for the reason `found`: when a run of it is damaged, note that and compute
+ * the index anew, once while the log is open and not while an administrator's work is going on. CAIRN_E_CORRUPT, told
+ * once: that failed; the log goes on with the index as it is. Other errors are passed on. */
+CAIRN_MUST_CHECK cairn_err log_mend_index(struct log *log, cairn_err err, const cairn_error *found,
+                                          cairn_error *error);
+/* Note it only. */
+void log_index_is_damaged(struct log *log, const cairn_error *found);
 
 #endif

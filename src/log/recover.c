@@ -5,8 +5,9 @@
  *     whatever follows is cut off before the first new write, or
  *   - damaged: it had been acknowledged. Then we refuse to guess, and name file and offset.
  * What tells them apart is the durable position that every frame carries: when a valid later frame says that the
- * bad one's position had been durable, it is damage. Frames may follow a torn one, since
- * the sectors of one unsynced write reach the disk in any order. */
+ * bad one's position had been durable, it is damage. The first frame of a batch says so of all before it, so only the
+ * newest batch can be torn. Frames may follow a torn one, since the sectors of one unsynced write reach the disk
+ * in any order. */
 #include "log_int.h"
 #include <errno.h>
 
@@ -367,15 +368,23 @@ cairn_err
 index_make_room(struct log *log, struct series *series, uint64_t position, cairn_error *error)
 {
     bool more = true;
+    unsigned tries = 0;
     while (!cairn_series_has_room(series, LOG_KEYS_MAX, position)) {
         if (log->options.read_only)
             return error_set(error, CAIRN_E_LIMIT,
                              "the index is too far behind the log; open it for writing once, or reindex");
         if (!more)
             return error_set(error, CAIRN_E_NOMEM, "no memory for the index");
-        cairn_err err = cairn_series_maintain(series, position, &more, error);
-        if (err != CAIRN_OK)
+        cairn_error found = {0};
+        cairn_err err = cairn_series_maintain(series, position, &more, &found);
+        if (err == CAIRN_E_CORRUPT && series == log->series) {
+            log_index_is_damaged(log, &found); /* mended once the log is open; flushing goes on until then */
+            more = tries++ < LOG_RETRIES_MAX;
+        } else if (err != CAIRN_OK) {
+            if (error != NULL)
+                *error = found;
             return err;
+        }
     }
     return CAIRN_OK;
 }
@@ -469,6 +478,20 @@ log_recover_segments(struct log *log, cairn_error *error)
     return CAIRN_OK;
 }
 
+/* Some of the index cannot be read. It is derived, so it is computed again from the log; if it is the log that cannot
+ * be read, that will show. */
+static cairn_err
+renew_index(struct log *log, cairn_error *error)
+{
+    char dir[LOG_PATH_MAX];
+    snprintf(dir, sizeof dir, "%.*s/index", LOG_PATH_MAX - 16, log->dir);
+    atomic_fetch_add(&log->stats.index_faults, 1);
+    cairn_series_close(log->series);
+    log->series = NULL;
+    cairn_err err = cairn_series_destroy(log->os, dir, error);
+    return err == CAIRN_OK ? open_index(log, error) : err;
+}
+
 /* What a cut-off scavenging, backup or reindexing left behind. */
 struct leftovers {
     char names[16][64];
@@ -498,8 +521,11 @@ remove_leftovers(struct log *log)
         snprintf(path, sizeof path, "%.*s/%s", LOG_PATH_MAX - 80, dir, leftovers.names[i]);
         (void)os_unlink(log->os, path);
     }
-    snprintf(dir, sizeof dir, "%.*s/index.new", LOG_PATH_MAX - 16, log->dir);
-    error_ignore(cairn_series_destroy(log->os, dir, NULL));
+    static const char *const folders[] = {"index.new", "index.old"};
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        snprintf(dir, sizeof dir, "%.*s/%s", LOG_PATH_MAX - 16, log->dir, folders[i]);
+        error_ignore(cairn_series_destroy(log->os, dir, NULL));
+    }
 }
 
 cairn_err
@@ -512,8 +538,12 @@ log_recover(struct log *log, cairn_error *error)
         err = open_index(log, error);
     if (err != CAIRN_OK)
         return err;
+    err = retention_load(log, cairn_series_flushed_end(log->series), error);
+    if (err == CAIRN_E_CORRUPT && !log->options.read_only)
+        err = renew_index(log, error);
+    if (err != CAIRN_OK)
+        return err;
     uint64_t from = cairn_series_flushed_end(log->series);
     log->stats.recovered_events = log->next_position - from;
-    err = retention_load(log, from, error);
-    return err == CAIRN_OK ? log_replay(log, from, error) : err;
+    return log_replay(log, from, error);
 }

@@ -239,6 +239,14 @@ cairn_series_close(struct series *series)
     free(series);
 }
 
+void
+cairn_series_moved(struct series *series, const char *dir)
+{
+    pthread_mutex_lock(&series->maintaining);
+    snprintf(series->dir, sizeof series->dir, "%s", dir);
+    pthread_mutex_unlock(&series->maintaining);
+}
+
 uint64_t
 cairn_series_flushed_end(const struct series *series)
 {
@@ -294,7 +302,8 @@ maintain_step(struct series *series, uint64_t durable, bool *ret_more, cairn_err
     if (err == CAIRN_OK)
         err = series_manifest_sync(series, error);
     series_view_reap(series);
-    *ret_more = err == CAIRN_OK && (flush_due(series, durable) || series_merge_due(series));
+    *ret_more = (err == CAIRN_OK || err == CAIRN_E_CORRUPT)
+                && (flush_due(series, durable) || series_merge_due(series));
     return err;
 }
 

@@ -41,6 +41,8 @@ CAIRN_MUST_CHECK cairn_err cairn_series_open(struct os *os, const char *dir,
                                              struct series **ret, cairn_error *error);
 /* Frees memory; flushes nothing. */
 void cairn_series_close(struct series *series);
+/* Its folder has been renamed: from here on its files are made, and removed, there. Open files stay as they are. */
+void cairn_series_moved(struct series *series, const char *dir);
 /* Remove all files of an index that is not open. */
 CAIRN_MUST_CHECK cairn_err cairn_series_destroy(struct os *os, const char *dir, cairn_error *error);
 
@@ -100,8 +102,9 @@ CAIRN_MUST_CHECK cairn_err cairn_series_read(struct series *series, const struct
 /* Do the most urgent piece of background work: flush the frozen table once everything in it is
  * durable (its end <= durable), or a step of a merge (some 4 MiB). *ret_more: call again. A failed
  * flush (disk full) leaves the table in memory and is tried again at the next call; the error is
- * returned for the record. CAIRN_E_CORRUPT: a run cannot be merged; reads of what is whole go on, but
- * runs will pile up (then CAIRN_E_BUSY): compute the index anew. */
+ * returned for the record. CAIRN_E_CORRUPT, once: a run cannot be merged. Reads of what is whole go on, and so do
+ * flushes, but nothing is merged until the index is opened again, so runs will pile up (then CAIRN_E_BUSY):
+ * compute the index anew. */
 CAIRN_MUST_CHECK cairn_err cairn_series_maintain(struct series *series, uint64_t durable,
                                                  bool *ret_more, cairn_error *error);
 /* Freeze and flush everything below `durable` (clean stop; everything inserted must be durable). */

@@ -205,7 +205,7 @@ series_flush_table(struct series *series, cairn_error *error)
         goto done;
     if (view->run_count == SERIES_RUNS_MAX) {
         err = error_set(error, CAIRN_E_BUSY,
-                        "the index has %u runs and merging them does not get on", SERIES_RUNS_MAX);
+                        "the index has %u runs and merging them does not get on; reindex", SERIES_RUNS_MAX);
         goto done;
     }
     const struct table *table = view->tables[view->table_count - 1];

@@ -431,6 +431,7 @@ struct series {
     uint64_t next_run_id;
     bool manifest_dirty; /* the view's runs are not what the manifest on disk says */
     struct merge *merge;
+    bool damaged; /* a run is: nothing is merged any more */
     _Atomic uint64_t flushes, merges, merged_bytes;
 };
 

@@ -84,8 +84,8 @@ find_group(const struct view *view)
 bool
 series_merge_due(struct series *series)
 {
-    if (series->merge != NULL)
-        return true;
+    if (series->merge != NULL || series->damaged)
+        return !series->damaged;
     pthread_mutex_lock(&series->lock);
     bool due = find_group(series_view_current(series)).count > 0;
     pthread_mutex_unlock(&series->lock);
@@ -226,6 +226,7 @@ series_merge_step(struct series *series, cairn_error *error)
             err = finish_merge(series, error);
     }
     if (err != CAIRN_OK)
-        series_merge_abort(series); /* begun anew at the next call */
+        series_merge_abort(series); /* begun anew at the next call, unless that can only fail again */
+    series->damaged |= err == CAIRN_E_CORRUPT;
     return err;
 }

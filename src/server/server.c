@@ -258,16 +258,31 @@ log_opened(struct server *server)
     server_log(SERVER_LOG_INFO, "listening", "url", server->url, "version", cairn_version(), NULL);
 }
 
-/* Say once when writing stops, and once when it goes on. */
+/* What has been said about the store. */
+struct said {
+    bool stopped, index_damaged;
+    uint64_t index_faults;
+};
+
+/* Say once when writing stops, and once when it goes on; likewise when damage is found in the index. */
 static void
-watch_store(struct server *server, bool *stopped)
+watch_store(struct server *server, struct said *said)
 {
     cairn_stats stats;
     cairn_stats_get(server->store, &stats);
+    bool damaged = stats.index_failure.code != CAIRN_OK;
+    if (damaged && !said->index_damaged)
+        server_log(SERVER_LOG_ERROR, "the index is damaged; no event is, but some reads may fail", "detail",
+                   stats.index_failure.detail, NULL);
+    else if (!damaged && (said->index_damaged || stats.index_faults != said->index_faults))
+        server_log(SERVER_LOG_INFO, "the index was damaged, and has been computed again", NULL, NULL);
+    said->index_damaged = damaged;
+    said->index_faults = stats.index_faults;
+
     bool stops = stats.failed || stats.disk_full;
-    if (stops == *stopped)
+    if (stops == said->stopped)
         return;
-    *stopped = stops;
+    said->stopped = stops;
     if (stops)
         server_log(SERVER_LOG_ERROR, stats.failed ? "the log has failed; restart to write again"
                                                   : "the disk is full; writes wait for room",
@@ -281,12 +296,12 @@ static int
 wait_for_signal(struct server *server, const sigset_t *signals)
 {
     const struct timespec second = {1, 0};
-    bool stopped = false;
+    struct said said = {0};
     for (;;) {
         int received = sigtimedwait(signals, NULL, &second);
         if (received > 0)
             return received;
-        watch_store(server, &stopped);
+        watch_store(server, &said);
     }
 }
 

@@ -1,7 +1,7 @@
 /* Opening a log whose files are not as a clean stop leaves them. The files are made by hand here, frame by
  * frame, so that each test holds exactly one thing that recovery must decide. */
 #include <log/log_int.h>
-#include <os/twin.h>
+#include "os_hook.h"
 #include <test.h>
 
 #include <errno.h>
@@ -310,6 +310,62 @@ TEST(durable_position_decides)
     }
 }
 
+static void
+ignore_answer(void *context, cairn_err err, const cairn_at *at __attribute__((unused)),
+              const cairn_error *error __attribute__((unused)))
+{
+    *(cairn_err *)context = err;
+}
+
+static cairn_err answer_meanwhile;
+
+/* Two appends, of "d" and "e", that come while a batch is being synced: they are in the one after it. */
+static void
+append_meanwhile(void *context)
+{
+    for (const char *type = "de"; *type != '\0'; type++) {
+        cairn_event event = {.type = {type, 1}, .data = CAIRN_STR("some data")};
+        cairn_write write = {CAIRN_STR("s"), CAIRN_ANY, &event, 1};
+        cairn_append_request request = {.writes = &write, .write_count = 1};
+        CHECK_OK(cairn_log_append_async(context, &request, ignore_answer, &answer_meanwhile, NULL));
+    }
+}
+
+/* Goal: only the newest batch can be torn: damage to the one before it is damage, also when the newest was placed
+ * while that one was being written.
+ * Method: batches "a", "b", "c" and "de"; the last one comes in the middle of the sync before. Flip each byte of
+ * each frame. */
+TEST(newest_batch_vouches_for_the_one_before)
+{
+    struct os_sim *sim = new_disk();
+    struct os_hook hook;
+    struct log *log = open_log(os_hook_init(&hook, os_sim_os(sim)));
+    append(log, "a", 10);
+    append(log, "b", 10);
+    answer_meanwhile = CAIRN_E_IO;
+    os_hook_arm(&hook, HOOK_SYNC, NULL, append_meanwhile, log);
+    append(log, "c", 10);
+    CHECK_OK(answer_meanwhile);
+    CHECK_INT(log->stats.batches, 4);
+    sim = cut(sim, log);
+    for (unsigned frame = 0; frame < 5; frame++) {
+        uint64_t begin = frame_offset(sim, frame), end = frame_offset(sim, frame + 1);
+        for (uint64_t at = begin; at < end; at++) {
+            struct os_sim *disk = os_sim_after_cut(sim, OS_CUT_KEEP, 1);
+            CHECK_INT(os_sim_flip(disk, FIRST, at, 1), 0);
+            if (frame < 3) {
+                check_refused(disk, CAIRN_E_CORRUPT, FIRST, begin);
+                os_sim_free(disk);
+                continue;
+            }
+            log = open_log(os_sim_os(disk));
+            CHECK_STR(types_of(log), frame == 3 ? "abc" : "abcd");
+            close_all(log, disk);
+        }
+    }
+    os_sim_free(sim);
+}
+
 /* Goal: a frame of another segment is never taken for one of this.
  * Method: a good frame, but made for another segment's id. */
 TEST(frame_of_another_segment_does_not_count)
@@ -562,13 +618,6 @@ TEST(rewound_frame_stays_away)
     }
 }
 
-static void
-ignore_answer(void *context, cairn_err err, const cairn_at *at __attribute__((unused)),
-              const cairn_error *error __attribute__((unused)))
-{
-    *(cairn_err *)context = err;
-}
-
 /* Appends in one batch, as concurrent callers make them: while "somebody commits", they queue. */
 static cairn_err
 append_together(struct log *log, const char *types)
@@ -714,6 +763,7 @@ main(void)
         RUN(clean_stop_vouches_for_the_last_frame),
         RUN(frames_after_a_torn_one_stay_away),
         RUN(durable_position_decides),
+        RUN(newest_batch_vouches_for_the_one_before),
         RUN(frame_of_another_segment_does_not_count),
         RUN(frame_that_does_not_continue_is_cut_off),
         RUN(unborn_segment_is_made_anew),

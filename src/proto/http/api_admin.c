@@ -118,6 +118,7 @@ put_store_stats(struct buf *to, const cairn_stats *stats)
         {"appends_waiting", stats->appends_waiting},
         {"recovered_events", stats->recovered_events},
         {"discarded_bytes", stats->discarded_bytes},
+        {"index_faults", stats->index_faults},
     };
     buf_put_char(to, '{');
     json_put_name(to, "log_id");
@@ -131,6 +132,10 @@ put_store_stats(struct buf *to, const cairn_stats *stats)
     if (stats->failed || stats->disk_full) {
         json_put_name(to, "failure");
         json_put_string(to, cairn_cstr(stats->failure.detail));
+    }
+    if (stats->index_failure.code != CAIRN_OK) {
+        json_put_name(to, "index_failure");
+        json_put_string(to, cairn_cstr(stats->index_failure.detail));
     }
     buf_put_char(to, '}');
 }

@@ -98,6 +98,10 @@ put_store(struct buf *to, const cairn_stats *stats)
     put_whole(to, "cairn_failed", "gauge", "1 when the log takes no more writes until it is reopened.",
               stats->failed);
     put_whole(to, "cairn_disk_full", "gauge", "1 when writes wait for room on the disk.", stats->disk_full);
+    put_whole(to, "cairn_index_faults_total", "counter", "Times that damage was found in the index.",
+              stats->index_faults);
+    put_whole(to, "cairn_index_damaged", "gauge", "1 while the index is damaged and not computed again.",
+              stats->index_failure.code != CAIRN_OK);
 }
 
 static void
