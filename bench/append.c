@@ -49,6 +49,7 @@ run_raw(const struct shape *shape, size_t frame_1, size_t frame_100)
     } else if (shape->events > 1) {
         disk_run(256 << 10, shape->seconds, "sequential_256k");
         disk_run(1 << 20, shape->seconds, "sequential_1m");
+        disk_run_growing(1 << 20, shape->seconds, "growing_1m");
     }
 }
 

@@ -124,6 +124,8 @@ void machine_begin(void); /* starts watching stolen time */
 bool disk_open(const struct settings *settings);
 /* pwrite + fdatasync over a zero-filled file, `size` bytes each, for `seconds`. */
 bool disk_run(size_t size, double seconds, const char *name);
+/* The same into a file that grows, as a log's does. */
+bool disk_run_growing(size_t size, double seconds, const char *name);
 void disk_settle(void);
 void disk_close(void);
 

@@ -212,8 +212,15 @@ disk_open(const struct settings *settings)
     return true;
 }
 
-bool
-disk_run(size_t size, double seconds, const char *name)
+/* Begin the file of the growing kind again; what that takes is not part of the measurement. */
+static bool
+begin_anew(int fd)
+{
+    return ftruncate(fd, 0) == 0 && fsync(fd) == 0;
+}
+
+static bool
+run_on(int fd, bool growing, uint64_t *offset, size_t size, double seconds, const char *name)
 {
     struct histogram *histogram = calloc(1, sizeof *histogram);
     if (histogram == NULL || size == 0 || size > RAW_BLOCK) {
@@ -221,29 +228,54 @@ disk_run(size_t size, double seconds, const char *name)
         free(histogram);
         return false;
     }
-    uint64_t begin = now_ns(), until = begin + (uint64_t)(seconds * 1e9), now = begin;
-    uint64_t most = RAW_BYTES_MAX / size;
-    while (now < until && histogram->total < most) {
-        if (disk.offset + size > RAW_FILE_SIZE)
-            disk.offset = 0;
-        if (pwrite(disk.fd, disk.block, size, (off_t)disk.offset) != (ssize_t)size
-            || fdatasync(disk.fd) != 0) {
-            failure("raw disk: %s: %s", disk.path, strerror(errno));
-            free(histogram);
-            return false;
+    uint64_t spent = 0, most = RAW_BYTES_MAX / size;
+    bool ok = true;
+    while (ok && spent < (uint64_t)(seconds * 1e9) && histogram->total < most) {
+        if (*offset + size > RAW_FILE_SIZE) {
+            *offset = 0;
+            ok = !growing || begin_anew(fd);
         }
-        disk.offset += size;
-        uint64_t after = now_ns();
-        histogram_add(histogram, after - now);
-        now = after;
+        uint64_t begin = now_ns();
+        ok = ok && pwrite(fd, disk.block, size, (off_t)*offset) == (ssize_t)size && fdatasync(fd) == 0;
+        *offset += size;
+        uint64_t took = now_ns() - begin;
+        histogram_add(histogram, took);
+        spent += took;
     }
-    double elapsed = (double)(now - begin) / 1e9, rate = (double)histogram->total / elapsed;
-    figure_add(rate, "disk.%s.writes_per_s", name);
-    figure_add(rate * (double)size / 1e6, "disk.%s.mb_per_s", name);
-    figure_add(histogram_us(histogram, 0.5), "disk.%s.p50_us", name);
-    figure_add(histogram_us(histogram, 0.99), "disk.%s.p99_us", name);
+    if (ok) {
+        double rate = (double)histogram->total / ((double)spent / 1e9);
+        figure_add(rate, "disk.%s.writes_per_s", name);
+        figure_add(rate * (double)size / 1e6, "disk.%s.mb_per_s", name);
+        figure_add(histogram_us(histogram, 0.5), "disk.%s.p50_us", name);
+        figure_add(histogram_us(histogram, 0.99), "disk.%s.p99_us", name);
+    } else {
+        failure("raw disk: %s: %s", disk.path, strerror(errno));
+    }
     free(histogram);
-    return true;
+    return ok;
+}
+
+bool
+disk_run(size_t size, double seconds, const char *name)
+{
+    return run_on(disk.fd, false, &disk.offset, size, seconds, name);
+}
+
+bool
+disk_run_growing(size_t size, double seconds, const char *name)
+{
+    char path[sizeof disk.path + 8];
+    snprintf(path, sizeof path, "%s-new", disk.path);
+    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        failure("raw disk: %s: %s", path, strerror(errno));
+        return false;
+    }
+    uint64_t offset = 0;
+    bool ok = run_on(fd, true, &offset, size, seconds, name);
+    close(fd);
+    unlink(path);
+    return ok;
 }
 
 /* p50 of a few small writes, without keeping it. */

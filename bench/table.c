@@ -79,6 +79,7 @@ static const struct {
     {"  write + sync, p50", "disk.frame_100.p50_us"},
     {"raw disk: synced, 256 KiB at a time", "disk.sequential_256k.mb_per_s"},
     {"raw disk: synced, 1 MiB at a time", "disk.sequential_1m.mb_per_s"},
+    {"  the same into a file that grows, as a log's does", "disk.growing_1m.mb_per_s"},
     {"most that the HTTP load generator can do (64 conn., null server)",
      "append.1x64.null_http.appends_per_s"},
     {"  its own use of processors", "append.1x64.null_http.client_cores"},
