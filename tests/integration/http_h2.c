@@ -522,6 +522,28 @@ TEST(header_blocks_are_bounded)
     rig_stop(&rig);
 }
 
+/* Goal: path and query together are bounded, as they are in HTTP/1.1. Method: 9,000 bytes, nearly all of them query, are
+ * answered 414 with the bound. */
+TEST(targets_are_bounded)
+{
+    struct rig rig;
+    struct buf text = {0}, block = {0};
+    rig_start(&rig, (struct http_config){0});
+    int fd = connect_h2(&rig);
+    buf_put_str(&block, CAIRN_STR("\x82\x86\x01\x01" "a" "\x04\x7f\xa9\x45/?")); /* :path, a literal of 127 + 8873 */
+    for (unsigned i = 0; i < 8998; i++)
+        buf_put_char(&block, 'q');
+    put_frame(&text, HEADERS, END_HEADERS | END_STREAM, 1, block.data, block.size);
+    send_and_free(fd, &text);
+    await_frame(fd, DATA);
+    CHECK(memmem(frame.payload, frame.size, "\"status\":414", 12) != NULL);
+    CHECK(memmem(frame.payload, frame.size, "the limit is 8192 bytes", 23) != NULL);
+    close(fd);
+    buf_free(&block);
+    RIG_AWAIT(rig_stats(&rig).connections == 0);
+    rig_stop(&rig);
+}
+
 /* Goal: streams beyond the bound are refused, and the others served. Method: a bound of 4; ten held requests at once. */
 TEST(streams_are_bounded)
 {
@@ -702,7 +724,7 @@ main(void)
         RUN(many_streams_on_one_connection),
         RUN(rapid_resets_end_the_connection),
         RUN(control_floods_end_the_connection),
-        RUN(header_blocks_are_bounded),
+        RUN(header_blocks_are_bounded), RUN(targets_are_bounded),
         RUN(streams_are_bounded),
         RUN(reset_streams_are_noticed),
         RUN(stalled_streams_are_ended),

@@ -151,8 +151,8 @@ end_head(struct http_conn *c, struct http_exchange *x, bool request_ends)
     x->head_done = true;
     if (x->no_more_headers)
         refuse_exchange(x, refuse_kind(431), "the header fields are too many or too long");
-    else if (x->path.size > c->loop->server->limits.target_max)
-        refuse_exchange(x, refuse_kind(414), "the path is too long");
+    else if (x->path.size + x->query.size + (x->query.data != NULL) > c->loop->server->limits.target_max)
+        refuse_exchange(x, refuse_kind(414), "the request target is too long");
     else if (cairn_str_equal(x->method, CAIRN_STR("CONNECT")))
         refuse_exchange(x, refuse_kind(501), "CONNECT is for proxies, and this is none");
     else if (x->content_length > 0 && (uint64_t)x->content_length > c->loop->server->config.body_max)
