@@ -196,10 +196,20 @@ TEST(failed_reindex_changes_nothing)
     }
 }
 
-static void
-append_some(void *context)
+static void *
+append_and_end(void *log)
 {
-    append(context, FLUSH_EVENTS);
+    append(log, FLUSH_EVENTS);
+    return NULL;
+}
+
+/* By another thread, as it would be, while this one holds what it holds. */
+static void
+append_some(void *log)
+{
+    pthread_t thread;
+    CHECK_INT(pthread_create(&thread, NULL, append_and_end, log), 0);
+    CHECK_INT(pthread_join(thread, NULL), 0);
 }
 
 /* Goal: appends go on while the index is computed again, and are in it.
