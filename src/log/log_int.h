@@ -320,6 +320,7 @@ struct log {
     struct retention_queue *retention_queue; /* in flight; under `lock` */
     pthread_rwlock_t retention_lock;
     _Atomic uint64_t retention_count;
+    _Atomic uint64_t retention_changes; /* so far: readers that have looked ahead look again */
 
     /* Streams counted so far, for stats: by the directory, from where the last count ended. */
     pthread_mutex_t count_lock;

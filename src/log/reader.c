@@ -26,6 +26,7 @@ struct log_reader {
     size_t stream_size;
     struct series_head entries[READER_ENTRIES];
     size_t entry_count, entry_next;
+    uint64_t retention_changes; /* when they were loaded */
 
     cairn_str tags[LOG_TAGS_MAX];
 };
@@ -171,6 +172,7 @@ first_readable(struct log *log, struct hash128 key, cairn_str stream, uint64_t e
 static cairn_err
 load_entries(struct log_reader *reader, cairn_error *error)
 {
+    uint64_t changes = atomic_load_explicit(&reader->log->retention_changes, memory_order_acquire);
     uint64_t end = reader_end(reader), first;
     struct retention retention;
     cairn_str stream = {reader->stream, reader->stream_size};
@@ -178,6 +180,7 @@ load_entries(struct log_reader *reader, cairn_error *error)
     if (err != CAIRN_OK)
         return err;
     reader->entry_next = reader->entry_count = 0;
+    reader->retention_changes = changes;
     if (reader->next < 0)
         return CAIRN_E_END;
     uint64_t from = (uint64_t)reader->next;
@@ -216,7 +219,9 @@ static cairn_err
 next_of_stream(struct log_reader *reader, struct record *record, cairn_error *error)
 {
     for (;;) {
-        if (reader->entry_next == reader->entry_count) {
+        if (reader->entry_next == reader->entry_count
+            || atomic_load_explicit(&reader->log->retention_changes, memory_order_acquire)
+                   != reader->retention_changes) {
             cairn_err err = load_entries(reader, error);
             if (err != CAIRN_OK)
                 return err;
