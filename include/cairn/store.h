@@ -94,7 +94,8 @@ typedef struct cairn_query {
     size_t item_count;
 } cairn_query;
 
-/* Holds when no event that matches `query` has a position greater than `after`. */
+/* Holds when no event that matches `query` has a position greater than `after`. That is about what has happened, so events
+ * that retention or deletion hides count too, until scavenging removes them: what they said is gone then. */
 typedef struct cairn_condition {
     cairn_query query;
     int64_t after; /* -1: from the beginning of the log */

@@ -1,4 +1,5 @@
-/* What retention hides: set by several at once, and while somebody reads. On the simulated disk; what happens meanwhile happens in the middle of a call (os_hook.h). */
+/* What retention hides: set by several at once, by those who are reading, and what it means for conditions. On the
+ * simulated disk; what happens meanwhile happens in the middle of a call (os_hook.h). */
 #include <log/log_int.h>
 #include "os_hook.h"
 #include <test.h>
@@ -189,6 +190,113 @@ TEST(reader_sees_deletion_at_once)
     }
 }
 
+/* ---- conditions ---------------------------------------------------------------------------------- */
+
+/* May an append go on that wants no event with the tag, or no event of any kind? Nothing stays of it if it may: its own
+ * tag is another one. */
+static cairn_err
+try_condition(struct log *log, const char *tag, int64_t after)
+{
+    cairn_str tags[] = {cairn_cstr(tag)};
+    cairn_query_item item = {.tags = tags, .tag_count = 1};
+    cairn_condition condition = {{&item, 1}, after};
+    return append(log, CAIRN_STR("probe"), "probe", 10, &condition);
+}
+
+static void
+remove_file(void *context, const char *name)
+{
+    char path[128];
+    snprintf(path, sizeof path, FOLDER "/index/%s", name);
+    CHECK_INT(os_unlink(context, path), 0);
+}
+
+enum state { AS_IT_IS, REINDEXED, REOPENED, INDEX_LOST, STATES };
+
+static struct log *
+bring_into(enum state state, struct os *os, struct log *log, uint32_t memory)
+{
+    if (state == REINDEXED) {
+        EXPECT_OK(cairn_log_reindex(log, NULL, NULL, &error));
+    } else if (state != AS_IT_IS) {
+        cairn_log_close(log);
+        if (state == INDEX_LOST)
+            CHECK_INT(os_list(os, FOLDER "/index", remove_file, os), 0);
+        log = open_log(os, memory);
+    }
+    return log;
+}
+
+/* Goal: a condition counts what is in the log: an event that is hidden, and none that has been removed; whatever
+ * the index knows of it, and wherever it is.
+ * Method: delete a stream, scavenge it; ask before and after each, and after all that makes the index anew, with the
+ * index in files and in memory. */
+TEST(condition_counts_what_is_in_the_log)
+{
+    static const uint32_t memories[] = {20, 100000};
+    for (size_t i = 0; i < 2; i++) {
+        for (enum state then = AS_IT_IS; then < STATES; then++) {
+            struct os_sim *sim = os_sim_new(1);
+            struct os *os = os_sim_os(sim);
+            struct log *log = open_log(os, memories[i]);
+            for (unsigned j = 0; j < 6; j++)
+                EXPECT_OK(append(log, CAIRN_STR("user-1"), "mail:a", 9000, NULL));
+            EXPECT_OK(append(log, CAIRN_STR("user-2"), "mail:b", 9000, NULL));
+            for (unsigned j = 0; j < 40; j++)
+                EXPECT_OK(append(log, CAIRN_STR("bulk"), "bulk", 5000, NULL));
+            EXPECT_OK(cairn_log_maintain(log, &error));
+            CHECK_INT(try_condition(log, "mail:a", -1), CAIRN_E_CONDITION);
+            EXPECT_OK(try_condition(log, "mail:a", 5));
+
+            EXPECT_OK(cairn_log_delete(log, 0, CAIRN_STR("user-1"), CAIRN_ANY, false, &error));
+            log = bring_into(then, os, log, memories[i]);
+            CHECK_INT(try_condition(log, "mail:a", -1), CAIRN_E_CONDITION);
+            CHECK_INT(error.position, 0);
+            CHECK_INT(try_condition(log, "mail:a", 4), CAIRN_E_CONDITION);
+
+            cairn_scavenge_report report;
+            EXPECT_OK(cairn_log_scavenge(log, NULL, NULL, &report, &error));
+            CHECK_INT(report.events_removed, 6);
+            for (int again = 0; again < 2; again++) {
+                EXPECT_OK(try_condition(log, "mail:a", -1));
+                CHECK_INT(try_condition(log, "mail:b", -1), CAIRN_E_CONDITION);
+                CHECK_INT(error.position, 6);
+                CHECK_INT(try_condition(log, "bulk", -1), CAIRN_E_CONDITION);
+                log = bring_into(then, os, log, memories[i]);
+            }
+
+            EXPECT_OK(append(log, CAIRN_STR("user-3"), "mail:a", 10, NULL));
+            CHECK_INT(try_condition(log, "mail:a", -1), CAIRN_E_CONDITION);
+            CHECK_INT(error.position, cairn_log_end(log) - 1);
+            cairn_log_close(log);
+            os_sim_free(sim);
+        }
+    }
+}
+
+/* Goal: the query that everything matches does not count what has been removed either.
+ * Method: a log whose first segment is removed but for Cairn's own events. */
+TEST(everything_counts_what_is_in_the_log)
+{
+    struct os_sim *sim = os_sim_new(1);
+    struct log *log = open_log(os_sim_os(sim), 100);
+    cairn_condition nothing = {.after = -1};
+    for (unsigned j = 0; j < 14; j++)
+        EXPECT_OK(append(log, CAIRN_STR("user-1"), "x", 9000, NULL));
+    uint64_t kept = atomic_load(&log->slots[1])->first_position;
+    EXPECT_OK(cairn_log_maintain(log, &error));
+    cairn_retention limits = {.truncate_before = kept};
+    EXPECT_OK(cairn_log_retention_set(log, 0, CAIRN_STR("user-1"), &limits, &error));
+    CHECK_INT(append(log, CAIRN_STR("p"), "p", 1, &nothing), CAIRN_E_CONDITION);
+    CHECK_INT(error.position, 0);
+    cairn_scavenge_report report;
+    EXPECT_OK(cairn_log_scavenge(log, NULL, NULL, &report, &error));
+    CHECK_INT(append(log, CAIRN_STR("p"), "p", 1, &nothing), CAIRN_E_CONDITION);
+    CHECK_INT(error.position, kept);
+    cairn_log_close(log);
+    os_sim_free(sim);
+}
+
 int
 main(void)
 {
@@ -197,6 +305,8 @@ main(void)
         RUN(deletion_still_conflicts),
         RUN(changes_give_up_in_the_end),
         RUN(reader_sees_deletion_at_once),
+        RUN(condition_counts_what_is_in_the_log),
+        RUN(everything_counts_what_is_in_the_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
