@@ -196,28 +196,42 @@ TEST(failed_reindex_changes_nothing)
     }
 }
 
-static void
+static void *
 append_some(void *context)
 {
     append(context, FLUSH_EVENTS);
+    return NULL;
+}
+
+/* As another thread would, since the reindexing one holds a lock of its own here. */
+static void
+append_meanwhile(void *log)
+{
+    pthread_t thread;
+    CHECK_INT(pthread_create(&thread, NULL, append_some, log), 0);
+    CHECK_INT(pthread_join(thread, NULL), 0);
 }
 
 /* Goal: appends go on while the index is computed again, and are in it.
- * Method: append when it makes its first file. */
+ * Method: append when it makes its first file, its second, its third: in the middle of building, and near the end. */
 TEST(appends_go_on_while_reindexing)
 {
-    struct os_sim *sim = os_sim_new(1);
-    struct os_hook hook;
-    struct log *log = open_log(os_hook_init(&hook, os_sim_os(sim)));
-    append(log, 2 * FLUSH_EVENTS);
-    os_hook_arm(&hook, HOOK_OPEN, "index.new/0", append_some, log);
-    EXPECT_OK(cairn_log_reindex(log, NULL, NULL, &error));
-    CHECK(hook.meanwhile == NULL);
-    CHECK_INT(cairn_log_end(log), 3 * FLUSH_EVENTS);
-    check_all(log);
-    log = reopen_with_index(os_sim_os(sim), log);
-    cairn_log_close(log);
-    os_sim_free(sim);
+    for (unsigned file = 1; file <= 3; file++) {
+        char path[32];
+        struct os_sim *sim = os_sim_new(1);
+        struct os_hook hook;
+        struct log *log = open_log(os_hook_init(&hook, os_sim_os(sim)));
+        append(log, 2 * FLUSH_EVENTS);
+        snprintf(path, sizeof path, "index.new/%016x.run", file);
+        os_hook_arm(&hook, HOOK_OPEN, path, append_meanwhile, log);
+        EXPECT_OK(cairn_log_reindex(log, NULL, NULL, &error));
+        CHECK(hook.meanwhile == NULL);
+        CHECK_INT(cairn_log_end(log), 3 * FLUSH_EVENTS);
+        check_all(log);
+        log = reopen_with_index(os_sim_os(sim), log);
+        cairn_log_close(log);
+        os_sim_free(sim);
+    }
 }
 
 /* Goal: it is refused, rather than holding on to more and more memory, after a number of times.
