@@ -94,7 +94,8 @@ typedef struct cairn_query {
     size_t item_count;
 } cairn_query;
 
-/* Holds when no event that matches `query` has a position greater than `after`. */
+/* Holds when no event that matches `query` has a position greater than `after`. That is about what has happened, so events
+ * that retention or deletion hides count too, until scavenging removes them: what they said is gone then. */
 typedef struct cairn_condition {
     cairn_query query;
     int64_t after; /* -1: from the beginning of the log */
@@ -148,8 +149,8 @@ typedef struct cairn_read_options {
 } cairn_read_options;
 
 /* Read a stream (from = revision), or all events (from = position). The reader sees the log as it
- * is durable at each call of next. Events under retention limits are left out. An unknown stream
- * reads as empty.
+ * is durable at each call of next. Events that retention hides are left out, also from what is left to
+ * read of a stream that is deleted meanwhile. An unknown stream reads as empty.
  *
  * ret_reader  owned by the caller, freed with cairn_reader_free() before cairn_close() */
 CAIRN_API CAIRN_MUST_CHECK cairn_err cairn_read_stream(cairn_store *store, cairn_str stream,

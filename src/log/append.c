@@ -171,6 +171,12 @@ check_conditions(struct log *log, struct attempt *attempt, cairn_error *error)
             uint64_t found;
             cairn_err err = log_first_match(log, request->scope, &condition->query, low,
                                             log->next_position, &found, error);
+            if (err == CAIRN_OK && found < atomic_load(&log->durable)
+                && atomic_load(&log->removed) > 0) {
+                attempt->need = NEED_QUERY; /* the record tells whether it has been removed */
+                attempt->durable_first = 0;
+                return CAIRN_OK;
+            }
             if (err == CAIRN_OK)
                 return condition_failed(i, found, error);
             if (err != CAIRN_E_END)
@@ -336,8 +342,8 @@ look_at_conditions(struct log *log, struct attempt *attempt, cairn_error *error)
         uint64_t low = condition->after < 0 ? 0 : (uint64_t)condition->after + 1, found;
         if (low < attempt->checked_end)
             low = attempt->checked_end;
-        cairn_err err = log_first_match(log, request->scope, &condition->query, low, end, &found,
-                                        error);
+        cairn_err err = log_first_kept(log, request->scope, &condition->query, low, end, &found,
+                                       error);
         if (err == CAIRN_OK)
             return condition_failed(i, found, error);
         if (err != CAIRN_E_END)

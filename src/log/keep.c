@@ -18,12 +18,15 @@
 #define SEALER_TICK_US 500000
 #define UNSEALED_MAX 6 /* full segments that may wait for their seal */
 
-/* How far ahead of the tail the file is prepared. */
+/* How far ahead of the tail the file is prepared. Inside an epoch: before we have looked at the active segment it may have
+ * become full, sealed, scavenged and freed. */
 static uint64_t
 filled_ahead(struct log *log)
 {
+    uint32_t parity = epoch_enter(log);
     uint64_t reserved = atomic_load(&log->reserved_end);
     uint64_t data_end = atomic_load(&log->active->data_end);
+    epoch_leave(log, parity);
     return reserved > data_end ? reserved - data_end : 0;
 }
 
@@ -79,7 +82,7 @@ keep_filled(struct log *log, cairn_error *error)
            && atomic_load(&log->reserved_end) < log->options.segment_size_bytes) {
         int fault = fill_step(log);
         if (fault != 0)
-            return error_set_errno(error, -fault, "%s: cannot prepare space", log->active->path);
+            return error_set_errno(error, -fault, "%s: cannot prepare space in its newest segment", log->dir);
     }
     return CAIRN_OK;
 }

@@ -194,11 +194,15 @@ enum head_says { HEAD_NONE, HEAD_MAYBE, HEAD_UNKNOWN };
 enum head_says query_ask_heads(struct log *log, cairn_scope scope, const cairn_query *query,
                                uint64_t low, struct hash128 *ret_unknown);
 
-/* The first event in [low, end) that matches; CAIRN_E_END: none. Under the lock only when all of it is
- * in the memory tables. */
+/* The first event in [low, end) that matches, by the index alone, which may not know yet what scavenging has removed;
+ * CAIRN_E_END: none. The query has items. Under the lock only when all of it is in the memory tables. */
 CAIRN_MUST_CHECK cairn_err log_first_match(struct log *log, cairn_scope scope,
                                            const cairn_query *query, uint64_t low, uint64_t end,
                                            uint64_t *ret_position, cairn_error *error);
+/* The same, of what is durable, by the records where that matters. Not under the lock. */
+CAIRN_MUST_CHECK cairn_err log_first_kept(struct log *log, cairn_scope scope,
+                                          const cairn_query *query, uint64_t low, uint64_t end,
+                                          uint64_t *ret_position, cairn_error *error);
 
 /* ---- retention (retention.c) ------------------------------------------------------------------- */
 
@@ -286,6 +290,7 @@ struct log {
     struct segment *_Atomic *slots;
     _Atomic uint32_t segment_count;
     _Atomic uint64_t offsets_bytes;
+    _Atomic uint64_t removed;         /* events that scavenging has, of all segments */
     _Atomic uint32_t epoch;           /* parity tells which of the two counts new readers use */
     _Atomic uint32_t epoch_readers[2];
     pthread_mutex_t epoch_lock;       /* one synchroniser at a time */
@@ -324,6 +329,7 @@ struct log {
     struct retention_queue *retention_queue; /* in flight; under `lock` */
     pthread_rwlock_t retention_lock;
     _Atomic uint64_t retention_count;
+    _Atomic uint64_t retention_changes; /* so far: readers that have looked ahead look again */
 
     /* Streams counted so far, for stats: by the directory, from where the last count ended. */
     pthread_mutex_t count_lock;

@@ -26,6 +26,7 @@ struct log_reader {
     size_t stream_size;
     struct series_head entries[READER_ENTRIES];
     size_t entry_count, entry_next;
+    uint64_t retention_changes; /* when they were loaded */
 
     cairn_str tags[LOG_TAGS_MAX];
 };
@@ -171,6 +172,7 @@ first_readable(struct log *log, struct hash128 key, cairn_str stream, uint64_t e
 static cairn_err
 load_entries(struct log_reader *reader, cairn_error *error)
 {
+    uint64_t changes = atomic_load_explicit(&reader->log->retention_changes, memory_order_acquire);
     uint64_t end = reader_end(reader), first;
     struct retention retention;
     cairn_str stream = {reader->stream, reader->stream_size};
@@ -178,6 +180,7 @@ load_entries(struct log_reader *reader, cairn_error *error)
     if (err != CAIRN_OK)
         return err;
     reader->entry_next = reader->entry_count = 0;
+    reader->retention_changes = changes;
     if (reader->next < 0)
         return CAIRN_E_END;
     uint64_t from = (uint64_t)reader->next;
@@ -216,7 +219,9 @@ static cairn_err
 next_of_stream(struct log_reader *reader, struct record *record, cairn_error *error)
 {
     for (;;) {
-        if (reader->entry_next == reader->entry_count) {
+        if (reader->entry_next == reader->entry_count
+            || atomic_load_explicit(&reader->log->retention_changes, memory_order_acquire)
+                   != reader->retention_changes) {
             cairn_err err = load_entries(reader, error);
             if (err != CAIRN_OK)
                 return err;
@@ -308,37 +313,54 @@ cairn_err
 log_first_match(struct log *log, cairn_scope scope, const cairn_query *query, uint64_t low,
                 uint64_t end, uint64_t *ret_position, cairn_error *error)
 {
+    struct query_plan *plan;
     if (low >= end)
         return CAIRN_E_END;
-    cairn_err err;
-    if (query->item_count > 0) {
-        struct query_plan *plan;
-        err = query_plan_new(log, scope, (cairn_str){0}, query, &plan, error);
-        if (err == CAIRN_OK)
-            err = query_seek(plan, low, end, false, ret_position, error);
-        else
-            plan = NULL;
-        query_plan_free(plan);
+    cairn_err err = query_plan_new(log, scope, (cairn_str){0}, query, &plan, error);
+    if (err != CAIRN_OK)
         return err;
-    }
-    /* Everything matches: the first event of the scope that is not Cairn's own. */
+    err = query_seek(plan, low, end, false, ret_position, error);
+    query_plan_free(plan);
+    return err;
+}
+
+/* The first position at or after `low` that may be an event to count: by the index, or, where there is no plan since
+ * everything matches, the next one. */
+static cairn_err
+next_candidate(struct query_plan *plan, uint64_t low, uint64_t end, uint64_t *ret, cairn_error *error)
+{
+    *ret = low;
+    if (low >= end)
+        return CAIRN_E_END;
+    return plan != NULL ? query_seek(plan, low, end, false, ret, error) : CAIRN_OK;
+}
+
+cairn_err
+log_first_kept(struct log *log, cairn_scope scope, const cairn_query *query, uint64_t low,
+               uint64_t end, uint64_t *ret_position, cairn_error *error)
+{
+    if (query->item_count > 0 && atomic_load(&log->removed) == 0)
+        return log_first_match(log, scope, query, low, end, ret_position, error);
+    struct query_plan *plan = NULL;
     struct block *block = block_new();
-    if (block == NULL)
-        return error_set(error, CAIRN_E_NOMEM, "no memory to read the log");
-    err = CAIRN_OK;
-    for (uint64_t position = low; err == CAIRN_OK; position++) {
+    cairn_err err = block == NULL
+                        ? error_set(error, CAIRN_E_NOMEM, "no memory to read the log")
+                    : query->item_count > 0
+                        ? query_plan_new(log, scope, (cairn_str){0}, query, &plan, error)
+                        : CAIRN_OK;
+    for (uint64_t position; err == CAIRN_OK; low = position + 1) {
         struct record record;
-        if (position >= end) {
-            err = CAIRN_E_END;
-            break;
-        }
-        err = log_read_record(log, block, position, BLOCK_SCAN, &record, error);
-        if (err == CAIRN_OK && record.scope == scope && record.stream.size > 0
-            && record.stream.data[0] != '$') {
+        err = next_candidate(plan, low, end, &position, error);
+        if (err == CAIRN_OK)
+            err = log_read_record(log, block, position, plan != NULL ? BLOCK_POINT : BLOCK_SCAN,
+                                  &record, error);
+        if (err == CAIRN_OK && record.kind == RECORD_EVENT && record.scope == scope
+            && (plan != NULL || (record.stream.size > 0 && record.stream.data[0] != '$'))) {
             *ret_position = position;
             break;
         }
     }
+    query_plan_free(plan);
     block_free(block);
     return err;
 }

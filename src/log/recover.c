@@ -474,6 +474,9 @@ log_recover_segments(struct log *log, cairn_error *error)
         err = take_over_tail(log, error);
     if (err != CAIRN_OK)
         return err;
+    uint32_t count = atomic_load(&log->segment_count);
+    for (uint32_t i = 0; i < count; i++)
+        atomic_fetch_add(&log->removed, atomic_load(&log->slots[i])->removed);
     atomic_store(&log->durable, log->next_position);
     return CAIRN_OK;
 }

@@ -180,6 +180,7 @@ enter(struct log *log, const struct change *change)
     else
         log->retention->count++;
     *slot = now;
+    atomic_fetch_add_explicit(&log->retention_changes, 1, memory_order_release);
     atomic_store_explicit(&log->retention_count, log->retention->count, memory_order_release);
 }
 
@@ -324,16 +325,51 @@ put_member(struct buf *to, const char *name, uint64_t value)
     json_put_u64(to, value);
 }
 
-/* Append the retention event, with the stream itself where it is expected. */
+/* Whoever changes a stream's limits writes all of them, so he expects the event that he has read them from to be the
+ * newest still: two that change one stream at once would lose what the other has set. */
+struct update {
+    struct log *log;
+    cairn_scope scope;
+    cairn_str stream;
+    char name[LOG_STREAM_MAX + 16]; /* of the stream that holds the limits */
+    size_t name_size;
+    int64_t revision; /* of its newest event; CAIRN_NONE: there is none */
+    cairn_stream_info info;
+};
+
 static cairn_err
-append_retention(struct log *log, cairn_scope scope, cairn_str stream, int64_t expected,
-                 const struct retention *retention, cairn_error *error)
+begin_update(struct update *update, struct log *log, cairn_scope scope, cairn_str stream,
+             cairn_error *error)
 {
-    char name[LOG_STREAM_MAX + 16];
     if (stream.size == 0 || stream.size > LOG_NAME_MAX)
         return error_set(error, stream.size ? CAIRN_E_LIMIT : CAIRN_E_INVALID,
                          "stream is %zu bytes; 1 to %d are allowed", stream.size, LOG_NAME_MAX);
-    int size = snprintf(name, sizeof name, "$retention-%.*s", (int)stream.size, stream.data);
+    *update = (struct update){.log = log, .scope = scope, .stream = stream};
+    update->name_size = (size_t)snprintf(update->name, sizeof update->name, "$retention-%.*s",
+                                         (int)stream.size, stream.data);
+    return CAIRN_OK;
+}
+
+/* In this order the limits are never older than the revision. */
+static cairn_err
+read_limits(struct update *update, cairn_error *error)
+{
+    struct log *log = update->log;
+    struct hash128 key = log_key(log, KEY_STREAM, update->scope,
+                                 (cairn_str){update->name, update->name_size});
+    struct series_head head;
+    cairn_err err = cairn_series_head(log->series, key, cairn_log_end(log), &head, error);
+    if (err != CAIRN_OK && err != CAIRN_E_END)
+        return err;
+    update->revision = err == CAIRN_OK ? (int64_t)head.ordinal : CAIRN_NONE;
+    return cairn_log_stream_info(log, update->scope, update->stream, &update->info, error);
+}
+
+/* Append the retention event, with the stream itself where it is expected. */
+static cairn_err
+append_retention(const struct update *update, int64_t expected, const struct retention *retention,
+                 cairn_error *error)
+{
     struct buf data = {0};
     buf_put_char(&data, '{');
     put_member(&data, "max_count", retention->limits.max_count);
@@ -346,53 +382,82 @@ append_retention(struct log *log, cairn_scope scope, cairn_str stream, int64_t e
         err = error_set(error, CAIRN_E_NOMEM, "no memory for a stream's retention");
     } else {
         cairn_event event = {.type = CAIRN_STR("$retention"), .data = buf_str(&data)};
-        cairn_write writes[2] = {{stream, expected, NULL, 0},
-                                 {{name, (size_t)size}, CAIRN_ANY, &event, 1}};
-        cairn_append_request request = {.scope = scope, .writes = writes, .write_count = 2,
+        cairn_write writes[2] = {{update->stream, expected, NULL, 0},
+                                 {{update->name, update->name_size}, update->revision, &event, 1}};
+        cairn_append_request request = {.scope = update->scope, .writes = writes, .write_count = 2,
                                         .system = true};
         cairn_at at;
-        err = log_append_blocking(log, &request, &at, error);
+        err = log_append_blocking(update->log, &request, &at, error);
     }
     buf_free(&data);
     return err;
+}
+
+static cairn_err
+pass_on(cairn_err err, const cairn_error *found, cairn_error *error)
+{
+    if (err != CAIRN_OK && error != NULL)
+        *error = *found;
+    return err;
+}
+
+static cairn_err
+too_many_changes(const struct update *update, cairn_error *error)
+{
+    return error_set(error, CAIRN_E_BUSY, "too many changes of %.*s compete; try again",
+                     (int)(update->name_size > 100 ? 100 : update->name_size), update->name);
 }
 
 cairn_err
 cairn_log_retention_set(struct log *log, cairn_scope scope, cairn_str stream,
                         const cairn_retention *limits, cairn_error *error)
 {
-    struct retention retention = {.limits = *limits};
-    cairn_stream_info info;
-    cairn_err err = cairn_log_stream_info(log, scope, stream, &info, error);
-    if (err != CAIRN_OK)
-        return err;
-    /* What has been cut off stays so, part of it may be scavenged; and a tombstone is for good. */
-    retention.tombstoned = info.tombstoned;
-    if (retention.limits.truncate_before < info.retention.truncate_before)
-        retention.limits.truncate_before = info.retention.truncate_before;
-    return append_retention(log, scope, stream, CAIRN_ANY, &retention, error);
+    struct update update;
+    cairn_error refusal = {0};
+    cairn_err err = begin_update(&update, log, scope, stream, error);
+    for (unsigned tries = 0; err == CAIRN_OK; tries++) {
+        err = read_limits(&update, error);
+        if (err != CAIRN_OK)
+            return err;
+        struct retention retention = {.limits = *limits, .tombstoned = update.info.tombstoned};
+        /* What has been cut off stays so, part of it may be scavenged; and a tombstone is for good. */
+        if (retention.limits.truncate_before < update.info.retention.truncate_before)
+            retention.limits.truncate_before = update.info.retention.truncate_before;
+        err = append_retention(&update, CAIRN_ANY, &retention, &refusal);
+        if (err != CAIRN_E_CONFLICT)
+            return pass_on(err, &refusal, error);
+        err = tries < LOG_RETRIES_MAX ? CAIRN_OK : too_many_changes(&update, error);
+    }
+    return err;
 }
 
 cairn_err
 cairn_log_delete(struct log *log, cairn_scope scope, cairn_str stream, int64_t expected,
                  bool tombstone, cairn_error *error)
 {
-    for (unsigned tries = 0;; tries++) {
-        cairn_stream_info info;
-        cairn_err err = cairn_log_stream_info(log, scope, stream, &info, error);
+    /* What is deleted is what was there: nobody's event may slip in between. */
+    bool any = expected == CAIRN_ANY || expected == CAIRN_EXISTS;
+    struct update update;
+    cairn_error refusal = {0};
+    cairn_err err = begin_update(&update, log, scope, stream, error);
+    for (unsigned tries = 0; err == CAIRN_OK; tries++) {
+        const cairn_stream_info *info = &update.info;
+        int64_t revision = update.revision;
+        err = read_limits(&update, error);
         if (err != CAIRN_OK)
             return err;
-        if (info.tombstoned)
+        if (tries > 0 && !any && update.revision == revision)
+            return pass_on(CAIRN_E_CONFLICT, &refusal, error); /* it is the stream that is elsewhere */
+        if (info->tombstoned)
             return error_set(error, CAIRN_E_GONE, "the stream was deleted for good already");
-        if (!info.exists && !(tombstone && info.last_revision >= 0))
+        if (!info->exists && !(tombstone && info->last_revision >= 0))
             return error_set(error, CAIRN_E_NOTFOUND, "there is no such stream to delete");
-        /* What is deleted is what was there: nobody's event may slip in between. */
-        bool any = expected == CAIRN_ANY || expected == CAIRN_EXISTS;
-        struct retention retention = {.limits = info.retention, .tombstoned = tombstone};
-        retention.limits.truncate_before = (uint64_t)info.last_revision + 1;
-        err = append_retention(log, scope, stream, any ? info.last_revision : expected, &retention,
-                               error);
-        if (err != CAIRN_E_CONFLICT || !any || tries >= LOG_RETRIES_MAX)
-            return err;
+        struct retention retention = {.limits = info->retention, .tombstoned = tombstone};
+        retention.limits.truncate_before = (uint64_t)info->last_revision + 1;
+        err = append_retention(&update, any ? info->last_revision : expected, &retention, &refusal);
+        if (err != CAIRN_E_CONFLICT)
+            return pass_on(err, &refusal, error);
+        err = tries < LOG_RETRIES_MAX ? CAIRN_OK : too_many_changes(&update, error);
     }
+    return err;
 }

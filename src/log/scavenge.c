@@ -197,6 +197,7 @@ swap_in(struct scavenge *work, uint32_t slot, struct segment *from, struct segme
     if (fault != 0)
         return error_set_errno(error, -fault, "%s: cannot take its place", from->path);
     memcpy(to->path, from->path, sizeof to->path);
+    atomic_fetch_add(&log->removed, to->removed - from->removed);
     atomic_store_explicit(&log->slots[slot], to, memory_order_release);
     epoch_wait(log);
     if (atomic_load(&from->offsets) != NULL)

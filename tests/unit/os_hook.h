@@ -6,7 +6,7 @@
 #include <os/twin.h>
 #include <string.h>
 
-enum os_hook_call { HOOK_OPEN, HOOK_READ, HOOK_SYNC };
+enum os_hook_call { HOOK_OPEN, HOOK_READ, HOOK_SYNC, HOOK_CLOCK };
 
 struct os_hook {
     struct os_faulty faulty; /* begins with the struct os: &hook->faulty.os goes to the engine */
@@ -51,6 +51,13 @@ os_hook_sync(struct os *os, struct os_file *file)
     return ((struct os_hook *)(void *)os)->below->sync(os, file);
 }
 
+static inline int64_t
+os_hook_monotonic_us(struct os *os)
+{
+    os_hook_fire(os, HOOK_CLOCK, NULL);
+    return ((struct os_hook *)(void *)os)->below->monotonic_us(os);
+}
+
 static inline struct os *
 os_hook_init(struct os_hook *hook, struct os *below)
 {
@@ -61,6 +68,7 @@ os_hook_init(struct os_hook *hook, struct os *below)
     hook->ops.open = os_hook_open;
     hook->ops.pread = os_hook_pread;
     hook->ops.sync = os_hook_sync;
+    hook->ops.monotonic_us = os_hook_monotonic_us;
     hook->faulty.os.ops = &hook->ops;
     return &hook->faulty.os;
 }
