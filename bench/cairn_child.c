@@ -49,8 +49,8 @@ append_up_to_a_flush(cairn_store *store, uint64_t streams)
         if (!log_build(store, total, total + DIRTY_STEP, streams, 0))
             return false;
         cairn_stats_get(store, &stats);
-        flushed |= stats.index_memory_events < last;
-        last = stats.index_memory_events;
+        flushed |= stats.index_memory_entries < last;
+        last = stats.index_memory_entries;
         peak = last > peak ? last : peak;
         if (flushed && last >= peak - peak / 8)
             break;
@@ -71,7 +71,7 @@ child_dirty(const char *folder, uint64_t streams)
         answers += busy->values[i];
     cairn_stats_get(store, &stats);
     printf("busy_answers=%.0f memory_table_events=%llu ready\n", answers,
-           (unsigned long long)stats.index_memory_events);
+           (unsigned long long)stats.index_memory_entries);
     fflush(stdout);
     for (;;)
         pause();

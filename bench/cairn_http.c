@@ -49,10 +49,7 @@ cairn_server_stop(struct cairn_server *server)
 
 /* ---- appends ----------------------------------------------------------------------------- */
 
-static struct {
-    struct cairn_server server;
-    struct http_connection *connections[CLIENTS_MAX];
-} state;
+static struct cairn_server appended; /* the one that gets the appends */
 
 static bool
 cairn_http_open(struct contender *self, const struct settings *settings)
@@ -61,38 +58,36 @@ cairn_http_open(struct contender *self, const struct settings *settings)
         remark("%s: LEFT OUT, there is no server program", self->label);
         return false;
     }
-    if (!cairn_server_start(settings, "cairn-http", &state.server))
-        return false;
-    for (unsigned i = 0; i < CLIENTS_MAX; i++)
-        if ((state.connections[i] = http_connect(state.server.port)) == NULL)
-            return false;
-    return true;
+    return cairn_server_start(settings, "cairn-http", &appended);
 }
 
+/* Connections are made for each run, before its clock: between runs they would be idle, and the server closes what
+ * asks for nothing. */
 static bool
 cairn_http_run(struct contender *self, const struct shape *shape, struct sample *ret)
 {
     (void)self;
     void *connections[CLIENTS_MAX];
-    if (shape->clients > CLIENTS_MAX)
-        return false;
-    for (unsigned i = 0; i < shape->clients; i++) {
+    bool ok = shape->clients <= CLIENTS_MAX;
+    unsigned count = 0;
+    for (; ok && count < shape->clients; count++) {
         char stream[24];
-        snprintf(stream, sizeof stream, "c%u-1", i);
-        connections[i] = state.connections[i];
-        if (!http_prepare_append(state.connections[i], shape->events, stream))
-            return false;
+        snprintf(stream, sizeof stream, "c%u-1", count);
+        if ((connections[count] = http_connect(appended.port)) == NULL)
+            break;
+        ok = http_prepare_append(connections[count], shape->events, stream);
     }
-    return load_run(&HTTP_WIRE, connections, shape, state.server.pid, ret);
+    ok = ok && count == shape->clients && load_run(&HTTP_WIRE, connections, shape, appended.pid, ret);
+    while (count-- > 0)
+        http_disconnect(connections[count]);
+    return ok;
 }
 
 static void
 cairn_http_close(struct contender *self)
 {
     (void)self;
-    for (unsigned i = 0; i < CLIENTS_MAX; i++)
-        http_disconnect(state.connections[i]);
-    cairn_server_stop(&state.server);
+    cairn_server_stop(&appended);
 }
 
 struct contender CAIRN_HTTP = {.key = "cairn_http",

@@ -344,7 +344,7 @@ local_stats(struct target *target, struct buf *to, cairn_error *error __attribut
     put_number(to, "index_bytes", stats.index_bytes);
     put_number(to, "segments", stats.segments);
     put_number(to, "index_runs", stats.index_runs);
-    put_number(to, "index_memory_entries", stats.index_memory_events);
+    put_number(to, "index_memory_entries", stats.index_memory_entries);
     put_number(to, "memory_bytes", stats.memory_bytes);
     put_number(to, "recovered_events", stats.recovered_events);
     put_number(to, "discarded_bytes", stats.discarded_bytes);

@@ -1,2 +1,2 @@
 # The HTTP API's and the server's tests drive the server by libcurl.
-$(B)/tests/integration/api_http $(B)/tests/integration/server_process: SERVER_LIBS += -lcurl
+$(B)/tests/integration/api_http $(B)/tests/integration/api_follow $(B)/tests/integration/server_process: SERVER_LIBS += -lcurl

@@ -22,7 +22,7 @@ typedef struct cairn_stats {
     uint64_t log_bytes;       /* segments on disk */
     uint64_t index_bytes;
     uint64_t segments, index_runs;
-    uint64_t index_memory_events; /* entries in the memory table: one for each series an event is in */
+    uint64_t index_memory_entries; /* in the memory table: one for each series an event is in */
     uint64_t memory_bytes;    /* known to be held by caches and tables */
     uint64_t appends_total, events_appended_total, conflicts_total; /* since opened */
     uint64_t batches_total, batch_bytes_total;                      /* group commits since opened */

@@ -470,7 +470,7 @@ cairn_log_stats(struct log *log, cairn_stats *ret)
     cairn_series_stats(log->series, &series);
     ret->index_bytes = series.run_bytes;
     ret->index_runs = series.runs;
-    ret->index_memory_events = series.memory_events;
+    ret->index_memory_entries = series.memory_entries;
     ret->memory_bytes = series.memory_bytes + atomic_load(&log->offsets_bytes);
     ret->appends_total = atomic_load(&log->stats.appends);
     ret->events_appended_total = atomic_load(&log->stats.events);

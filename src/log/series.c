@@ -361,7 +361,7 @@ cairn_series_stats(struct series *series, struct series_stats *ret)
     const struct view *view = series_view_enter(series, &index);
     for (uint32_t i = 0; i < view->table_count; i++) {
         const struct table *table = view->tables[i];
-        stats.memory_events += atomic_load_explicit(&table->entries, memory_order_relaxed);
+        stats.memory_entries += atomic_load_explicit(&table->entries, memory_order_relaxed);
         stats.memory_bytes += series_table_bytes(table);
     }
     stats.runs = view->run_count;

@@ -112,7 +112,7 @@ CAIRN_MUST_CHECK cairn_err cairn_series_flush(struct series *series, uint64_t du
                                               cairn_error *error);
 
 struct series_stats {
-    uint64_t memory_events, memory_bytes; /* all tables, caches, filters, fences */
+    uint64_t memory_entries, memory_bytes; /* all tables, caches, filters, fences */
     uint64_t runs, run_bytes, entries;    /* on disk */
     uint64_t flushes, merges, merged_bytes;
 };

@@ -357,7 +357,7 @@ TEST(failed_mending_is_told_once)
         EXPECT_OK(cairn_log_maintain(log, &error));
         cairn_series_stats(log->series, &series);
         CHECK(i == 0 || series.merges == merges);
-        CHECK(series.memory_events <= 6 * 20 * 2); /* it is flushed */
+        CHECK(series.memory_entries <= 6 * 20 * 2); /* it is flushed */
         merges = series.merges;
     }
     cairn_stats stats = stats_of(log);

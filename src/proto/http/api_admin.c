@@ -104,7 +104,7 @@ put_store_stats(struct buf *to, const cairn_stats *stats)
         {"index_bytes", stats->index_bytes},
         {"segments", stats->segments},
         {"index_runs", stats->index_runs},
-        {"index_memory_entries", stats->index_memory_events},
+        {"index_memory_entries", stats->index_memory_entries},
         {"memory_bytes", stats->memory_bytes},
         {"appends_total", stats->appends_total},
         {"events_appended_total", stats->events_appended_total},

@@ -77,7 +77,7 @@ put_store(struct buf *to, const cairn_stats *stats)
     put_whole(to, "cairn_segments", "gauge", "Segments of the log.", stats->segments);
     put_whole(to, "cairn_index_runs", "gauge", "Sorted runs of the index.", stats->index_runs);
     put_whole(to, "cairn_index_memory_entries", "gauge", "Entries in the index's memory table, several an event.",
-              stats->index_memory_events);
+              stats->index_memory_entries);
     put_whole(to, "cairn_memory_bytes", "gauge", "Bytes known to be held by caches and tables.",
               stats->memory_bytes);
     put_whole(to, "cairn_appends_total", "counter", "Appends made durable.", stats->appends_total);
