@@ -460,6 +460,7 @@ measure_opening(const struct settings *settings, const char *folder)
 
 /* ---- the part ---------------------------------------------------------------------------- */
 
+/* The streams are read at rest: merging and sealing what was just built would share the processors with them. */
 static bool
 build_large(const struct settings *settings, cairn_store *store)
 {
@@ -468,6 +469,7 @@ build_large(const struct settings *settings, cairn_store *store)
     if (!build_timed(store, 0, half, streams, half) || !append_together(store))
         return false;
     figure_add((double)cairn_end(store), "log.stream_read_at_events");
+    wait_for_merges(store);
     measure_streams(settings, store, "spread");
     measure_streams(settings, store, "together");
     return build_timed(store, half, settings->log_large, streams, half);

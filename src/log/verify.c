@@ -245,7 +245,23 @@ check_ends(struct verify *verify, struct segment *segment, cairn_error *error)
     return CAIRN_OK;
 }
 
-/* The space prepared ahead of the tail holds nothing but zeros. Appends wait while it is read: 8 MiB at most. */
+/* One step of it, while appends wait. *at: where to go on; what has become events since is skipped. */
+static ssize_t
+check_ahead_step(struct verify *verify, const struct segment *segment, uint64_t *at, uint8_t *bytes)
+{
+    struct log *log = verify->log;
+    pthread_mutex_lock(&log->lock);
+    commit_drain(log);
+    uint64_t tail = atomic_load(&segment->data_end);
+    if (*at < tail)
+        *at = tail;
+    bool ours = log->active == segment && !atomic_load(&log->failed);
+    ssize_t n = ours ? os_pread(log->os, segment->file, bytes, AHEAD_STEP, *at) : 0;
+    pthread_mutex_unlock(&log->lock);
+    return n;
+}
+
+/* The space prepared ahead of the tail holds nothing but zeros. */
 static cairn_err
 check_ahead(struct verify *verify, cairn_error *error)
 {
@@ -255,28 +271,22 @@ check_ahead(struct verify *verify, cairn_error *error)
     uint8_t *bytes = malloc(AHEAD_STEP);
     if (bytes == NULL)
         return error_set(error, CAIRN_E_NOMEM, "no memory to verify");
+    const struct segment *segment = log->active; /* not freed while the administrator's lock is held */
     cairn_err err = CAIRN_OK;
-    pthread_mutex_lock(&log->lock);
-    commit_drain(log);
-    struct segment *segment = log->active;
-    uint64_t at = atomic_load(&segment->data_end);
+    uint64_t at = 0;
     ssize_t n;
-    while (err == CAIRN_OK && !atomic_load(&log->failed)
-           && (n = os_pread(log->os, segment->file, bytes, AHEAD_STEP, at)) != 0) {
-        if (n < 0)
-            err = error_set_errno(error, (int)-n, "%s: cannot read", segment->path);
-        for (ssize_t i = 0; i < n; i++) {
-            if (bytes[i] != 0) {
-                report_fault(verify, segment->path, at + (uint64_t)i,
-                             "the space ahead of the tail is not empty");
-                n = 0;
-            }
-        }
-        if (n <= 0)
+    while ((n = check_ahead_step(verify, segment, &at, bytes)) > 0) {
+        ssize_t i = 0;
+        while (i < n && bytes[i] == 0)
+            i++;
+        if (i < n) {
+            report_fault(verify, segment->path, at + (uint64_t)i, "the space ahead of the tail is not empty");
             break;
+        }
         at += (uint64_t)n;
     }
-    pthread_mutex_unlock(&log->lock);
+    if (n < 0)
+        err = error_set_errno(error, (int)-n, "%s: cannot read", segment->path);
     free(bytes);
     return err;
 }
