@@ -267,15 +267,14 @@ roll_segment(struct log *log, size_t frame_size, cairn_error *error)
         return error_set(error, CAIRN_E_LIMIT, "the log has %u segments, which is the limit",
                          LOG_SEGMENTS_MAX);
     struct segment *segment;
-    uint64_t prepared;
-    cairn_err err = segment_create(log, log->active->number + 1, log->next_position, &segment, &prepared, error);
+    cairn_err err = segment_create(log, log->active->number + 1, log->next_position, &segment, error);
     if (err != CAIRN_OK)
         return err;
     pthread_mutex_lock(&log->fill_lock);
     log_publish_segment(log, segment);
     log->active = segment;
     log->tail = SEGMENT_HEADER_SIZE;
-    atomic_store(&log->reserved_end, prepared);
+    atomic_store(&log->reserved_end, SEGMENT_HEADER_SIZE);
     pthread_mutex_unlock(&log->fill_lock);
     log->vouched = true; /* the new segment's header says so */
     wake(&log->sealer_word);

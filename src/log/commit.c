@@ -298,7 +298,9 @@ publish(struct log *log, struct batch *batch)
     if (batch->size > 0) {
         atomic_fetch_add(&log->stats.batches, 1);
         atomic_fetch_add(&log->stats.batch_bytes, batch->size);
-        fill_note_batch(log, batch->size > UINT32_MAX / 2 ? UINT32_MAX / 2 : (uint32_t)batch->size);
+        uint32_t recent = atomic_load(&log->batch_bytes_recent);
+        uint32_t size = batch->size > UINT32_MAX / 2 ? UINT32_MAX / 2 : (uint32_t)batch->size;
+        atomic_store(&log->batch_bytes_recent, recent - recent / 16 + size / 16);
     }
 }
 
@@ -353,7 +355,7 @@ commit_open_batch(struct log *log)
         tell(log, &spilled);
     if (fault == 0 && had_events)
         notify(log);
-    if (log->threads_started && fill_is_wanted(log))
+    if (log->threads_started && keep_wants_fill(log))
         wake(&log->keeper_word);
     pthread_mutex_lock(&log->lock);
 }

@@ -299,7 +299,6 @@ log_free(struct log *log)
         free(log->batches[i].bytes);
         free(log->batches[i].waiters);
     }
-    (void)os_close(log->os, log->spare);
     (void)os_close(log->os, log->lock_file);
     pthread_mutex_destroy(&log->lock);
     pthread_mutex_destroy(&log->epoch_lock);
@@ -380,7 +379,6 @@ log_open_segments(struct os *os, const char *dir, struct log **ret, cairn_error 
 static void
 close_cleanly(struct log *log)
 {
-    fill_drop_spare(log);
     pthread_mutex_lock(&log->lock);
     commit_drain(log);
     pthread_mutex_unlock(&log->lock);

@@ -71,9 +71,8 @@ struct segment {
     uint8_t root[32], chain[32]; /* sealed */
 };
 
-/* *ret_prepared: how far its file is written, at least its header. */
 CAIRN_MUST_CHECK cairn_err segment_create(struct log *log, uint64_t number, uint64_t first_position,
-                                          struct segment **ret, uint64_t *ret_prepared, cairn_error *error);
+                                          struct segment **ret, cairn_error *error);
 /* Open an existing file and check its header; footer too when it has one. */
 CAIRN_MUST_CHECK cairn_err segment_open(struct log *log, uint64_t number, struct segment **ret,
                                         cairn_error *error);
@@ -325,9 +324,6 @@ struct log {
     pthread_mutex_t fill_lock;
     _Atomic uint64_t reserved_end;
     _Atomic uint32_t batch_bytes_recent; /* moving average: large batches need no filling */
-    struct os_file *spare;               /* prepared for the next segment; NULL: none */
-    _Atomic uint64_t spare_size;         /* zeros written to it so far */
-    _Atomic uint64_t spare_due;          /* appended since, and not yet matched by zeros in it */
 
     struct retention_map *retention; /* stream key → retention, of streams that have any; durable */
     struct retention_queue *retention_queue; /* in flight; under `lock` */
@@ -490,26 +486,14 @@ CAIRN_MUST_CHECK cairn_err log_check_space(struct log *log, cairn_error *error);
 void *committer_main(void *log);
 void wake(_Atomic uint32_t *word);
 
-/* ---- prepared space (fill.c) ------------------------------------------------------------------------ */
-
-#define SPARE_NAME "spare.new" /* in the folder of segments; recovery removes what ends like this */
-/* Prepare space ahead of the tail and in the spare, as far as it pays; by the keeper, or an opener's own thread. */
-CAIRN_MUST_CHECK cairn_err fill_keep(struct log *log, cairn_error *error);
-/* Is it time to? A hint, taken without a lock. */
-bool fill_is_wanted(struct log *log);
-/* A batch of `size` bytes is durable. */
-void fill_note_batch(struct log *log, uint32_t size);
-/* A new segment's file with its header, synced (its folder is not): the spare where there is one, *ret_prepared bytes of
- * it written. A negative errno: there is no file. */
-CAIRN_MUST_CHECK int fill_begin_file(struct log *log, const char *path, const void *header, size_t size,
-                                     struct os_file **ret_file, uint64_t *ret_prepared);
-void fill_drop_spare(struct log *log);
-
 /* ---- background work (keep.c) --------------------------------------------------------------------- */
 
 void *keeper_main(void *log);
 void *indexer_main(void *log);
 void *sealer_main(void *log);
+/* Prepare space ahead of the tail; after a batch: is it time to? */
+CAIRN_MUST_CHECK cairn_err keep_filled(struct log *log, cairn_error *error);
+bool keep_wants_fill(struct log *log);
 /* Hash the oldest full segment that nobody hashes, and seal those that can be: it, or it and later ones, or none
  * while an older one is still being hashed. *ret_more: there are others to hash. */
 CAIRN_MUST_CHECK cairn_err keep_seal(struct log *log, bool *ret_more, cairn_error *error);

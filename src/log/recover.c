@@ -142,12 +142,8 @@ inspect_tail(struct log *log, struct frame_scan *scan, uint64_t *ret_garbage_end
         cairn_str rest = scan_rest(scan);
         if (rest.size == 0)
             break;
-        static const char zeros[4096];
-        if (rest.size >= sizeof zeros && memcmp(rest.data, zeros, sizeof zeros) == 0) { /* prepared, mostly */
-            scan->at += sizeof zeros;
-            continue;
-        }
         size_t step = rest.size < 8 ? rest.size : 8;
+        static const char zeros[8];
         if (memcmp(rest.data, zeros, step) != 0) {
             garbage_end = scan->at + step;
             if (step == 8 && load32(rest.data) == FRAME_MAGIC) {
@@ -229,20 +225,14 @@ is_unborn(struct log *log, uint64_t number)
     return unborn;
 }
 
-/* Its making failed (the folder could not be synced), so the one before it went on, beyond where this one begins; then
- * the power went, and came back with its name. It never held a frame, and is made anew. */
+/* Its making failed (the folder could not be synced), so the one before it went on; then the power went, and
+ * came back with its name. It never held a frame, and is made anew. */
 static bool
-is_stillborn(struct log *log, struct segment *segment, uint64_t end_before)
+is_stillborn(struct log *log, const struct segment *segment, uint64_t end_before)
 {
-    if (segment->first_position >= end_before || atomic_load(&segment->sealed))
-        return false;
-    struct frame_scan scan;
-    struct frame frame;
-    cairn_str bytes;
-    scan_begin(&scan, segment);
-    bool empty = scan_next(log, &scan, &frame, &bytes, NULL) == CAIRN_E_END;
-    scan_end(&scan);
-    return empty;
+    uint64_t size = 0;
+    return segment->first_position < end_before && !atomic_load(&segment->sealed)
+           && os_size(log->os, segment->file, &size) == 0 && size <= SEGMENT_HEADER_SIZE;
 }
 
 static cairn_err
@@ -346,9 +336,8 @@ take_over_tail(struct log *log, cairn_error *error)
     struct segment *last = count > 0 ? atomic_load(&log->slots[count - 1]) : NULL;
     if (last == NULL || atomic_load(&last->sealed)) {
         struct segment *segment;
-        uint64_t prepared;
         cairn_err err = segment_create(log, last ? last->number + 1 : 1, log->next_position,
-                                       &segment, &prepared, error);
+                                       &segment, error);
         if (err != CAIRN_OK)
             return err;
         log_publish_segment(log, segment);

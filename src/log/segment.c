@@ -60,7 +60,7 @@ segment_note(struct segment *segment, uint64_t index, uint32_t offset, uint32_t 
 
 cairn_err
 segment_create(struct log *log, uint64_t number, uint64_t first_position, struct segment **ret,
-               uint64_t *ret_prepared, cairn_error *error)
+               cairn_error *error)
 {
     struct segment *segment = calloc(1, sizeof *segment);
     if (segment == NULL)
@@ -87,7 +87,11 @@ segment_create(struct log *log, uint64_t number, uint64_t first_position, struct
         goto done;
     char dir[LOG_PATH_MAX];
     snprintf(dir, sizeof dir, "%.*s/segments", LOG_PATH_MAX - 16, log->dir);
-    int fault = fill_begin_file(log, segment->path, header, sizeof header, &segment->file, ret_prepared);
+    int fault = os_open(log->os, segment->path, OS_WRITE | OS_CREATE | OS_TRUNCATE, &segment->file);
+    if (fault == 0) {
+        ssize_t n = os_pwrite(log->os, segment->file, header, sizeof header, 0);
+        fault = n < 0 ? (int)n : os_sync(log->os, segment->file);
+    }
     if (fault == 0)
         fault = os_sync_dir(log->os, dir);
     if (fault != 0)
