@@ -42,6 +42,12 @@ src_obj  = $(patsubst %.c,$(B)/obj/%.o,$(1))
 ENGINE_A := $(foreach r,$(ENGINE_ROOMS),$(call room_lib,$(r)))
 SERVER_A := $(foreach r,$(SERVER_ROOMS),$(call room_lib,$(r)))
 
+# One short line a step; V=1 shows the commands.
+ifndef V
+.SILENT:
+endif
+step = @printf '  %-5s %s\n' $(1) $(2)
+
 .DEFAULT_GOAL := help
 .PHONY: help build run clean deps deps-test
 help:
@@ -49,6 +55,7 @@ help:
 
 #: make run            install what is missing, build, start the server, import a history
 #: make test           install what is missing, build, run every test
+#: V=1                 with any of these: show the commands
 #: make build          build/cairn and the library; needs what `make deps` installs
 build: $(B)/cairn lib
 

@@ -13,15 +13,18 @@ BENCH_CFLAGS = -std=gnu17 -D_GNU_SOURCE -Iinclude -fno-strict-aliasing -pthread 
 
 $(BENCH_OBJ): $(B)/obj/bench/%.o: bench/%.c mk/bench.mk
 	@mkdir -p $(@D)
+	$(call step,CC,$<)
 	$(CC) $(BENCH_CFLAGS) -c -o $@ $<
 
 $(B)/bench/bench: $(BENCH_OBJ) $(ENGINE_A)
 	@mkdir -p $(@D)
+	$(call step,LINK,$@)
 	$(CC) $(LDFLAGS_PRESET) -o $@ $(BENCH_OBJ) -Wl,--start-group $(ENGINE_A) -Wl,--end-group \
 	    -lpq -lhiredis -lsqlite3 $(ENGINE_LIBS)
 
 $(B)/bench/series: $(B)/obj/bench/series_bench.o $(ENGINE_A)
 	@mkdir -p $(@D)
+	$(call step,LINK,$@)
 	$(CC) $(LDFLAGS_PRESET) -o $@ $< -Wl,--start-group $(ENGINE_A) -Wl,--end-group $(ENGINE_LIBS)
 
 .PHONY: bench bench-series

@@ -7,9 +7,11 @@ CLI_A := $(B)/lib/libcli.a
 $(CLI_A): $(filter-out $(B)/obj/cli/main.o,$(CLI_OBJ))
 	@mkdir -p $(@D)
 	@rm -f $@
+	$(call step,AR,$@)
 	$(AR) rcs $@ $^
 
 $(B)/cairn: $(B)/obj/cli/main.o $(CLI_A) $(SERVER_A) $(ENGINE_A)
+	$(call step,LINK,$@)
 	$(CC) $(LDFLAGS_PRESET) -o $@ $< -Wl,--start-group $(CLI_A) $(SERVER_A) $(ENGINE_A) -Wl,--end-group $(CLI_LIBS) $(SERVER_LIBS)
 
 # Tests and fuzzers of what is in cli/: its objects among the rooms, its libraries among theirs.

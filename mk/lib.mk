@@ -31,6 +31,7 @@ lib: $(LIB_A) $(LIB_SO) $(B)/libcairn.so
 # Comments away, lines joined, then the first cairn_name( of every declaration that begins with CAIRN_API.
 $(LIB_NAMES): $(PUBLIC_HEADERS) mk/lib.mk
 	@mkdir -p $(@D)
+	$(call step,NAMES,$@)
 	for h in $(PUBLIC_HEADERS); do $(CC) -w -fpreprocessed -dD -E -P $$h; done | grep -v '^ *#' | tr '\n' ' ' | \
 	    grep -o 'CAIRN_API [^;]*;' | sed -n 's/^[^(]*[ *]\(cairn_[a-z0-9_]*\)(.*/\1/p' | LC_ALL=C sort -u > $@.tmp
 	@test -s $@.tmp
@@ -45,18 +46,21 @@ check-names: $(LIB_NAMES)
 # One object of all rooms: calls between rooms are bound here, and everything but the public names becomes
 # local, so that an embedding program can never clash with ours.
 $(B)/lib/cairn.o: $(ENGINE_A) $(LIB_NAMES)
+	$(call step,LD,$@)
 	$(LD) -r -o $@.tmp --whole-archive $(ENGINE_A)
 	$(OBJCOPY) --keep-global-symbols=$(LIB_NAMES) $@.tmp
 	mv $@.tmp $@
 
 $(LIB_A): $(B)/lib/cairn.o
 	@rm -f $@
+	$(call step,AR,$@)
 	$(AR) rcs $@ $<
 
 $(LIB_MAP): $(LIB_NAMES)
 	{ echo 'CAIRN_0 {'; echo '  global:'; sed 's/$$/;/' $<; echo '  local: *;'; echo '};'; } > $@
 
 $(LIB_SO): $(ENGINE_A) $(LIB_MAP)
+	$(call step,LINK,$@)
 	$(CC) -shared -o $@ $(LDFLAGS_PRESET) -Wl,-soname,$(SONAME) -Wl,--version-script=$(LIB_MAP) \
 	    $(if $(filter release,$(PRESET)),-Wl$(comma)-z$(comma)defs) \
 	    -Wl,--whole-archive $(ENGINE_A) -Wl,--no-whole-archive -Wl,--as-needed $(ENGINE_LIBS)
