@@ -28,7 +28,8 @@ typedef struct cairn_options {
     uint64_t segment_size_bytes;  /* (256 MiB) 64 KiB to 1 GiB */
     uint32_t event_size_max;      /* (1 MiB) data + meta + names of one event */
     uint32_t append_size_max;     /* (16 MiB) all events of one append */
-    uint32_t append_events_max;   /* (4096) */
+    uint32_t append_events_max;   /* (4096) at most 65,536 */
+    uint32_t appends_waiting_max; /* (65,536) asynchronous appends not yet durable; then CAIRN_E_BUSY */
     uint32_t index_memory_events; /* (1,000,000) room of the memory table, at six entries an event */
     uint32_t snapshot_cache_bytes; /* (64 MiB) */
     bool no_background;           /* no threads of its own: the caller runs cairn_maintain() */

@@ -29,7 +29,7 @@ put_escape(struct buf *to, uint8_t c)
 void
 json_put_string(struct buf *to, cairn_str text)
 {
-    const uint8_t *at = (const uint8_t *)text.data, *end = at + text.size;
+    const uint8_t *at = (const uint8_t *)(text.size > 0 ? text.data : ""), *end = at + text.size;
     if (text.size > SIZE_MAX - 2 || !buf_reserve(to, text.size + 2)) {
         to->failed = true;
         return;

@@ -46,12 +46,14 @@ target_path(const struct copy *copy, uint64_t number, const char *suffix, char p
              (unsigned long long)number, suffix);
 }
 
-/* The first `size` bytes of a segment's file, under a temporary name, then in place. */
+/* The first `size` bytes of a segment's file, under a temporary name, then in place. Durable there before the next one
+ * is: of an earlier backup that has a shorter one in its place, that is what a cut in between would leave. */
 static cairn_err
 copy_bytes(struct copy *copy, struct segment *segment, uint64_t size, cairn_error *error)
 {
     struct os *os = copy->from->os;
-    char path[LOG_PATH_MAX], partial[LOG_PATH_MAX];
+    char path[LOG_PATH_MAX], partial[LOG_PATH_MAX], folder[LOG_PATH_MAX];
+    snprintf(folder, sizeof folder, "%.*s/segments", LOG_PATH_MAX - 16, copy->to);
     target_path(copy, segment->number, "", path);
     target_path(copy, segment->number, ".part", partial);
     struct os_file *file = NULL;
@@ -77,6 +79,8 @@ copy_bytes(struct copy *copy, struct segment *segment, uint64_t size, cairn_erro
         fault = close_fault;
     if (fault == 0 && err == CAIRN_OK)
         fault = os_rename(os, partial, path);
+    if (fault == 0 && err == CAIRN_OK)
+        fault = os_sync_dir(os, folder);
     if (fault != 0 && err == CAIRN_OK)
         err = failed(error, fault, path);
     if (err != CAIRN_OK)

@@ -19,7 +19,7 @@ struct server_config {
     char listen[128];
     char scratch[CONFIG_PATH_MAX];
     char tls_cert[CONFIG_PATH_MAX], tls_key[CONFIG_PATH_MAX], tls_client_ca[CONFIG_PATH_MAX];
-    uint64_t event_size, append_size, append_events;
+    uint64_t event_size, append_size, append_events, appends_waiting;
     uint64_t body_size, bodies_size, header_size, headers;
     uint64_t connections, connection_streams, write_buffer, unsent_size, followers;
     uint64_t segment_size, index_memory_events, snapshot_cache;

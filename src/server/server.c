@@ -40,6 +40,7 @@ open_store(struct server *server, cairn_error *error)
         .event_size_max = (uint32_t)config->event_size,
         .append_size_max = (uint32_t)config->append_size,
         .append_events_max = (uint32_t)config->append_events,
+        .appends_waiting_max = (uint32_t)config->appends_waiting,
         .index_memory_events = (uint32_t)config->index_memory_events,
         .snapshot_cache_bytes = (uint32_t)(config->snapshot_cache < UINT32_MAX ? config->snapshot_cache : UINT32_MAX),
     };

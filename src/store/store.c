@@ -34,6 +34,8 @@ fill_options(const cairn_options *given)
         options.event_size_max = options.append_size_max < MIB ? options.append_size_max : MIB;
     if (options.append_events_max == 0)
         options.append_events_max = 4096;
+    if (options.appends_waiting_max == 0)
+        options.appends_waiting_max = 65536;
     if (options.index_memory_events == 0)
         options.index_memory_events = 1000000;
     if (options.snapshot_cache_bytes == 0)

@@ -127,6 +127,61 @@ TEST(backup_is_cut_off)
     CHECK(tally.older > 0 && tally.none > 0);
 }
 
+/* A log of a segment and a half is backed up, grows by two more, and is backed up again over that; the power goes at
+ * `step` of the second backup. Returns the disk as it was then; NULL: the backup was done before. */
+static struct os_sim *
+cut_second_backup(uint64_t step, uint64_t *ret_first)
+{
+    struct os_sim *sim = os_sim_new(5);
+    struct log *log = open_folder(os_sim_os(sim), FOLDER, true);
+    static char data[8 << 10];
+    const cairn_event event = {.type = CAIRN_STR("T"), .data = {data, sizeof data}};
+    const cairn_write write = {CAIRN_STR("s"), CAIRN_ANY, &event, 1};
+    const cairn_append_request request = {.writes = &write, .write_count = 1};
+    cairn_error error = {0};
+    cairn_at at;
+    uint64_t end;
+    for (unsigned i = 0; i < 30; i++) {
+        EXPECT_OK(cairn_log_append(log, &request, &at, &error), &error);
+        if (i == 12)
+            EXPECT_OK(cairn_log_backup(log, BACKUP, NULL, NULL, ret_first, &error), &error);
+    }
+    os_sim_cut_at(sim, os_sim_steps(sim) + step);
+    cairn_err err = cairn_log_backup(log, BACKUP, NULL, NULL, &end, &error);
+    cairn_log_close(log);
+    if (err == CAIRN_OK) {
+        os_sim_free(sim);
+        return NULL;
+    }
+    EXPECT(os_sim_is_off(sim), "%s", error.detail);
+    return sim;
+}
+
+/* Goal: what a cut leaves of a backup that replaces a shorter segment and adds others is the older one, or more.
+ * Method: every step of such a backup, the disk's unsynced names and bytes taken or lost in 40 ways each. */
+TEST(growing_backup_is_cut_off)
+{
+    uint64_t seed = test_seed(), first;
+    struct os_sim *sim;
+    unsigned steps = 0, grown = 0;
+    for (; (sim = cut_second_backup(steps + 1, &first)) != NULL; steps++) {
+        for (unsigned i = 0; i < 40; i++) {
+            snprintf(world_context, sizeof world_context, "step %u, cut %u", steps, i);
+            struct os_sim *disk = os_sim_after_cut(sim, OS_CUT_RANDOM, seed + i);
+            CHECK(disk != NULL);
+            struct log *log = open_folder(os_sim_os(disk), BACKUP, false);
+            uint64_t end = cairn_log_end(log);
+            EXPECT(end >= first && end <= 30, "it ends at %llu", (unsigned long long)end);
+            grown += end > first;
+            cairn_log_close(log);
+            os_sim_free(disk);
+        }
+        os_sim_free(sim);
+    }
+    printf("%u steps; %u of %u cuts left more than the older backup\n", steps, grown, steps * 40);
+    CHECK(steps > 10 && grown > 0 && grown < steps * 40);
+}
+
 /* ---- branch and restore ------------------------------------------------------------------------- */
 
 static void
@@ -220,6 +275,6 @@ TEST(branch_and_restore_are_cut_off)
 int
 main(void)
 {
-    const struct CMUnitTest tests[] = {RUN(backup_is_cut_off), RUN(branch_and_restore_are_cut_off)};
+    const struct CMUnitTest tests[] = {RUN(backup_is_cut_off), RUN(growing_backup_is_cut_off), RUN(branch_and_restore_are_cut_off)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -123,7 +123,7 @@ check_after_cut(const struct run *run, enum os_cut how, uint64_t seed)
     struct world world;
     cairn_error error = {0};
     CHECK(disk != NULL);
-    struct play play = {.world = &world, .random = seed};
+    struct play play = {.world = &world, .random = ~seed}; /* ids of its own */
     set_options(&options);
     world_copy(&world, &run->world);
     EXPECT_OK(cairn_log_open(os_sim_os(disk), run->folder, &options, &play.log, &error), &error);

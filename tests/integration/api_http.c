@@ -132,6 +132,62 @@ TEST(limits)
     buf_free(&body);
 }
 
+struct crowd {
+    const char *url;
+    unsigned said[600]; /* how often each status came */
+};
+
+#define CROWD 8
+#define CROWD_APPENDS 5000 /* of each, at most: one refusal ends it */
+
+static void *
+append_until_refused(void *context)
+{
+    struct crowd *crowd = context;
+    for (unsigned i = 0; i < CROWD_APPENDS && __atomic_load_n(&crowd->said[429], __ATOMIC_RELAXED) == 0; i++) {
+        struct reply r = client_call(crowd->url, "POST", "/v1/streams/crowd-1/events", json_headers,
+                                     CAIRN_STR("{\"type\":\"A\"}"));
+        char value[256];
+        CHECK(r.status > 0 && r.status < 600);
+        if (r.status == 429)
+            CHECK(json_string_is(json_get(r.json, "type"), "urn:cairn:problem:busy")
+                  && strstr(r.body.data, "appends are waiting for the disk") != NULL
+                  && reply_header(&r, "retry-after", value));
+        __atomic_fetch_add(&crowd->said[r.status], 1, __ATOMIC_RELAXED);
+        reply_free(&r);
+    }
+    return NULL;
+}
+
+/* Goal: a full queue of appends is 429 with Retry-After, and what was refused is not written.
+ * Method: a second server whose queue takes one; eight clients append until one of them is refused. */
+TEST(full_queue_is_busy)
+{
+    struct server_config config;
+    struct server *small;
+    cairn_error error = {0};
+    config_defaults(&config);
+    snprintf(config.data, sizeof config.data, "%s/crowded", folder);
+    snprintf(config.listen, sizeof config.listen, "127.0.0.1:0");
+    config.appends_waiting = 1;
+    CHECK_OK(server_start(&config, &small, &error));
+    struct crowd crowd = {.url = server_url(small)};
+    pthread_t threads[CROWD];
+    for (unsigned i = 0; i < CROWD; i++)
+        CHECK_INT(pthread_create(&threads[i], NULL, append_until_refused, &crowd), 0);
+    for (unsigned i = 0; i < CROWD; i++)
+        pthread_join(threads[i], NULL);
+    CHECK(crowd.said[429] > 0);
+    cairn_stream_info info;
+    unsigned others = 0;
+    for (unsigned status = 0; status < 600; status++)
+        others += status == 201 || status == 429 ? 0 : crowd.said[status];
+    CHECK_INT(others, 0);
+    CHECK_OK(cairn_stream_info_get(server_store(small), 0, CAIRN_STR("crowd-1"), &info, &error));
+    CHECK_INT(info.last_revision + 1, crowd.said[201]);
+    server_stop(small);
+}
+
 /* Goal: an append over streams is all or nothing; a condition that fails names the first match.
  * Method: two streams, then a condition on a tag that was written. */
 TEST(append_with_conditions)
@@ -700,6 +756,7 @@ main(void)
         RUN(bodies),
         RUN(other_sites_and_forms),
         RUN(limits),
+        RUN(full_queue_is_busy),
         RUN(append_with_conditions),
         RUN(pages_of_a_stream),
         RUN(filters_of_all),

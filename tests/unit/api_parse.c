@@ -322,24 +322,36 @@ TEST(cloudevent_round_trip)
         check_same_event(list.events, &events[i]);
         buf_free(&text);
     }
+}
 
-    struct event_list list;
-    CHECK_OK(parse_as(EVENTS_CLOUDEVENT,
-                      "{\"specversion\":\"1.0\",\"type\":\"T\",\"source\":\"urn:x\",\"id\":\"q\",\"time\":"
-                      "\"2020-01-01T00:00:00+01:00\",\"dataschema\":\"http://s\",\"flag\":true,\"correlationid\":\"c\"}",
-                      &list));
-    struct buf first = {0}, second = {0};
-    cairn_recorded recorded = {.time_us = 1, .stream = CAIRN_STR("s"), .event = list.events[0]};
-    render_cloudevent(&first, &recorded);
-    struct parse parse = {.arena = &arena, .error = &error, .events_max = 100};
-    CHECK_OK(parse_events(&parse, EVENTS_CLOUDEVENT, buf_str(&first), &list));
-    check_same_event(list.events, &recorded.event);
-    recorded.event = list.events[0];
-    render_cloudevent(&second, &recorded);
-    CHECK(cairn_str_equal(buf_str(&first), buf_str(&second)));
-    CHECK(strstr(first.data, "\"time\":\"2020-01-01T00:00:00+01:00\"") != NULL);
-    buf_free(&first);
-    buf_free(&second);
+/* Goal: a CloudEvent stays the same event wherever it is appended, and however often it goes out and in.
+ * Method: in, out of another stream, in and out again; one with much of its own, one whose id is named by a source that
+ * looks like Cairn's. */
+TEST(cloudevent_moves)
+{
+    static const char *const events[][2] = {
+        {"{\"specversion\":\"1.0\",\"type\":\"T\",\"source\":\"urn:x\",\"id\":\"q\",\"time\":"
+         "\"2020-01-01T00:00:00+01:00\",\"dataschema\":\"http://s\",\"flag\":true,\"correlationid\":\"c\"}",
+         "\"time\":\"2020-01-01T00:00:00+01:00\""},
+        {"{\"specversion\":\"1.0\",\"type\":\"T\",\"source\":\"/v1/streams/a-1\",\"id\":\"q\",\"cairnstream\":\"a-1\"}",
+         "\"source\":\"/v1/streams/a-1\""},
+    };
+    for (size_t i = 0; i < sizeof events / sizeof *events; i++) {
+        struct event_list list;
+        CHECK_OK(parse_as(EVENTS_CLOUDEVENT, events[i][0], &list));
+        struct buf first = {0}, second = {0};
+        cairn_recorded recorded = {.time_us = 1, .stream = CAIRN_STR("s"), .event = list.events[0]};
+        render_cloudevent(&first, &recorded);
+        struct parse parse = {.arena = &arena, .error = &error, .events_max = 100};
+        CHECK_OK(parse_events(&parse, EVENTS_CLOUDEVENT, buf_str(&first), &list));
+        check_same_event(list.events, &recorded.event);
+        recorded.event = list.events[0];
+        render_cloudevent(&second, &recorded);
+        CHECK(cairn_str_equal(buf_str(&first), buf_str(&second)));
+        CHECK(strstr(first.data, events[i][1]) != NULL);
+        buf_free(&first);
+        buf_free(&second);
+    }
 }
 
 /* ---- out ------------------------------------------------------------------------------------------------------- */
@@ -600,7 +612,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         RUN(one_event_with_everything), RUN(arrays_lines_and_bytes), RUN(refusals_name_the_field),
         RUN(limits_and_malformed),      RUN(content_types),          RUN(cloudevent_structured),
-        RUN(cloudevent_binary),         RUN(cloudevent_refusals),    RUN(cloudevent_round_trip),
+        RUN(cloudevent_binary),         RUN(cloudevent_refusals),    RUN(cloudevent_round_trip), RUN(cloudevent_moves),
         RUN(events_out),                RUN(append_request),         RUN(control_refusals),
         RUN(control_objects),           RUN(parameters),             RUN(parameter_refusals),
         RUN(routes),                    RUN(accept),

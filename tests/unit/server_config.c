@@ -74,7 +74,7 @@ TEST(file_refusals)
         {"data: x\nlimits:\n  evnt_size: 1MiB\n", "cairn.yaml:3: unknown key 'limits.evnt_size'"},
         {"lisen: x\n", "cairn.yaml:1: unknown key 'lisen'"},
         {"\n\nlimits:\n  event_size: lots\n", "cairn.yaml:4: limits.event_size: 'lots' is not a size"},
-        {"limits: {append_events: 0}\n", "cairn.yaml:1: limits.append_events: '0' is not between 1 and 1000000"},
+        {"limits: {append_events: 0}\n", "cairn.yaml:1: limits.append_events: '0' is not between 1 and 65536"},
         {"http:\n  loops: [1]\n", "cairn.yaml:2: http.loops must be one value"},
         {"http:\n  idle_timeout: 5\n", "cairn.yaml:2: http.idle_timeout: '5' is not a duration"},
         {"- a\n", "cairn.yaml:1: must be a mapping"},

@@ -23,7 +23,7 @@ static const cairn_uuid ce_namespace = {{0x5e, 0x0c, 0x1b, 0x7a, 0x2f, 0x94, 0x4
 struct ce {
     cairn_str specversion, id, source, type, content_type;
     cairn_str own_stream, own_time, own_recorded; /* of an event that Cairn gave out */
-    bool own;
+    bool own, source_names_id;
     cairn_str own_meta; /* an object's text, checked */
     cairn_str correlation;
     struct json data, data_base64;
@@ -213,6 +213,7 @@ static cairn_err
 make_id(struct parse *parse, const struct field *at, struct ce *ce, cairn_event *event)
 {
     char canonical[UUID_TEXT_SIZE];
+    ce->source_names_id = false;
     if (parse_uuid(ce->id, &event->id) && !uuid_is_zero(event->id)) {
         format_uuid(event->id, canonical);
         if (cairn_str_equal(ce->id, cairn_cstr(canonical)))
@@ -225,6 +226,7 @@ make_id(struct parse *parse, const struct field *at, struct ce *ce, cairn_event 
         if (name.failed)
             return parse_fail(parse, CAIRN_E_NOMEM, at, "out of memory");
         event->id = uuid_v5(ce_namespace, buf_str(&name));
+        ce->source_names_id = true;
         buf_free(&name);
     }
     keep_text(ce, CAIRN_STR("id"), ce->id);
@@ -232,12 +234,12 @@ make_id(struct parse *parse, const struct field *at, struct ce *ce, cairn_event 
 }
 
 /* Source and time of an event that Cairn gave out say where and when it lay in another log: unless
- * they were a producer's own they are made again from the new place. */
+ * they were a producer's own, or the id was made from the source, they are made again from the new place. */
 static void
 keep_origin(struct ce *ce)
 {
     bool own_source = false;
-    if (ce->own_stream.size > 0) {
+    if (ce->own_stream.size > 0 && !ce->source_names_id) {
         struct buf source = {0};
         buf_put_str(&source, CAIRN_STR("/v1/streams/"));
         percent_put(&source, ce->own_stream);
