@@ -4,13 +4,14 @@
  * log opened with no_background has none of them, and does the same by cairn_log_maintain().
  *
  * Why fill: a synced overwrite of written space is 1.4 to 2 times as fast as growing the file, since the file
- * system has no metadata to commit. Filling writes everything twice, so it stops when large batches
- * stream in, where growing is nearly as good. */
+ * system has no metadata to commit. Filling writes everything twice, and shares the disk with the commits: so most of it
+ * is done while nobody appends, and it stops when large batches stream in, where growing is nearly as good. */
 #include "log_int.h"
 #include <os/thread.h>
 #include <os/wait.h>
 
 #define FILL_AHEAD (8u << 20)
+#define FILL_IDLE (64u << 20) /* while nobody appends; at most as much as the segment holds */
 #define FILL_STEP (1u << 20)
 #define FILL_BATCH_MAX (192u << 10) /* average batch above which filling does not pay */
 #define KEEPER_TICK_US 100000
@@ -35,6 +36,21 @@ fill_target(const struct log *log)
 {
     uint64_t share = log->options.segment_size_bytes / 8;
     return share < FILL_AHEAD ? share : FILL_AHEAD;
+}
+
+/* Enough for a burst, in proportion to what the segment has seen. */
+static uint64_t
+idle_target(struct log *log)
+{
+    uint64_t least = fill_target(log), most = log->options.segment_size_bytes / 4;
+    uint32_t parity = epoch_enter(log);
+    uint64_t target = atomic_load(&log->active->data_end);
+    epoch_leave(log, parity);
+    if (target > most)
+        target = most;
+    if (target > FILL_IDLE)
+        target = FILL_IDLE;
+    return target > least ? target : least;
 }
 
 /* A hint, taken without a lock. */
@@ -69,22 +85,44 @@ fill_step(struct log *log)
     return fault;
 }
 
-cairn_err
-keep_filled(struct log *log, cairn_error *error)
+/* Until `target` is prepared, or appends come that it should not hold up; `idle`: until any come. */
+static cairn_err
+fill(struct log *log, uint64_t target, bool idle, cairn_error *error)
 {
-    uint64_t free_bytes;
-    if (os_free_space(log->os, log->dir, &free_bytes) == 0
-        && free_bytes < 4 * log_space_min(log))
-        return CAIRN_OK; /* the disk is nearly full: leave what there is to events */
+    uint64_t durable = atomic_load(&log->durable);
     while (!atomic_load(&log->failed) && !atomic_load(&log->disk_full)
-           && atomic_load(&log->batch_bytes_recent) < FILL_BATCH_MAX
-           && filled_ahead(log) < fill_target(log)
+           && (idle ? atomic_load(&log->durable) == durable : atomic_load(&log->batch_bytes_recent) < FILL_BATCH_MAX)
+           && filled_ahead(log) < target
            && atomic_load(&log->reserved_end) < log->options.segment_size_bytes) {
         int fault = fill_step(log);
         if (fault != 0)
             return error_set_errno(error, -fault, "%s: cannot prepare space in its newest segment", log->dir);
     }
     return CAIRN_OK;
+}
+
+/* Is the disk so full that what there is should be left to events? */
+static bool
+is_scarce(struct log *log, uint64_t target)
+{
+    uint64_t free_bytes;
+    return os_free_space(log->os, log->dir, &free_bytes) == 0
+           && free_bytes < 4 * log_space_min(log) + target;
+}
+
+cairn_err
+keep_filled(struct log *log, cairn_error *error)
+{
+    return is_scarce(log, 0) ? CAIRN_OK : fill(log, fill_target(log), false, error);
+}
+
+/* Nobody has appended for a tick. */
+static void
+fill_when_idle(struct log *log)
+{
+    uint64_t target = idle_target(log);
+    if (!is_scarce(log, 8 * target))
+        error_ignore(fill(log, target, true, NULL));
 }
 
 /* ---- sealing ----------------------------------------------------------------------------------- */
@@ -195,13 +233,16 @@ keep_index(struct log *log, bool *ret_more, cairn_error *error)
                : log_mend_index(log, err, &found, error);
 }
 
-/* An idle log says that its newest append is durable, so that damage to it is told from a torn tail. */
+/* An idle log says that its newest append is durable, so that damage to it is told from a torn tail; and it prepares for
+ * the next burst. */
 static void
-close_when_idle(struct log *log, uint64_t *last_end)
+use_idle_time(struct log *log, uint64_t *last_end)
 {
     uint64_t end = atomic_load(&log->durable);
-    if (end == *last_end && !atomic_load(&log->failed))
+    if (end == *last_end && !atomic_load(&log->failed)) {
         error_ignore(log_write_closing_frame(log, NULL));
+        fill_when_idle(log);
+    }
     *last_end = end;
 }
 
@@ -216,7 +257,7 @@ keeper_main(void *context)
         error_ignore(keep_filled(log, NULL)); /* a full disk shows itself in the next append */
         int64_t now_us = os_monotonic_us(log->os);
         if (now_us >= next_tick_us) {
-            close_when_idle(log, &last_end);
+            use_idle_time(log, &last_end);
             error_ignore(log_check_space(log, NULL));
             next_tick_us = now_us + KEEPER_TICK_US;
         }

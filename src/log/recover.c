@@ -142,8 +142,12 @@ inspect_tail(struct log *log, struct frame_scan *scan, uint64_t *ret_garbage_end
         cairn_str rest = scan_rest(scan);
         if (rest.size == 0)
             break;
+        static const char zeros[4096];
+        if (rest.size >= sizeof zeros && memcmp(rest.data, zeros, sizeof zeros) == 0) { /* prepared, mostly */
+            scan->at += sizeof zeros;
+            continue;
+        }
         size_t step = rest.size < 8 ? rest.size : 8;
-        static const char zeros[8];
         if (memcmp(rest.data, zeros, step) != 0) {
             garbage_end = scan->at + step;
             if (step == 8 && load32(rest.data) == FRAME_MAGIC) {

@@ -757,6 +757,38 @@ TEST(verify_while_it_grows)
     test_remove(folder);
 }
 
+/* Goal: while nobody appends, a log prepares as much space as its segment holds; a small one stays small.
+ * Method: twelve events of 1 MiB into a segment of 64 MiB; its file's size, while the log is left alone. */
+TEST(idle_log_prepares_for_a_burst)
+{
+    enum { EVENTS = 12, SIZE = (1 << 20) - 1000, LEAST = EVENTS * SIZE, DEADLINE_MS = 20000 };
+    char path[128];
+    struct log_options options;
+    cairn_log_defaults(&options);
+    options.create = true;
+    options.segment_size_bytes = 64 << 20;
+    test_folder(folder);
+    struct log *log = open_log(os_real(), &options);
+    char *data = calloc(1, SIZE);
+    CHECK(data != NULL);
+    for (unsigned i = 0; i < EVENTS; i++)
+        (void)append_one(log, CAIRN_STR("s"), (cairn_str){data, SIZE});
+    free(data);
+    snprintf(path, sizeof path, "%s/segments/00000001.seg", folder);
+    uint64_t size = 0;
+    for (int64_t end = os_monotonic_us(os_real()) + DEADLINE_MS * 1000; size < 2 * LEAST;) {
+        struct os_file *file;
+        CHECK_INT(os_open(os_real(), path, OS_READ, &file), 0);
+        CHECK_INT(os_size(os_real(), file, &size), 0);
+        CHECK_INT(os_close(os_real(), file), 0);
+        CHECK(os_monotonic_us(os_real()) < end);
+        CHECK_INT(cairn_log_wait(log, EVENTS, 10), CAIRN_E_TIMEOUT); /* nothing comes: it waits that long */
+    }
+    CHECK(size <= 2 * LEAST + (3 << 20)); /* headers, and the last step */
+    cairn_log_close(log);
+    test_remove(folder);
+}
+
 int
 main(int count, char **arguments)
 {
@@ -765,7 +797,7 @@ main(int count, char **arguments)
     const struct CMUnitTest tests[] = {
         RUN(condition_broken_in_flight), RUN(empty_query_waits_for_what_is_in_flight),
         RUN(completion_appends),         RUN(many_cold_streams),
-        RUN(append_meets_closing_frame),
+        RUN(append_meets_closing_frame), RUN(idle_log_prepares_for_a_burst),
         RUN(repeat_after_delete),        RUN(large_repeat_in_flight),
         RUN(deletion_shows_when_durable), RUN(limits_keep_deletion),
         RUN(extreme_ages),               RUN(opened_with_smaller_segments),
