@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -299,6 +300,83 @@ TEST(damaged_data_is_refused)
     CHECK(strstr(said, "cairn.log at byte") != NULL);
 }
 
+/* ---- many followers --------------------------------------------------------------------------------- */
+
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+#define FOLLOWERS 1000
+#define FOLLOWER_BYTES_MAX SIZE_MAX /* the sanitizers' own memory is not bounded here */
+#else
+#define FOLLOWERS 10000
+#define FOLLOWER_BYTES_MAX ((size_t)16 << 10)
+#endif
+
+static size_t
+resident_bytes(pid_t pid)
+{
+    char path[64];
+    long all, pages;
+    snprintf(path, sizeof path, "/proc/%d/statm", (int)pid);
+    FILE *file = fopen(path, "re");
+    CHECK(file != NULL && fscanf(file, "%ld %ld", &all, &pages) == 2);
+    fclose(file);
+    return (size_t)pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* Receive until the bytes that have come hold `text`. */
+static void
+receive_until(int fd, const char *text, unsigned number)
+{
+    char bytes[4096];
+    size_t used = 0;
+    do {
+        ssize_t n = used < sizeof bytes - 1 ? recv(fd, bytes + used, sizeof bytes - 1 - used, 0) : 0;
+        if (n <= 0)
+            fail_msg("follower %u: no '%s' within the time, but: %.*s", number, text, (int)used, bytes);
+        used += (size_t)n;
+        bytes[used] = '\0';
+    } while (!strstr(bytes, text));
+}
+
+/* Goal: ten thousand followers who wait for events cost little memory, hold nobody up, and get an event when it comes.
+ * Method: that many connections, as far as the descriptor limit goes; appends and reads beside them; then one event
+ * that all of them follow. */
+TEST(ten_thousand_followers)
+{
+    static int fds[FOLLOWERS];
+    struct rlimit limit;
+    CHECK_INT(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit.rlim_cur = limit.rlim_max;
+    CHECK_INT(setrlimit(RLIMIT_NOFILE, &limit), 0); /* the server inherits it */
+    unsigned count = limit.rlim_max > FOLLOWERS + 500 ? FOLLOWERS : (unsigned)limit.rlim_max - 500;
+    if (count < FOLLOWERS)
+        printf("only %u followers: the descriptor limit is %llu\n", count, (unsigned long long)limit.rlim_max);
+    struct child child = start_server("followed");
+    unsigned port = (unsigned)strtoul(strrchr(child.url, ':') + 1, NULL, 10);
+    append_to(child.url, "/v1/streams/others/events", 201);
+    size_t before = resident_bytes(child.pid);
+    const struct timeval patience = {.tv_sec = CLIENT_TIMEOUT_MS / 1000};
+    for (unsigned i = 0; i < count; i++) {
+        fds[i] = sse_open(port, "/v1/streams/followed/events", NULL).fd;
+        CHECK_INT(setsockopt(fds[i], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience), 0);
+    }
+    for (unsigned i = 0; i < count; i++)
+        receive_until(fds[i], "\r\n\r\n", i);
+    size_t each = (resident_bytes(child.pid) - before) / count;
+    printf("%u followers, %zu bytes each\n", count, each);
+    CHECK(each <= FOLLOWER_BYTES_MAX);
+    for (unsigned i = 0; i < 100; i++)
+        append_to(child.url, "/v1/streams/others/events", 201);
+    append_to(child.url, "/v1/streams/followed/events", 201);
+    for (unsigned i = 0; i < count; i++)
+        receive_until(fds[i], "data: ", i);
+    for (unsigned i = 0; i < count; i++)
+        close(fds[i]);
+    append_to(child.url, "/v1/streams/others/events", 201);
+    char said[4096];
+    CHECK_INT(kill(child.pid, SIGTERM), 0);
+    CHECK_INT(end_of(&child, said), 0);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -311,6 +389,7 @@ main(int argc, char **argv)
         RUN(stop_under_load_loses_nothing),
         RUN(says_why_it_cannot_start),
         RUN(damaged_data_is_refused),
+        RUN(ten_thousand_followers),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
