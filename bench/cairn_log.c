@@ -460,7 +460,7 @@ measure_opening(const struct settings *settings, const char *folder)
 
 /* ---- the part ---------------------------------------------------------------------------- */
 
-/* The streams are read at rest: merging and sealing what was just built would share the processors with them. */
+/* The streams are read when merging what was just built is over: it would share the processors with them. */
 static bool
 build_large(const struct settings *settings, cairn_store *store)
 {

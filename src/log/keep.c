@@ -85,12 +85,13 @@ fill_step(struct log *log)
     return fault;
 }
 
-/* Until `target` is prepared, or appends come that it should not hold up; `idle`: until any come. */
+/* Until `target` is prepared, or the log is being closed, or appends come that it should not hold up; `idle`: until any
+ * come. */
 static cairn_err
 fill(struct log *log, uint64_t target, bool idle, cairn_error *error)
 {
     uint64_t durable = atomic_load(&log->durable);
-    while (!atomic_load(&log->failed) && !atomic_load(&log->disk_full)
+    while (!atomic_load(&log->failed) && !atomic_load(&log->disk_full) && !atomic_load(&log->stopping)
            && (idle ? atomic_load(&log->durable) == durable : atomic_load(&log->batch_bytes_recent) < FILL_BATCH_MAX)
            && filled_ahead(log) < target
            && atomic_load(&log->reserved_end) < log->options.segment_size_bytes) {

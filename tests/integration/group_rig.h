@@ -3,7 +3,6 @@
 #ifndef TESTS_GROUP_RIG_H
 #define TESTS_GROUP_RIG_H
 
-#include <inttypes.h>
 #include <os/os.h>
 #include <os/twin.h>
 #include <pthread.h>
