@@ -112,7 +112,7 @@ look_for_interrupt(void *context, curl_off_t a __attribute__((unused)), curl_off
 static cairn_err
 code_of_name(const char *name, long status)
 {
-    for (int code = -1; code >= CAIRN_E_UNSUPPORTED; code--)
+    for (int code = -1; code >= CAIRN_E_SCRIPT; code--)
         if (strcmp(cairn_err_name((cairn_err)code), name) == 0)
             return (cairn_err)code;
     switch (status) {

@@ -3,6 +3,7 @@
 #define CAIRN_CAIRN_H
 
 #include <cairn/admin.h>
+#include <cairn/app.h>
 #include <cairn/group.h>
 #include <cairn/store.h>
 #include <cairn/types.h>

@@ -109,6 +109,10 @@ typedef struct cairn_append_request {
     const cairn_condition *conditions;
     size_t condition_count;
     bool system; /* streams beginning with '$' are allowed: Cairn's own use */
+    /* Optional, for cairn_append_async(): written before it returns when the append has its place in the order and will
+     * be there unless the disk fails; untouched when it is refused, or when the backend cannot tell yet. Whoever decides
+     * the next append on top of this one needs not wait for the disk. */
+    cairn_at *ret_sequenced;
 } cairn_append_request;
 
 /* Append to several streams under several conditions: all hold and all is written, or nothing is.

@@ -39,7 +39,9 @@ typedef enum cairn_err {
     CAIRN_E_TIMEOUT = -17,   /* the deadline passed */
     CAIRN_E_CLOSED = -18,    /* the store is closing */
     CAIRN_E_END = -19,       /* nothing (more) to read now; not a failure */
-    CAIRN_E_UNSUPPORTED = -20 /* this backend or build cannot do that */
+    CAIRN_E_UNSUPPORTED = -20, /* this backend or build cannot do that */
+    CAIRN_E_REJECTED = -21,  /* a decider refused a command by name; nothing written */
+    CAIRN_E_SCRIPT = -22     /* an app's own code failed or went beyond its budget; nothing written */
 } cairn_err;
 
 /* What went wrong, in full. Every public call takes an optional pointer to one as its last

@@ -46,6 +46,10 @@ static const struct {
         {"end", "There is nothing more now; later there may be."},
     [-CAIRN_E_UNSUPPORTED] =
         {"unsupported", "Use another backend, or a build that has it."},
+    [-CAIRN_E_REJECTED] =
+        {"rejected", "The app's rules say no: the code and message say why; another command may be allowed."},
+    [-CAIRN_E_SCRIPT] =
+        {"script", "Mend the app's code at the place that the detail names, and deploy it again."},
 };
 
 static size_t

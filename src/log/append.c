@@ -488,6 +488,8 @@ append(struct log *log, struct attempt *attempt, struct waiter *waiter, cairn_er
     }
     waiter->at = attempt->at;
     waiter->err = err;
+    if (err == CAIRN_OK && attempt->request->ret_sequenced != NULL)
+        *attempt->request->ret_sequenced = attempt->at;
     if (err != CAIRN_OK) {
         if (error != NULL)
             *error = refusal;

@@ -8,7 +8,8 @@ wrong() { echo "not ok arrow: $1 includes $2: $3"; bad=1; }
 rank() {
     case $1 in
     base) echo 1 ;; os) echo 2 ;; os/net) echo 3 ;; log) echo 4 ;; store) echo 5 ;;
-    proto/*) echo 6 ;; server) echo 7 ;; *) echo 0 ;;
+    schema) echo 6 ;; app/lua) echo 7 ;; app/sql) echo 8 ;; app) echo 9 ;;
+    proto/*) echo 10 ;; server) echo 11 ;; *) echo 0 ;;
     esac
 }
 while IFS=: read -r file line; do
@@ -26,6 +27,6 @@ done < <(grep -rn '^ *# *include' src --include='*.[ch]' | sed 's/^\([^:]*\):[0-
 for use in $(grep -rlE '#include <uv.h>' src cli | grep -v '^src/os/net/'); do wrong "$use" uv.h "libuv is os/net's"; done
 calls='\b(open|openat|pread|pwrite|fsync|fdatasync|ftruncate|clock_gettime|gettimeofday|getrandom|socket|accept4?|connect|bind|listen|flock)\('
 while IFS= read -r hit; do echo "not ok system call outside os/: $hit"; bad=1; done \
-    < <(grep -rnE "(^|[^a-z_>.])$calls" src/base src/log src/store src/proto src/server --include='*.c' | grep -vE '^\S+\s*(/?\*|//)' | grep -vE ':\s*(/\*|\*)')
+    < <(grep -rnE "(^|[^a-z_>.])$calls" src/base src/log src/store src/schema src/app src/proto src/server --include='*.c' | grep -vE '^\S+\s*(/?\*|//)' | grep -vE ':\s*(/\*|\*)')
 [ "$bad" -eq 0 ] && echo "ok every arrow points down"
 exit $bad

@@ -47,6 +47,8 @@ static const struct {
     {CAIRN_E_TIMEOUT, 504, "The deadline passed"},
     {CAIRN_E_CLOSED, 503, "The server is stopping"},
     {CAIRN_E_UNSUPPORTED, 501, "This server cannot do that"},
+    {CAIRN_E_REJECTED, 422, "The app's rules refuse the command"},
+    {CAIRN_E_SCRIPT, 500, "The app's own code failed"},
 };
 
 struct problem_kind

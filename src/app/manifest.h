@@ -1,0 +1,100 @@
+/* app/manifest.h: app.yaml and the files it names, read into one structure that never changes.
+ *
+ * Reading finds every fault it can, not only the first. docs/apps.md is the user's page. */
+#ifndef APP_MANIFEST_H
+#define APP_MANIFEST_H
+
+#include <app/sql/query.h>
+#include <schema/compat.h>
+#include <schema/json_schema.h>
+#include <schema/upcast.h>
+
+struct app_snapshots {
+    uint32_t every_events; /* (100) 0 with every_bytes 0: none */
+    uint32_t every_bytes;  /* (0) of events since the last one */
+};
+
+/* Of `decider.query`: what a decision over several streams reads. Texts are templates: "course:{course_id}". */
+struct app_query_item {
+    const cairn_str *types;
+    size_t type_count;
+    const cairn_str *tags;
+    size_t tag_count;
+};
+
+enum app_decider_kind { APP_DECIDER_LUA, APP_DECIDER_NATIVE, APP_DECIDER_WEBHOOK };
+struct app_decider {
+    cairn_str name;
+    enum app_decider_kind kind;
+    cairn_str source;  /* path of the Lua file, name of the native module, URL */
+    uint64_t instructions_max;
+    size_t memory_max;
+    uint32_t timeout_ms, retries; /* webhook: (2,000), (2) */
+    cairn_str secret;             /* webhook: the name of the server's environment variable that holds the HMAC key, or empty */
+    struct app_snapshots snapshots;
+    const struct app_query_item *items; /* a decision over several streams; count 0: the command's stream */
+    size_t item_count;
+};
+
+struct app_command {
+    cairn_str name, description;
+    cairn_str schema_text; /* JSON Schema */
+    struct json_schema *schema;
+    cairn_str stream;      /* template: "order-{order_id}", JSON pointers allowed in braces: {/customer/id} */
+    cairn_str permission;
+    uint32_t deadline_ms;  /* 0: the default */
+    size_t decider;        /* index */
+};
+
+struct app_event {
+    cairn_str type, description;
+    cairn_str schema_text; /* or empty: anything */
+    struct json_schema *schema;
+    cairn_str schema_path;
+    enum compat_level compat;
+    const cairn_str *tags; /* templates put on every such event: "customer:{customer_id}" */
+    size_t tag_count;
+    struct upcast_chain *upcasts; /* or NULL */
+    uint32_t upcast_to_max;       /* highest version that has a step */
+};
+
+struct app_manifest {
+    cairn_str name, title, description;
+    cairn_str digest; /* SHA-256 of all files, hex */
+    const cairn_app_file *files; /* by path */
+    size_t file_count;
+    struct app_decider *deciders;
+    size_t decider_count;
+    struct app_command *commands;
+    size_t command_count;
+    struct app_event *events;
+    size_t event_count;
+    struct projection **projections;
+    cairn_on_error *projection_on_error; /* beside projections */
+    size_t projection_count;
+    struct query **queries;
+    size_t query_count;
+    struct arena arena; /* everything above */
+};
+
+/* `files` are copied. CAIRN_E_INVALID: faults were visited. */
+CAIRN_MUST_CHECK cairn_err app_manifest_read(const cairn_app_file *files, size_t count,
+                                             cairn_app_fault_visit visit, void *context,
+                                             struct app_manifest **ret, cairn_error *error);
+void app_manifest_free(struct app_manifest *manifest);
+
+/* Against the versions deployed before (subject → texts, oldest first): compatibility, and that incompatible changes have
+ * an upcaster. `earlier` gives a version's text; false past the newest. */
+typedef bool (*app_earlier_schema)(void *context, cairn_str event_type, uint32_t version, cairn_str *ret_text);
+CAIRN_MUST_CHECK cairn_err app_manifest_check_schemas(const struct app_manifest *manifest, app_earlier_schema earlier,
+                                                      void *earlier_context, cairn_app_fault_visit visit, void *context,
+                                                      cairn_error *error);
+
+/* Fill in a template from a command's data: "{name}" by member or JSON pointer; a value must be a string without control
+ * characters or a whole number, and not empty. CAIRN_E_INVALID names the member. */
+CAIRN_MUST_CHECK cairn_err app_template_fill(cairn_str template_text, struct json data, struct buf *to,
+                                             cairn_error *error);
+
+/* The app's OpenAPI 3.1 document; /v1/apps/{app}/… paths. */
+void app_openapi(const struct app_manifest *manifest, uint32_t version, struct buf *to);
+#endif
