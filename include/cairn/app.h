@@ -116,6 +116,7 @@ typedef struct cairn_apps_options {
     /* One line of name=value pairs, e.g. a command that is over. Any thread; short. */
     void (*log)(void *context, cairn_log_level level, cairn_str line);
     void *log_context;
+    bool log_commands;              /* also a line for every command that is over */
     uint32_t workers;               /* (processors, at most 16) threads that decide */
     uint32_t commands_waiting_max;  /* (10,000) then CAIRN_E_BUSY */
     uint32_t retries_max;           /* (16) lost races of one command */
@@ -198,8 +199,8 @@ CAIRN_API CAIRN_MUST_CHECK cairn_err cairn_app_files(cairn_apps *apps, cairn_str
                                                      cairn_app_file_visit visit, void *context,
                                                      cairn_error *error);
 
-/* Everything there is to know of one app, or of every app when `app` is empty (an array), as JSON: manifest, version,
- * commands with their schemas, queries with their parameters, projections with their status, statistics. */
+/* Everything there is to know of one app as a JSON object: version, commands with their schemas, events, queries with
+ * their parameters, projections with their status, statistics. With `app` empty: {"apps":[…]}, a summary of each. */
 CAIRN_API CAIRN_MUST_CHECK cairn_err cairn_app_describe(cairn_apps *apps, cairn_str app, cairn_sink sink,
                                                         void *context, cairn_error *error);
 /* The app's OpenAPI 3.1 document. */
@@ -297,6 +298,9 @@ CAIRN_API CAIRN_MUST_CHECK cairn_err cairn_projection_do(cairn_apps *apps, cairn
 /* Its status (and parked and skipped events) as JSON. */
 CAIRN_API CAIRN_MUST_CHECK cairn_err cairn_projection_status(cairn_apps *apps, cairn_str app, cairn_str projection,
                                                              cairn_sink sink, void *context, cairn_error *error);
+
+/* Commands, deciders' caches and projections in figures, as Prometheus text. */
+CAIRN_API void cairn_apps_metrics(cairn_apps *apps, cairn_sink sink, void *context);
 
 /* ---- history --------------------------------------------------------------------------------------------------- */
 

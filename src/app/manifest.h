@@ -56,6 +56,7 @@ struct app_event {
     size_t tag_count;
     struct upcast_chain *upcasts; /* or NULL */
     uint32_t upcast_to_max;       /* highest version that has a step */
+    uint64_t upcast_digest;       /* of its steps and their scripts; 0 without */
 };
 
 struct app_manifest {

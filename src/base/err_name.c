@@ -22,7 +22,7 @@ static const struct {
     [-CAIRN_E_EXISTS] =
         {"exists", "Choose another name, or use what is there."},
     [-CAIRN_E_DENIED] =
-        {"denied", "Write to a stream whose name does not begin with '$'."},
+        {"denied", "Streams whose names begin with '$' are Cairn's own; commands and queries may ask for a permission."},
     [-CAIRN_E_IO] =
         {"io", "Look after the disk or network that the detail names, then open the store again."},
     [-CAIRN_E_NOSPACE] =

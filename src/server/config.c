@@ -53,6 +53,12 @@ static const struct setting settings[] = {
     {"log.index_memory_events", COUNT, AT(index_memory_events), 0, 1000, 100000000, "N", "room of the index's memory table, at six entries an event (1000000)"},
     {"log.snapshot_cache", SIZE, AT(snapshot_cache), 0, 0, 64 * GIB, "SIZE", "memory for snapshots (64MiB)"},
     {"backup.scratch", TEXT_AT(scratch), "DIR", "where a backup to be downloaded is put together (DATA/scratch)"},
+    {"apps.folder", TEXT_AT(apps_folder), "DIR", "where the read models of apps are kept (DATA/apps)"},
+    {"apps.native", TEXT_AT(apps_native), "DIR", "shared objects that apps may name as deciders (none)"},
+    {"apps.workers", COUNT, AT(apps_workers), 0, 1, 64, "N", "threads that decide commands (processors, at most 16)"},
+    {"apps.state_cache", SIZE, AT(apps_state_cache), 0, MIB, 64 * GIB, "SIZE", "memory for aggregates' states (64MiB)"},
+    {"apps.log", COUNT, AT(apps_log), 0, 0, 1, "0|1", "a line in the log for every command (1)"},
+    {"limits.commands_waiting", COUNT, AT(commands_waiting), 0, 1, 1000000, "N", "commands waiting to be decided (10000)"},
     {"http.loops", COUNT, AT(loops), 0, 1, 64, "N", "event loops, a thread each (processors, at most 8)"},
     {"http.header_timeout", DURATION, AT(header_timeout_us), 0, 100000, 3600 * SECOND, "TIME", "to send a request's headers (10s)"},
     {"http.body_timeout", DURATION, AT(body_timeout_us), 0, 100000, 3600 * SECOND, "TIME", "of silence while sending a body (30s)"},
@@ -78,6 +84,7 @@ config_defaults(struct server_config *config)
     memset(config, 0, sizeof *config);
     snprintf(config->data, sizeof config->data, "cairn-data");
     snprintf(config->listen, sizeof config->listen, "127.0.0.1:7480");
+    config->apps_log = 1;
     config->write_buffer = 256 * KIB;
     config->heartbeat_us = 15 * SECOND;
     config->grace_us = 10 * SECOND;

@@ -23,6 +23,8 @@ struct server_config {
     uint64_t body_size, bodies_size, header_size, headers;
     uint64_t connections, connection_streams, write_buffer, unsent_size, followers;
     uint64_t segment_size, index_memory_events, snapshot_cache;
+    char apps_folder[CONFIG_PATH_MAX], apps_native[CONFIG_PATH_MAX];
+    uint64_t apps_workers, apps_state_cache, apps_log, commands_waiting;
     uint64_t loops;
     uint64_t header_timeout_us, body_timeout_us, idle_timeout_us, write_timeout_us;
     uint64_t heartbeat_us, grace_us;

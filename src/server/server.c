@@ -1,6 +1,6 @@
 /* Wiring: a store, the API on it, HTTP in front. See server.h.
  *
- *   start: store ─► api ─► http           stop: api_drain ─► http ─► api ─► store
+ *   start: store ─► apps ─► api ─► http           stop: api_drain ─► http ─► api ─► apps ─► store
  *
  * Stopping goes from the outside in, except that appends under way are waited for first: their answers need
  * the loops. */
@@ -9,6 +9,7 @@
 #include <base/error.h>
 #include <base/json.h>
 #include <base/text.h>
+#include <os/net/fetch.h>
 #include <proto/http/api.h>
 #include <proto/http/http.h>
 #include <server/log.h>
@@ -23,10 +24,17 @@ extern char **environ;
 struct server {
     struct server_config config;
     cairn_store *store;
+    cairn_apps *apps;
     struct api *api;
     struct http_server *http;
     char url[128];
 };
+
+static const char *
+or_null(const char *text)
+{
+    return text[0] ? text : NULL;
+}
 
 /* ---- starting and stopping ------------------------------------------------------------------------------ */
 
@@ -47,25 +55,54 @@ open_store(struct server *server, cairn_error *error)
     return cairn_open(config->data, &options, &server->store, error);
 }
 
+static void
+log_of_apps(void *context, cairn_log_level level, cairn_str line)
+{
+    (void)context;
+    if (level != CAIRN_LOG_DEBUG)
+        server_log_line(level == CAIRN_LOG_ERROR  ? SERVER_LOG_ERROR
+                        : level == CAIRN_LOG_WARN ? SERVER_LOG_WARN
+                                                  : SERVER_LOG_INFO,
+                        line.data, line.size);
+}
+
+static cairn_err
+open_apps(struct server *server, cairn_error *error)
+{
+    const struct server_config *config = &server->config;
+    char folder[CONFIG_PATH_MAX + 8];
+    snprintf(folder, sizeof folder, "%s%s", config->apps_folder[0] ? config->apps_folder : config->data,
+             config->apps_folder[0] ? "" : "/apps");
+    const cairn_apps_options options = {
+        .folder = folder,
+        .native_folder = or_null(config->apps_native),
+        .post = fetch_post,
+        .log = log_of_apps,
+        .log_commands = config->apps_log != 0,
+        .workers = (uint32_t)config->apps_workers,
+        .commands_waiting_max = (uint32_t)config->commands_waiting,
+        .state_cache_bytes = config->apps_state_cache,
+    };
+    return cairn_apps_open(server->store, &options, &server->apps, error);
+}
+
 static cairn_err
 make_api(struct server *server, cairn_error *error)
 {
     const struct server_config *config = &server->config;
     const struct api_config api = {
         .store = server->store,
+        .apps = server->apps,
         .append_events_max = (uint32_t)config->append_events,
         .followers_max = (uint32_t)config->followers,
         .heartbeat_ms = (uint32_t)(config->heartbeat_us / 1000),
         .data_folder = config->data,
         .scratch_folder = config->scratch,
     };
-    return api_create(&api, &server->api, error);
-}
-
-static const char *
-or_null(const char *text)
-{
-    return text[0] ? text : NULL;
+    cairn_err err = api_create(&api, &server->api, error);
+    if (err == CAIRN_OK) /* what was committed before the API listened for it */
+        cairn_apps_committed(server->apps, cairn_end(server->store));
+    return err;
 }
 
 static cairn_err
@@ -120,6 +157,8 @@ server_start(const struct server_config *config, struct server **ret, cairn_erro
     if (err == CAIRN_OK)
         err = open_store(server, error);
     if (err == CAIRN_OK)
+        err = open_apps(server, error);
+    if (err == CAIRN_OK)
         err = make_api(server, error);
     if (err == CAIRN_OK)
         err = start_http(server, error);
@@ -140,6 +179,7 @@ server_stop(struct server *server)
     if (server->http)
         http_server_stop(server->http, (unsigned)(server->config.grace_us / 1000));
     api_free(server->api);
+    cairn_apps_close(server->apps);
     cairn_close(server->store);
     free(server);
 }

@@ -44,6 +44,10 @@ send_problem(struct api_call *call, cairn_err err, const cairn_error *error)
 {
     struct problem_kind kind =
         err == CAIRN_E_INVALID && call->malformed ? problem_malformed : problem_of(err);
+    if (call->problem_members.size > 0) {
+        api_problem_with(call, err, error, call->problem_members);
+        return;
+    }
     api_count(call, kind.status);
     problem_send(call->x, &kind, error, NULL);
 }

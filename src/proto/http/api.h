@@ -19,6 +19,7 @@ struct http_server;
 
 struct api_config {
     cairn_store *store;         /* borrowed */
+    cairn_apps *apps;           /* borrowed; NULL: this server has none */
     uint32_t append_events_max; /* (4096) refused before memory is taken for more */
     uint32_t followers_max;     /* (100,000) streams of server-sent events at once */
     uint32_t heartbeat_ms;      /* (15,000) silence after which a follower gets a comment line */

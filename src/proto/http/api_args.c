@@ -49,6 +49,18 @@ const struct api_arg_spec api_arg_specs[ARG_COUNT] = {
                       INT64_MAX - 1, 0, true},
     [ARG_WAIT] = {"wait", KIND_WHOLE, "Milliseconds to wait for an event when none is due.", 0, 60000, 0,
                   false},
+    [ARG_ROWS] = {"limit", KIND_WHOLE, "At most so many rows; the query says how many it gives by itself.", 1,
+                  API_LIMIT_MAX, API_LIMIT_DEFAULT, false},
+    [ARG_CURSOR] = {"cursor", KIND_CURSOR, "`next` of the page before.", 0, 0, 0, false},
+    [ARG_AFTER_POSITION] = {"after_position", KIND_WHOLE,
+                            "Wait until the read model shows the event at this position: `position` of a command's "
+                            "answer, to read your own writes.",
+                            0, INT64_MAX - 1, 0, false},
+    [ARG_TIMEOUT] = {"timeout_ms", KIND_WHOLE, "Milliseconds for waiting and running together.", 1, 120000, 5000,
+                     false},
+    [ARG_AT_REVISION] = {"revision", KIND_WHOLE, "The state as it was at this revision; by default as it is now.", 0,
+                         INT64_MAX - 1, 0, false},
+    [ARG_FREE] = {"parameters", KIND_FREE, "The query's own parameters, filters and sort, by name.", 0, 0, 0, false},
 };
 
 bool
@@ -149,6 +161,10 @@ parse_value(const struct api_arg_spec *spec, struct api_value *value, char said[
         return parse_time(text, &value->number)
                    ? NULL
                    : "a position, or an RFC 3339 time such as 2026-11-21T08:31:11.123456Z";
+    case KIND_CURSOR:
+        return text.size > 0 && text.size <= 4096 ? NULL : "a cursor that a page before has given";
+    case KIND_FREE:
+        break;
     }
     return "something else";
 }
@@ -192,15 +208,33 @@ add_to_list(struct api_list *list, const char *name, cairn_str text, struct aren
     return CAIRN_OK;
 }
 
+/* A parameter that only an app's query knows: kept as it is, and refused by the query where it is unknown. */
+static cairn_err
+add_free(struct api_args *args, cairn_str name, cairn_str text, struct arena *arena, cairn_error *error)
+{
+    for (size_t i = 0; i < args->free_count; i++)
+        if (cairn_str_equal(args->free[i].name, name))
+            return error_set(error, CAIRN_E_INVALID, "parameter '%.*s' is given twice",
+                             (int)(name.size < 60 ? name.size : 60), name.data);
+    if (args->free_count == API_FREE_MAX)
+        return error_set(error, CAIRN_E_LIMIT, "more than %d parameters", API_FREE_MAX);
+    if (args->free == NULL)
+        args->free = arena_alloc(arena, API_FREE_MAX * sizeof *args->free);
+    if (args->free == NULL)
+        return error_set(error, CAIRN_E_NOMEM, "out of memory");
+    args->free[args->free_count++] = (cairn_app_param){name, text};
+    return CAIRN_OK;
+}
+
 static cairn_err
 parse_pair(cairn_str name, cairn_str text, uint64_t taken, struct arena *arena, struct api_args *args,
            cairn_error *error)
 {
     unsigned i = 0;
-    while (i < ARG_COUNT && !((taken >> i & 1) && cairn_str_equal(name, cairn_cstr(api_arg_specs[i].name))))
+    while (i < ARG_FREE && !((taken >> i & 1) && cairn_str_equal(name, cairn_cstr(api_arg_specs[i].name))))
         i++;
-    if (i == ARG_COUNT)
-        return refuse_unknown(name, taken, error);
+    if (i == ARG_FREE)
+        return (taken & ARG(FREE)) != 0 ? add_free(args, name, text, arena, error) : refuse_unknown(name, taken, error);
 
     const struct api_arg_spec *spec = &api_arg_specs[i];
     struct api_value *value = &args->value[i];

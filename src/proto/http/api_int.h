@@ -15,6 +15,7 @@
 
 #define API_LOOPS_MAX 64
 #define API_PATH_PARTS_MAX 8
+#define API_PARTS_MAX 3
 #define API_LIMIT_DEFAULT 100
 #define API_LIMIT_MAX 10000
 #define API_LIMIT_INLINE 200                  /* longer pages go to the pool */
@@ -43,6 +44,12 @@ enum api_arg {
     ARG_TOMBSTONE,
     ARG_REVISION,
     ARG_WAIT,
+    ARG_ROWS,
+    ARG_CURSOR,
+    ARG_AFTER_POSITION,
+    ARG_TIMEOUT,
+    ARG_AT_REVISION,
+    ARG_FREE, /* last: whatever else; an app's query names its own */
     ARG_COUNT
 };
 #define ARG(name) (UINT64_C(1) << ARG_##name)
@@ -56,7 +63,9 @@ enum api_arg_kind {
     KIND_EXPECTED,  /* any, none, exists or a revision */
     KIND_FROM,      /* a whole number, start or end */
     KIND_TIME,      /* RFC 3339 */
-    KIND_MOMENT     /* RFC 3339 or a position */
+    KIND_MOMENT,    /* RFC 3339 or a position */
+    KIND_CURSOR,    /* opaque text of at most 4,096 bytes */
+    KIND_FREE       /* any name, once each, any UTF-8 */
 };
 
 struct api_arg_spec {
@@ -76,6 +85,7 @@ struct api_value {
 };
 
 #define API_LIST_MAX 64
+#define API_FREE_MAX 64
 struct api_list {
     cairn_str *items;
     size_t count;
@@ -84,6 +94,8 @@ struct api_list {
 struct api_args {
     struct api_value value[ARG_COUNT];
     struct api_list types, tags; /* ARG_TYPE, ARG_TAG */
+    cairn_app_param *free;       /* ARG_FREE */
+    size_t free_count;
 };
 
 /* Read a query string. `taken`: ARG() bits. CAIRN_E_INVALID names the parameter and what it takes. */
@@ -134,7 +146,7 @@ size_t api_route_count(void);
 
 struct api_match {
     const struct api_route *route; /* NULL: see allow */
-    cairn_str parts[2];            /* of {…}, decoded into the arena, in order */
+    cairn_str parts[API_PARTS_MAX]; /* of {…}, decoded into the arena, in order */
     size_t part_count;
     char allow[64]; /* methods of the path when only the method did not match, else "" */
     bool bad_escape;
@@ -163,7 +175,7 @@ struct api_call {
     struct api_loop *loop;
     const struct api_route *route;
     struct arena *arena; /* of whoever runs the handler now */
-    cairn_str parts[2];
+    cairn_str parts[API_PARTS_MAX];
     struct api_args args;
     cairn_str body, content_type, accept, last_event_id;
     int64_t start_us; /* monotonic */
@@ -181,6 +193,7 @@ struct api_call {
     struct buf own_out;
     api_handle on_pool;
     void *state; /* the handler's own */
+    cairn_str problem_members; /* what a problem gets besides the usual: `"name":value,…` in the arena */
     cairn_err result;
     cairn_error failure;
 };
@@ -221,7 +234,7 @@ struct api_loop {
     struct polls polls;
 };
 
-enum api_job { JOB_VERIFY, JOB_SCAVENGE, JOB_REINDEX, JOB_BACKUP, JOB_COUNT };
+enum api_job { JOB_VERIFY, JOB_SCAVENGE, JOB_REINDEX, JOB_BACKUP, JOB_REPLAY, JOB_COUNT };
 
 struct api {
     struct api_config config;
@@ -240,6 +253,11 @@ struct api {
 };
 
 int64_t api_now_us(void); /* monotonic */
+
+/* The apps of this server; CAIRN_E_UNSUPPORTED when it has none. */
+CAIRN_MUST_CHECK cairn_err api_apps(struct api_call *call, cairn_apps **ret, cairn_error *error);
+/* Answer with a problem that has members of its own (`"name":value,…`); counts the request. Loop's thread. */
+void api_problem_with(struct api_call *call, cairn_err err, const cairn_error *error, cairn_str members);
 
 /* ---- handlers ---------------------------------------------------------------------------------------- */
 
@@ -275,6 +293,21 @@ HANDLER(api_verify);
 HANDLER(api_scavenge);
 HANDLER(api_reindex);
 HANDLER(api_proof);
+HANDLER(api_app_list);
+HANDLER(api_app_get);
+HANDLER(api_app_openapi);
+HANDLER(api_app_state);
+HANDLER(api_app_deploy);
+HANDLER(api_app_rollback);
+HANDLER(api_app_remove);
+HANDLER(api_app_history);
+HANDLER(api_app_files);
+HANDLER(api_projection_list);
+HANDLER(api_projection_get);
+HANDLER(api_projection_do);
+HANDLER(api_command);
+HANDLER(api_query);
+HANDLER(api_replay);
 #undef HANDLER
 
 #endif

@@ -1,4 +1,4 @@
-/* Long work with its progress as lines: verify, scavenge, reindex.
+/* Long work with its progress as lines: verify, scavenge, reindex, replay.
  *
  *   pool: work ── progress, faults ─► lines (locked) ── http_post ─► loop: http_write
  *              └─ last line: the report or a problem
@@ -12,6 +12,7 @@
 #include <base/text.h>
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define PROGRESS_EVERY_US 200000
@@ -23,6 +24,7 @@ struct job {
     struct http_exchange *x;
     enum api_job kind;
     cairn_err (*run)(struct job *job, struct buf *report, cairn_error *error);
+    const void *request;  /* what to do, in the exchange's arena */
     atomic_bool gone; /* nobody reads it any more */
     atomic_bool slow; /* progress is left out until the peer has read */
     int64_t told_us;
@@ -175,7 +177,8 @@ on_close(void *context, struct http_exchange *x)
 
 static cairn_err
 start(struct api_call *call, enum api_job kind,
-      cairn_err (*run)(struct job *job, struct buf *report, cairn_error *error), cairn_error *error)
+      cairn_err (*run)(struct job *job, struct buf *report, cairn_error *error), const void *request,
+      cairn_error *error)
 {
     static const struct http_field fields[] = {{"content-type", {"application/x-ndjson", 20}},
                                                {"cache-control", {"no-store", 8}}};
@@ -188,6 +191,7 @@ start(struct api_call *call, enum api_job kind,
         job->x = call->x;
         job->kind = kind;
         job->run = run;
+        job->request = request;
         pthread_mutex_init(&job->lock, NULL);
     }
     /* The exchange lives until the work is over, whoever leaves first: flush writes to it. */
@@ -262,17 +266,106 @@ run_reindex(struct job *job, struct buf *report, cairn_error *error)
 cairn_err
 api_verify(struct api_call *call, cairn_error *error)
 {
-    return start(call, JOB_VERIFY, run_verify, error);
+    return start(call, JOB_VERIFY, run_verify, NULL, error);
 }
 
 cairn_err
 api_scavenge(struct api_call *call, cairn_error *error)
 {
-    return start(call, JOB_SCAVENGE, run_scavenge, error);
+    return start(call, JOB_SCAVENGE, run_scavenge, NULL, error);
 }
 
 cairn_err
 api_reindex(struct api_call *call, cairn_error *error)
 {
-    return start(call, JOB_REINDEX, run_reindex, error);
+    return start(call, JOB_REINDEX, run_reindex, NULL, error);
+}
+
+/* ---- replay of an app ------------------------------------------------------------------------------------------ */
+
+static bool
+replayed(void *context, cairn_str what, uint64_t done, uint64_t total)
+{
+    char unit[64];
+    snprintf(unit, sizeof unit, "%.*s", (int)what.size, what.data);
+    return progress(context, done, total, unit);
+}
+
+static bool
+to_report(void *context, cairn_str bytes)
+{
+    buf_put_str(context, bytes);
+    return true;
+}
+
+/* CAIRN_E_SCRIPT means that the report has something to complain of: it is told all the same. */
+static cairn_err
+run_replay(struct job *job, struct buf *report, cairn_error *error)
+{
+    const cairn_replay_request *request = job->request;
+    buf_put_str(report, CAIRN_STR("{\"report\":"));
+    size_t before = report->size;
+    cairn_err err = cairn_app_replay(job->api->config.apps, request, replayed, job, to_report, report, error);
+    buf_put_char(report, '}');
+    return err == CAIRN_E_SCRIPT && report->size > before + 1 ? CAIRN_OK : err;
+}
+
+static cairn_err
+read_replay(struct api_call *call, cairn_replay_request *ret, cairn_error *error)
+{
+    static const char *const policies[] = {"stop", "skip", "park"};
+    struct json body = {0}, name, value;
+    uint64_t number;
+    if (call->body.size == 0)
+        return CAIRN_OK;
+    cairn_err err = json_check(call->body, &body, error);
+    call->malformed = err == CAIRN_E_INVALID;
+    struct json_walk walk = json_walk(body);
+    while (err == CAIRN_OK && json_next(&walk, &name, &value)) {
+        bool is_bool = value.type == JSON_TRUE || value.type == JSON_FALSE, is_whole = json_u64(value, &number);
+        bool known = true;
+        if (json_string_is(name, "projection") && value.type == JSON_STRING) {
+            ret->projection = json_string(value, http_arena(call->x));
+        } else if (json_string_is(name, "aggregates") && is_bool) {
+            ret->aggregates = value.type == JSON_TRUE;
+        } else if (json_string_is(name, "decisions") && is_bool) {
+            ret->decisions = value.type == JSON_TRUE;
+        } else if (json_string_is(name, "from") && is_whole) {
+            ret->from = number;
+        } else if (json_string_is(name, "parallel") && is_whole && number >= 1 && number <= 64) {
+            ret->parallel = (uint32_t)number;
+        } else if (json_string_is(name, "on_error")) {
+            known = false;
+            for (size_t i = 0; i < sizeof policies / sizeof *policies; i++)
+                if (json_string_is(value, policies[i])) {
+                    ret->on_error = (cairn_on_error)i;
+                    known = true;
+                }
+        } else {
+            known = false;
+        }
+        if (!known)
+            err = error_set(error, CAIRN_E_INVALID,
+                            "%.*s: known are projection (text), aggregates, decisions (true or false), from (a position), "
+                            "parallel (1 to 64), on_error (stop, skip or park)",
+                            (int)(name.raw.size < 64 ? name.raw.size : 64), name.raw.data);
+    }
+    return err;
+}
+
+cairn_err
+api_replay(struct api_call *call, cairn_error *error)
+{
+    cairn_apps *apps;
+    cairn_err err = api_apps(call, &apps, error);
+    cairn_replay_request *request = arena_zalloc(http_arena(call->x), sizeof *request);
+    if (err == CAIRN_OK && request == NULL)
+        err = error_set(error, CAIRN_E_NOMEM, "out of memory");
+    if (err == CAIRN_OK)
+        err = read_replay(call, request, error);
+    if (err != CAIRN_OK)
+        return err;
+    /* What the path names lies in the exchange's arena already, or in its head. */
+    request->app = call->parts[0];
+    return start(call, JOB_REPLAY, run_replay, request, error);
 }

@@ -45,7 +45,8 @@ void
 api_loops_on_commit(void *context, uint64_t end)
 {
     struct api *api = context;
-    (void)end;
+    if (api->config.apps != NULL)
+        cairn_apps_committed(api->config.apps, end);
     for (unsigned i = 0; i < API_LOOPS_MAX; i++)
         if (atomic_load(&api->loops[i].hub.listening))
             api_loop_wake(&api->loops[i]);

@@ -68,6 +68,13 @@ put_arg_schema(struct buf *to, const struct api_arg_spec *spec)
         buf_printf(to, "{\"oneOf\":[{\"type\":\"integer\",\"minimum\":0},{\"type\":\"string\",\"format\":"
                        "\"date-time\"}]}");
         break;
+    case KIND_CURSOR:
+        buf_printf(to, "{\"type\":\"string\",\"maxLength\":4096}");
+        break;
+    case KIND_FREE:
+        buf_printf(to, "{\"type\":\"object\",\"maxProperties\":%d,\"additionalProperties\":{\"type\":\"string\"}}",
+                   API_FREE_MAX);
+        break;
     }
 }
 
@@ -83,6 +90,14 @@ put_path_parameter(struct buf *to, const char *name, size_t size)
                  "\"schema\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":256}"},
         {"position", "\"description\":\"The event's position in the log.\","
                      "\"schema\":{\"type\":\"integer\",\"minimum\":0}"},
+        {"app", "\"description\":\"The app's name.\","
+                "\"schema\":{\"type\":\"string\",\"pattern\":\"^[a-z][a-z0-9_-]{0,62}$\"}"},
+        {"command", "\"description\":\"A command of the app.\",\"schema\":{\"type\":\"string\"}"},
+        {"query", "\"description\":\"A query of the app.\",\"schema\":{\"type\":\"string\"}"},
+        {"projection", "\"description\":\"A projection of the app.\",\"schema\":{\"type\":\"string\"}"},
+        {"action", "\"description\":\"What it should do.\",\"schema\":{\"type\":\"string\",\"enum\":[\"pause\","
+                   "\"resume\",\"retry\",\"skip\",\"park\",\"replay-parked\",\"rebuild\"]}"},
+        {"version", "\"description\":\"A deployment's version.\",\"schema\":{\"type\":\"integer\",\"minimum\":1}"},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strlen(known[i].name) == size && !memcmp(known[i].name, name, size)) {
@@ -104,8 +119,9 @@ put_parameters(struct buf *to, const struct api_route *route)
         if (!(route->args >> i & 1))
             continue;
         json_put_comma(to);
-        buf_printf(to, "{\"name\":\"%s\",\"in\":\"query\"%s,\"description\":", spec->name,
-                   spec->required ? ",\"required\":true" : "");
+        buf_printf(to, "{\"name\":\"%s\",\"in\":\"query\"%s%s,\"description\":", spec->name,
+                   spec->required ? ",\"required\":true" : "",
+                   spec->kind == KIND_FREE ? ",\"style\":\"form\",\"explode\":true" : "");
         json_put_string(to, cairn_cstr(spec->summary));
         json_put_name(to, "schema");
         put_arg_schema(to, spec);

@@ -201,6 +201,88 @@ static const struct api_route routes[] = {
      {{0}},
      {{200, "The proof", {JSON_BODY("Proof")}}},
      "400 404 429 500 503"},
+
+    {"GET", "/v1/apps", "listApps", "apps", api_app_list, RUN_WORK, 0, "The apps that run here", NULL,
+     {{0}},
+     {{200, "A summary of each", {JSON_BODY("Apps")}}},
+     "429 500 501 503"},
+    {"POST", "/v1/apps/deployments", "deployApp", "apps", api_app_deploy, RUN_WORK, 0, "Deploy an app",
+     "All of it takes effect, durable, or nothing does and every fault is listed with file, line and hint. The files "
+     "that run already change nothing. With dry_run it is only checked.",
+     {JSON_BODY("NewDeployment")},
+     {{201, "Deployed, and its warnings", {JSON_BODY("Deployed")}}},
+     "400 409 413 422 429 500 501 503 507"},
+    {"GET", "/v1/apps/{app}", "getApp", "apps", api_app_get, RUN_WORK, 0,
+     "An app: its commands, events, queries, projections", NULL,
+     {{0}},
+     {{200, "The app", {JSON_BODY("App")}}},
+     "404 429 500 501 503"},
+    {"DELETE", "/v1/apps/{app}", "removeApp", "apps", api_app_remove, RUN_WORK, 0, "Stop an app",
+     "Its read models go; its events and its history stay, and deploying brings it back.",
+     {{0}},
+     {{204, "Stopped, durable", {{0}}}},
+     "404 429 500 501 503 507"},
+    {"GET", "/v1/apps/{app}/deployments", "listDeployments", "apps", api_app_history, RUN_WORK, 0,
+     "An app's deployments, newest first", NULL,
+     {{0}},
+     {{200, "The deployments", {JSON_BODY("Deployments")}}},
+     "404 429 500 501 503"},
+    {"GET", "/v1/apps/{app}/deployments/{version}", "getDeployment", "apps", api_app_files, RUN_WORK, 0,
+     "The files of a version", NULL,
+     {{0}},
+     {{200, "The files by path", {JSON_BODY("DeploymentFiles")}}},
+     "404 429 500 501 503"},
+    {"POST", "/v1/apps/{app}/rollback", "rollbackApp", "apps", api_app_rollback, RUN_WORK, 0,
+     "Deploy an earlier version's files again", "As a new version, checked like any deployment.",
+     {JSON_BODY("Rollback")},
+     {{201, "Deployed, and its warnings", {JSON_BODY("Deployed")}}},
+     "400 404 409 422 429 500 501 503 507"},
+    {"GET", "/v1/apps/{app}/openapi.json", "getAppOpenapi", "apps", api_app_openapi, RUN_WORK, 0,
+     "An app's own OpenAPI document", NULL,
+     {{0}},
+     {{200, "OpenAPI 3.1", {{"application/json", NULL}}}},
+     "404 429 500 501 503"},
+    {"POST", "/v1/apps/{app}/commands/{command}", "sendCommand", "apps", api_command, RUN_OWN, 0, "Send a command",
+     "The body is the command's data. Headers: idempotency-key (the same key gives the same answer, for seven days, also "
+     "after a restart), cairn-deadline-ms, cairn-correlation, cairn-causation, cairn-actor. The answer comes when the "
+     "events are durable; its position is what a query's after_position wants.",
+     {{"application/json", NULL}},
+     {{200, "Decided and durable", {JSON_BODY("CommandResult")}}},
+     "400 403 404 409 413 415 422 429 500 501 503 504 507"},
+    {"GET", "/v1/apps/{app}/queries/{query}", "askQuery", "apps", api_query, RUN_OWN,
+     ARG(ROWS) | ARG(CURSOR) | ARG(AFTER_POSITION) | ARG(AS_OF) | ARG(TIMEOUT) | ARG(FREE), "Ask a query",
+     "Rows of a read model; the query's own parameters, filters and sort go beside those named here. as_of asks the "
+     "read model as it was.",
+     {{0}},
+     {{200, "A page of rows", {JSON_BODY("Rows")}}},
+     "400 403 404 413 422 429 500 501 503 504"},
+    {"GET", "/v1/apps/{app}/state/{stream}", "getState", "apps", api_app_state, RUN_WORK, ARG(AT_REVISION),
+     "An aggregate's state, as its decider sees it", NULL,
+     {{0}},
+     {{200, "The state", {JSON_BODY("State")}}},
+     "400 404 429 500 501 503"},
+    {"GET", "/v1/apps/{app}/projections", "listProjections", "apps", api_projection_list, RUN_WORK, 0,
+     "An app's projections: state, lag, progress, failure", NULL,
+     {{0}},
+     {{200, "The projections", {JSON_BODY("Projections")}}},
+     "404 429 500 501 503"},
+    {"GET", "/v1/apps/{app}/projections/{projection}", "getProjection", "apps", api_projection_get, RUN_WORK, 0,
+     "A projection, with the events that it parked and skipped", NULL,
+     {{0}},
+     {{200, "The projection", {JSON_BODY("Projection")}}},
+     "404 429 500 501 503"},
+    {"POST", "/v1/apps/{app}/projections/{projection}/{action}", "controlProjection", "apps", api_projection_do,
+     RUN_WORK, 0, "Pause, resume, retry, skip, park, replay-parked, rebuild", NULL,
+     {{0}},
+     {{202, "It will; this is how it stands", {JSON_BODY("Projection")}}},
+     "404 409 422 429 500 501 503"},
+    {"POST", "/v1/apps/{app}/replay", "replayApp", "apps", api_replay, RUN_OWN, 0,
+     "Rebuild projections and snapshots, or decide history again",
+     "Lines of progress, then a line with the report. With decisions true nothing is rebuilt: every recorded command is "
+     "decided again and compared with what it wrote.",
+     {JSON_BODY("ReplayRequest")},
+     {{200, "Progress and report", {{"application/x-ndjson", NULL}}}},
+     "400 404 422 429 500 501 503"},
 };
 
 #define ROUTE_COUNT (sizeof routes / sizeof *routes)
@@ -235,7 +317,7 @@ next_part(cairn_str *rest, cairn_str *ret)
 
 /* Does the path have the pattern's shape? The encoded parts go where {…} stands. */
 static bool
-path_matches(const char *pattern, cairn_str path, cairn_str parts[2], size_t *ret_count)
+path_matches(const char *pattern, cairn_str path, cairn_str parts[API_PARTS_MAX], size_t *ret_count)
 {
     cairn_str wanted = cairn_cstr(pattern), want, have;
     size_t count = 0;
@@ -273,7 +355,7 @@ api_route_find(cairn_str method, cairn_str path, struct arena *arena, struct api
 {
     memset(ret, 0, sizeof *ret);
     for (size_t i = 0; i < ROUTE_COUNT; i++) {
-        cairn_str parts[2];
+        cairn_str parts[API_PARTS_MAX];
         size_t count;
         if (!path_matches(routes[i].pattern, path, parts, &count))
             continue;

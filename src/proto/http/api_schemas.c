@@ -40,6 +40,41 @@
 
 const char api_schemas[] =
     "{"
+    "\"Apps\":" OBJECT("\"apps\"", "\"apps\":" LIST("{\"type\":\"object\"}") ",\"statistics\":{\"type\":\"object\"}") ","
+    "\"App\":" OBJECT("\"name\",\"version\"", "\"name\":" TEXT ",\"title\":" TEXT ",\"description\":" TEXT
+        ",\"version\":" WHOLE ",\"deployed_at\":{\"type\":\"string\",\"format\":\"date-time\"},\"digest\":" TEXT
+        ",\"commands\":" LIST("{\"type\":\"object\"}") ",\"events\":" LIST("{\"type\":\"object\"}")
+        ",\"queries\":" LIST("{\"type\":\"object\"}") ",\"projections\":" LIST(REF("Projection"))
+        ",\"deciders\":" LIST("{\"type\":\"object\"}") ",\"statistics\":{\"type\":\"object\"}") ","
+    "\"NewDeployment\":" CLOSED("\"files\"", "\"files\":{\"type\":\"object\",\"maxProperties\":256,"
+        "\"additionalProperties\":{\"type\":\"string\",\"maxLength\":524288}},\"note\":{\"type\":\"string\","
+        "\"maxLength\":4096},\"expected_version\":{\"type\":\"integer\",\"minimum\":1},\"dry_run\":{\"type\":"
+        "\"boolean\",\"default\":false}") ","
+    "\"AppFault\":" OBJECT("\"file\",\"line\",\"message\"", "\"file\":" TEXT ",\"line\":" WHOLE ",\"message\":" TEXT
+        ",\"hint\":" TEXT ",\"warning\":{\"type\":\"boolean\"}") ","
+    "\"Deployed\":" OBJECT("\"app\",\"version\",\"faults\"", "\"app\":" TEXT ",\"version\":" WHOLE
+        ",\"faults\":" LIST(REF("AppFault"))) ","
+    "\"Deployments\":" OBJECT("\"deployments\"", "\"deployments\":" LIST(OBJECT("\"version\",\"time\",\"current\"",
+        "\"version\":" WHOLE ",\"time\":{\"type\":\"string\",\"format\":\"date-time\"},\"position\":" WHOLE
+        ",\"by\":" TEXT ",\"note\":" TEXT ",\"digest\":" TEXT ",\"files\":" WHOLE ",\"rollback_of\":" WHOLE
+        ",\"current\":{\"type\":\"boolean\"}"))) ","
+    "\"DeploymentFiles\":" OBJECT("\"version\",\"files\"", "\"version\":" WHOLE
+        ",\"files\":{\"type\":\"object\",\"additionalProperties\":{\"type\":\"string\"}}") ","
+    "\"Rollback\":" CLOSED("\"version\"", "\"version\":{\"type\":\"integer\",\"minimum\":1},\"note\":{\"type\":"
+        "\"string\",\"maxLength\":4096},\"expected_version\":{\"type\":\"integer\",\"minimum\":1},\"dry_run\":{\"type\":"
+        "\"boolean\",\"default\":false}") ","
+    "\"CommandResult\":" OBJECT("\"command_id\",\"stream\",\"events\",\"repeated\"", "\"command_id\":{\"type\":"
+        "\"string\",\"format\":\"uuid\"},\"app\":" TEXT ",\"command\":" TEXT ",\"stream\":" TEXT ",\"revision\":" WHOLE
+        ",\"position\":" WHOLE ",\"events\":" LIST(OBJECT("\"type\",\"position\"", "\"type\":" TEXT
+        ",\"position\":" WHOLE)) ",\"repeated\":{\"type\":\"boolean\"}") ","
+    "\"Rows\":" OBJECT("\"position\"", "\"rows\":" LIST("{\"type\":\"object\"}") ",\"row\":{\"type\":\"object\"},"
+        "\"next\":{\"type\":[\"string\",\"null\"]},\"position\":{\"type\":[\"integer\",\"null\"]}") ","
+    "\"State\":" OBJECT("\"stream\",\"state\"", "\"stream\":" TEXT ",\"revision\":" WHOLE ",\"state\":{}") ","
+    "\"Projection\":" OBJECT("\"name\",\"state\"", "\"name\":" TEXT ",\"state\":" TEXT) ","
+    "\"Projections\":" OBJECT("\"projections\"", "\"projections\":" LIST(REF("Projection"))) ","
+    "\"ReplayRequest\":" CLOSED("", "\"projection\":" TEXT ",\"aggregates\":{\"type\":\"boolean\"},\"decisions\":{\"type\":"
+        "\"boolean\"},\"from\":" WHOLE ",\"parallel\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":64},"
+        "\"on_error\":{\"type\":\"string\",\"enum\":[\"stop\",\"skip\",\"park\"]}") ","
     "\"Expected\":{\"oneOf\":[{\"type\":\"string\",\"enum\":[\"any\",\"none\",\"exists\"]}," WHOLE "],"
     "\"default\":\"any\"},"
     "\"NewEvent\":" CLOSED("\"type\"", NEW_EVENT_MEMBERS) ","

@@ -36,7 +36,7 @@ static const struct {
     {CAIRN_E_GONE, 410, "The stream bears a tombstone"},
     {CAIRN_E_NOTFOUND, 404, "There is no such thing"},
     {CAIRN_E_EXISTS, 409, "It is there already"},
-    {CAIRN_E_DENIED, 403, "Streams whose names begin with '$' are Cairn's own"},
+    {CAIRN_E_DENIED, 403, "That is not allowed"},
     {CAIRN_E_IO, 503, "The log has failed and takes no writes"},
     {CAIRN_E_NOSPACE, 507, "The disk is full"},
     {CAIRN_E_CORRUPT, 500, "Stored data is damaged"},

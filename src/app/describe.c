@@ -1,0 +1,371 @@
+/* Apps as JSON for people, consoles and programs; and their figures for Prometheus. */
+#include <app/apps_int.h>
+
+#include <base/error.h>
+#include <base/json.h>
+
+#include <stdlib.h>
+
+static void
+put_text(struct buf *to, const char *name, cairn_str text)
+{
+    json_put_name(to, name);
+    json_put_string(to, text);
+}
+
+static void
+put_number(struct buf *to, const char *name, uint64_t number)
+{
+    json_put_name(to, name);
+    json_put_u64(to, number);
+}
+
+void
+app_projection_status(struct app_projection *projection, struct buf *to)
+{
+    if (projection->runner != NULL) {
+        runner_status(projection->runner, to);
+        return;
+    }
+    buf_put_char(to, '{');
+    put_text(to, "name", projection->name);
+    put_text(to, "state", CAIRN_STR("failed"));
+    json_put_name(to, "failure");
+    buf_put_char(to, '{');
+    put_text(to, "error", cairn_cstr(projection->failure.detail));
+    buf_put_str(to, CAIRN_STR("}}"));
+}
+
+static void
+put_projections(struct buf *to, const struct app_version *version)
+{
+    json_put_name(to, "projections");
+    buf_put_char(to, '[');
+    for (size_t i = 0; i < version->code->manifest->projection_count; i++) {
+        if (version->projections[i] == NULL)
+            continue;
+        json_put_comma(to);
+        app_projection_status(version->projections[i], to);
+    }
+    buf_put_char(to, ']');
+}
+
+static void
+put_head(struct buf *to, const struct app_version *version)
+{
+    const struct app_manifest *manifest = version->code->manifest;
+    put_text(to, "name", manifest->name);
+    put_text(to, "title", manifest->title.size > 0 ? manifest->title : manifest->name);
+    put_text(to, "description", manifest->description);
+    put_number(to, "version", version->number);
+    json_put_name(to, "deployed_at");
+    json_put_time(to, version->time_us);
+    put_text(to, "digest", manifest->digest);
+}
+
+static void
+put_summary(struct buf *to, const struct app_version *version)
+{
+    const struct app_manifest *manifest = version->code->manifest;
+    json_put_comma(to);
+    buf_put_char(to, '{');
+    put_head(to, version);
+    put_number(to, "commands", manifest->command_count);
+    put_number(to, "queries", manifest->query_count);
+    put_number(to, "events", manifest->event_count);
+    put_projections(to, version);
+    buf_put_char(to, '}');
+}
+
+static void
+put_commands(struct buf *to, const struct app_manifest *manifest)
+{
+    json_put_name(to, "commands");
+    buf_put_char(to, '[');
+    for (size_t i = 0; i < manifest->command_count; i++) {
+        const struct app_command *command = &manifest->commands[i];
+        json_put_comma(to);
+        buf_put_char(to, '{');
+        put_text(to, "name", command->name);
+        put_text(to, "description", command->description);
+        put_text(to, "stream", command->stream);
+        put_text(to, "decider", manifest->deciders[command->decider].name);
+        put_text(to, "permission", command->permission);
+        json_put_name(to, "schema");
+        if (command->schema_text.size > 0)
+            json_put_compact(to, command->schema_text);
+        else
+            buf_put_str(to, CAIRN_STR("{}"));
+        buf_put_char(to, '}');
+    }
+    buf_put_char(to, ']');
+}
+
+static void
+put_events(struct buf *to, const struct app_code *code)
+{
+    json_put_name(to, "events");
+    buf_put_char(to, '[');
+    for (size_t i = 0; i < code->manifest->event_count; i++) {
+        const struct app_event *event = &code->manifest->events[i];
+        json_put_comma(to);
+        buf_put_char(to, '{');
+        put_text(to, "type", event->type);
+        put_text(to, "description", event->description);
+        put_text(to, "compatibility", cairn_cstr(compat_level_name(event->compat)));
+        put_number(to, "version", code->schema_versions[i]);
+        put_number(to, "schema_id", code->schema_ids[i]);
+        json_put_name(to, "schema");
+        if (event->schema_text.size > 0)
+            json_put_compact(to, event->schema_text);
+        else
+            buf_put_str(to, CAIRN_STR("null"));
+        buf_put_char(to, '}');
+    }
+    buf_put_char(to, ']');
+}
+
+static void
+put_deciders(struct buf *to, const struct app_manifest *manifest)
+{
+    static const char *const kinds[] = {[APP_DECIDER_LUA] = "lua", [APP_DECIDER_NATIVE] = "native",
+                                        [APP_DECIDER_WEBHOOK] = "webhook"};
+    json_put_name(to, "deciders");
+    buf_put_char(to, '[');
+    for (size_t i = 0; i < manifest->decider_count; i++) {
+        const struct app_decider *decider = &manifest->deciders[i];
+        json_put_comma(to);
+        buf_put_char(to, '{');
+        put_text(to, "name", decider->name);
+        put_text(to, "kind", cairn_cstr(kinds[decider->kind]));
+        put_text(to, "source", decider->source);
+        put_number(to, "snapshot_every_events", decider->snapshots.every_events);
+        put_number(to, "snapshot_every_bytes", decider->snapshots.every_bytes);
+        buf_put_char(to, '}');
+    }
+    buf_put_char(to, ']');
+}
+
+static void
+put_statistics(struct buf *to, struct bus *bus)
+{
+    struct bus_numbers numbers;
+    bus_numbers(bus, &numbers);
+    json_put_name(to, "statistics");
+    buf_put_char(to, '{');
+#define NUMBER(field) put_number(to, #field, numbers.field)
+    NUMBER(accepted);
+    NUMBER(rejected);
+    NUMBER(invalid);
+    NUMBER(denied);
+    NUMBER(failed);
+    NUMBER(conflicts);
+    NUMBER(retries);
+    NUMBER(repeated);
+    NUMBER(waiting);
+    NUMBER(cache_hits);
+    NUMBER(cache_misses);
+    NUMBER(cache_bytes);
+    NUMBER(cache_entries);
+    NUMBER(snapshots_taken);
+    NUMBER(snapshots_used);
+    NUMBER(snapshots_dropped);
+#undef NUMBER
+    buf_put_char(to, '}');
+}
+
+static cairn_err
+hand_out(struct buf *from, cairn_sink sink, void *context, cairn_error *error)
+{
+    cairn_err err = CAIRN_OK;
+    if (from->failed)
+        err = error_set(error, CAIRN_E_NOMEM, "no memory to describe the app");
+    else if (!sink(context, buf_str(from)))
+        err = error_set(error, CAIRN_E_CLOSED, "the receiver stopped");
+    buf_free(from);
+    return err;
+}
+
+static cairn_err
+describe_all(cairn_apps *apps, struct buf *to)
+{
+    struct app_version *held[APPS_MAX];
+    size_t count = 0;
+    pthread_mutex_lock(&apps->lock);
+    for (struct app *app = apps->first; app != NULL && count < APPS_MAX; app = app->next)
+        if (app->current != NULL) {
+            app_version_hold(app->current);
+            held[count++] = app->current;
+        }
+    pthread_mutex_unlock(&apps->lock);
+    buf_put_str(to, CAIRN_STR("{\"apps\":["));
+    for (size_t i = 0; i < count; i++) {
+        put_summary(to, held[i]);
+        app_version_release(held[i]);
+    }
+    buf_put_char(to, ']');
+    put_statistics(to, apps->bus);
+    buf_put_char(to, '}');
+    return CAIRN_OK;
+}
+
+cairn_err
+cairn_app_describe(cairn_apps *apps, cairn_str app, cairn_sink sink, void *context, cairn_error *error)
+{
+    struct buf out = {0};
+    if (app.size == 0) {
+        cairn_err err = describe_all(apps, &out);
+        return err == CAIRN_OK ? hand_out(&out, sink, context, error) : err;
+    }
+    struct app_version *version;
+    cairn_err err = apps_hold(apps, app, &version, error);
+    if (err != CAIRN_OK)
+        return err;
+    const struct app_manifest *manifest = version->code->manifest;
+    buf_put_char(&out, '{');
+    put_head(&out, version);
+    put_commands(&out, manifest);
+    put_events(&out, version->code);
+    json_put_name(&out, "queries");
+    buf_put_char(&out, '[');
+    for (size_t i = 0; i < manifest->query_count; i++) {
+        json_put_comma(&out);
+        query_describe(manifest->queries[i], &out);
+    }
+    buf_put_char(&out, ']');
+    put_projections(&out, version);
+    put_deciders(&out, manifest);
+    put_statistics(&out, apps->bus);
+    buf_put_char(&out, '}');
+    app_version_release(version);
+    return hand_out(&out, sink, context, error);
+}
+
+cairn_err
+cairn_app_openapi(cairn_apps *apps, cairn_str app, cairn_sink sink, void *context, cairn_error *error)
+{
+    struct app_version *version;
+    cairn_err err = apps_hold(apps, app, &version, error);
+    if (err != CAIRN_OK)
+        return err;
+    struct buf out = {0};
+    app_openapi(version->code->manifest, version->number, &out);
+    app_version_release(version);
+    return hand_out(&out, sink, context, error);
+}
+
+/* ---- projections ---------------------------------------------------------------------------------------------- */
+
+static cairn_err
+hold_projection(cairn_apps *apps, cairn_str app, cairn_str name, struct app_version **ret_version,
+                struct app_projection **ret, cairn_error *error)
+{
+    cairn_err err = apps_hold(apps, app, ret_version, error);
+    if (err != CAIRN_OK)
+        return err;
+    *ret = app_version_projection(*ret_version, name);
+    if (*ret != NULL)
+        return CAIRN_OK;
+    app_version_release(*ret_version);
+    return error_set(error, CAIRN_E_NOTFOUND, "the app %.*s has no projection '%.*s'", (int)app.size, app.data,
+                     (int)(name.size < 64 ? name.size : 64), name.data);
+}
+
+cairn_err
+cairn_projection_do(cairn_apps *apps, cairn_str app, cairn_str name, cairn_projection_action action,
+                    cairn_error *error)
+{
+    struct app_version *version;
+    struct app_projection *projection;
+    cairn_err err = hold_projection(apps, app, name, &version, &projection, error);
+    if (err != CAIRN_OK)
+        return err;
+    err = projection->runner != NULL ? runner_do(projection->runner, action, error)
+                                     : error_set(error, projection->failure.code, "%s", projection->failure.detail);
+    app_version_release(version);
+    return err;
+}
+
+cairn_err
+cairn_projection_status(cairn_apps *apps, cairn_str app, cairn_str name, cairn_sink sink, void *context,
+                        cairn_error *error)
+{
+    struct app_version *version;
+    struct app_projection *projection;
+    cairn_err err = hold_projection(apps, app, name, &version, &projection, error);
+    if (err != CAIRN_OK)
+        return err;
+    struct buf out = {0}, faults = {0};
+    app_projection_status(projection, &out);
+    if (projection->runner != NULL)
+        err = runner_faults(projection->runner, &faults, error);
+    /* Two objects become one: {status} and {"parked":…,"skipped":…} */
+    if (err == CAIRN_OK && faults.size > 2 && !out.failed && out.size > 0) {
+        out.size--;
+        buf_put_char(&out, ',');
+        buf_put(&out, faults.data + 1, faults.size - 1);
+    }
+    out.failed |= faults.failed;
+    buf_free(&faults);
+    app_version_release(version);
+    if (err != CAIRN_OK) {
+        buf_free(&out);
+        return err;
+    }
+    return hand_out(&out, sink, context, error);
+}
+
+/* ---- figures ---------------------------------------------------------------------------------------------------- */
+
+struct projection_figure {
+    const char *name, *kind, *help;
+};
+
+static double
+figure_value(const struct runner_numbers *numbers, size_t figure)
+{
+    switch (figure) {
+    case 0: return (double)numbers->position;
+    case 1: return (double)(numbers->end > numbers->position ? numbers->end - numbers->position : 0);
+    case 2: return numbers->lag_s;
+    case 3: return numbers->state;
+    case 4: return (double)numbers->applied_total;
+    case 5: return (double)numbers->failed_total;
+    case 6: return (double)numbers->parked;
+    default: return (double)numbers->skipped;
+    }
+}
+
+void
+cairn_apps_metrics(cairn_apps *apps, cairn_sink sink, void *context)
+{
+    static const struct projection_figure figures[] = {
+        {"cairn_projection_position", "gauge", "Events of the log that the read model has taken in."},
+        {"cairn_projection_lag_events", "gauge", "Events of the log that it has not looked at yet."},
+        {"cairn_projection_lag_seconds", "gauge", "Age of the oldest event not taken in; 0 when caught up."},
+        {"cairn_projection_state", "gauge", "0 building, 1 running, 2 paused, 3 stopped by an event."},
+        {"cairn_projection_applied_total", "counter", "Events applied since the server started."},
+        {"cairn_projection_failed_total", "counter", "Events that could not be applied at first."},
+        {"cairn_projection_parked", "gauge", "Events set aside."},
+        {"cairn_projection_skipped", "gauge", "Events left out."},
+    };
+    struct buf out = {0};
+    bus_metrics(apps->bus, &out);
+    pthread_mutex_lock(&apps->runners_lock);
+    for (size_t f = 0; f < sizeof figures / sizeof figures[0] && apps->runner_count > 0; f++) {
+        buf_printf(&out, "# HELP %s %s\n# TYPE %s %s\n", figures[f].name, figures[f].help, figures[f].name,
+                   figures[f].kind);
+        for (size_t i = 0; i < apps->runner_count; i++) {
+            const struct app_projection *projection = apps->runners[i];
+            struct runner_numbers numbers;
+            runner_numbers(projection->runner, &numbers);
+            cairn_str app = projection->code->manifest->name, name = projection->name;
+            buf_printf(&out, "%s{app=\"%.*s\",projection=\"%.*s\"} %.17g\n", figures[f].name, (int)app.size, app.data,
+                       (int)name.size, name.data, figure_value(&numbers, f));
+        }
+    }
+    pthread_mutex_unlock(&apps->runners_lock);
+    if (!out.failed)
+        sink(context, buf_str(&out));
+    buf_free(&out);
+}
