@@ -47,16 +47,44 @@ put_value(struct buf *to, const char *value)
     buf_put_char(to, '"');
 }
 
-void
-server_log(enum server_log_level level, const char *message, ...)
+static bool
+begin_line(struct buf *line, enum server_log_level level)
 {
     static const char *const names[] = {"info", "warn", "error"};
     if ((int)level < atomic_load(&least))
-        return;
-    struct buf line = {0};
+        return false;
     char time[TIME_TEXT_SIZE];
     format_time(os_now_us(os_real()), time);
-    buf_printf(&line, "time=%s level=%s msg=", time, names[level]);
+    buf_printf(line, "time=%s level=%s ", time, names[level]);
+    return true;
+}
+
+static void
+end_line(struct buf *line)
+{
+    buf_put_char(line, '\n');
+    if (!line->failed)
+        fwrite(line->data, 1, line->size, stderr);
+    buf_free(line);
+}
+
+void
+server_log_line(enum server_log_level level, const char *pairs, size_t size)
+{
+    struct buf line = {0};
+    if (!begin_line(&line, level))
+        return;
+    buf_put(&line, pairs, size);
+    end_line(&line);
+}
+
+void
+server_log(enum server_log_level level, const char *message, ...)
+{
+    struct buf line = {0};
+    if (!begin_line(&line, level))
+        return;
+    buf_put_str(&line, CAIRN_STR("msg="));
     put_value(&line, message);
     va_list args;
     va_start(args, message);
@@ -66,8 +94,5 @@ server_log(enum server_log_level level, const char *message, ...)
         put_value(&line, value);
     }
     va_end(args);
-    buf_put_char(&line, '\n');
-    if (!line.failed)
-        fwrite(line.data, 1, line.size, stderr);
-    buf_free(&line);
+    end_line(&line);
 }

@@ -50,6 +50,14 @@ void runner_free(struct runner *runner);
 /* The store has committed up to `end`: wakes the thread. Short, never blocks. */
 void runner_committed(struct runner *runner, uint64_t end);
 
+/* Begin building anew beside the model that serves: from nothing, or from the newest kept copy that has not gone beyond
+ * `from`. An event that cannot be applied is treated as on_error says. CAIRN_E_EXISTS: a rebuild is under way. */
+CAIRN_MUST_CHECK cairn_err runner_rebuild(struct runner *runner, uint64_t from, cairn_on_error on_error,
+                                          cairn_error *error);
+/* Wait until it has taken the other's place, at most timeout_ms. CAIRN_E_TIMEOUT: not yet, ret_position says how far.
+ * CAIRN_E_SCRIPT: it stands at an event, the detail says why; it is given up. CAIRN_OK also when none is under way. */
+CAIRN_MUST_CHECK cairn_err runner_rebuild_wait(struct runner *runner, uint32_t timeout_ms, uint64_t *ret_position,
+                                               cairn_error *error);
 CAIRN_MUST_CHECK cairn_err runner_do(struct runner *runner, cairn_projection_action action, cairn_error *error);
 /* Everything before `position` is applied in the model that serves (an event that was skipped or parked counts). */
 uint64_t runner_position(const struct runner *runner);

@@ -1,0 +1,305 @@
+/* Replay: rebuild read models and snapshots from the log, or decide recorded history again, with a report.
+ *
+ *   projections   each on its own thread beside the one that serves, all at once; this thread only watches
+ *   aggregates    the streams that the app's commands write to, a page at a time, shared out over threads
+ *
+ * What is wrong is counted, and the first FAILURES_MAX are named. */
+#include <app/apps_int.h>
+
+#include <base/error.h>
+#include <base/json.h>
+#include <os/os.h>
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#define WATCH_MS 100
+#define PAGE_STREAMS 4096
+#define PARALLEL_MAX 64
+#define FAILURES_MAX 100
+#define PREFIXES_MAX 256
+
+struct replay {
+    cairn_apps *apps;
+    const cairn_replay_request *request;
+    struct app_version *version;
+    cairn_replay_progress progress;
+    void *progress_context;
+    struct buf report;
+    bool complained; /* something failed or differed */
+
+    /* aggregates */
+    struct arena names;
+    cairn_str page[PAGE_STREAMS], after;
+    size_t page_size;
+    atomic_size_t next;
+    pthread_mutex_t lock; /* of what follows */
+    struct bus_replay_counts counts;
+    uint64_t streams, failures;
+    struct buf failed;
+    atomic_bool stop;
+};
+
+static void
+put_text(struct buf *to, const char *name, cairn_str text)
+{
+    json_put_name(to, name);
+    json_put_string(to, text);
+}
+
+static void
+put_number(struct buf *to, const char *name, uint64_t number)
+{
+    json_put_name(to, name);
+    json_put_u64(to, number);
+}
+
+static bool
+may_go_on(struct replay *replay, const char *what, uint64_t done, uint64_t total)
+{
+    if (atomic_load(&replay->apps->closing))
+        return false;
+    return replay->progress == NULL || replay->progress(replay->progress_context, cairn_cstr(what), done, total);
+}
+
+/* ---- projections ---------------------------------------------------------------------------------------- */
+
+static cairn_err
+watch_projection(struct replay *replay, struct app_projection *projection, cairn_error *error)
+{
+    int64_t began_us = os_monotonic_us(os_real());
+    uint64_t position = 0;
+    cairn_error why = {0};
+    cairn_err err;
+    do {
+        err = runner_rebuild_wait(projection->runner, WATCH_MS, &position, &why);
+        if (!may_go_on(replay, "events projected", position, cairn_end(replay->apps->store)))
+            return error_set(error, CAIRN_E_CLOSED, "the replay was stopped; what it began goes on by itself");
+    } while (err == CAIRN_E_TIMEOUT);
+    if (err == CAIRN_E_CLOSED)
+        return error_set(error, err, "%s", why.detail);
+    struct buf *to = &replay->report;
+    json_put_comma(to);
+    buf_put_char(to, '{');
+    put_text(to, "name", projection->name);
+    put_text(to, "outcome", err == CAIRN_OK ? CAIRN_STR("rebuilt") : CAIRN_STR("failed"));
+    put_number(to, "position", position);
+    json_put_name(to, "seconds");
+    json_put_double(to, (double)(os_monotonic_us(os_real()) - began_us) / 1e6);
+    if (err != CAIRN_OK) {
+        put_text(to, "error", cairn_cstr(why.detail));
+        replay->complained = true;
+    }
+    buf_put_char(to, '}');
+    return CAIRN_OK;
+}
+
+static cairn_err
+replay_projections(struct replay *replay, cairn_error *error)
+{
+    const cairn_replay_request *request = replay->request;
+    size_t count = replay->version->code->manifest->projection_count, begun = 0;
+    json_put_name(&replay->report, "projections");
+    buf_put_char(&replay->report, '[');
+    cairn_err err = CAIRN_OK;
+    for (int round = 0; round < 2 && err == CAIRN_OK; round++) /* begin them all, then watch */
+        for (size_t i = 0; i < count && err == CAIRN_OK; i++) {
+            struct app_projection *projection = replay->version->projections[i];
+            if (projection == NULL || projection->runner == NULL
+                || (request->projection.size > 0 && !cairn_str_equal(request->projection, projection->name)))
+                continue;
+            if (round == 1) {
+                err = watch_projection(replay, projection, error);
+                continue;
+            }
+            begun++;
+            err = runner_rebuild(projection->runner, request->from, request->on_error, error);
+            if (err == CAIRN_E_EXISTS)
+                err = CAIRN_OK; /* under way already: watch that one */
+        }
+    if (err == CAIRN_OK && begun == 0 && request->projection.size > 0)
+        err = error_set(error, CAIRN_E_NOTFOUND, "the app has no projection '%.*s' that runs",
+                        (int)(request->projection.size < 64 ? request->projection.size : 64), request->projection.data);
+    buf_put_char(&replay->report, ']');
+    return err;
+}
+
+/* ---- aggregates -------------------------------------------------------------------------------------------- */
+
+static void
+note_failure(struct replay *replay, cairn_str stream, const cairn_error *why)
+{
+    pthread_mutex_lock(&replay->lock);
+    replay->complained = true;
+    if (replay->failures++ < FAILURES_MAX) {
+        json_put_comma(&replay->failed);
+        buf_put_char(&replay->failed, '{');
+        put_text(&replay->failed, "stream", stream);
+        put_text(&replay->failed, "error", cairn_cstr(why->detail));
+        buf_put_char(&replay->failed, '}');
+    }
+    pthread_mutex_unlock(&replay->lock);
+    if (replay->request->on_error == CAIRN_ON_ERROR_STOP && !replay->request->decisions)
+        atomic_store(&replay->stop, true);
+}
+
+static void *
+replay_streams(void *context)
+{
+    struct replay *replay = context;
+    struct bus_replay_counts counts = {0};
+    for (;;) {
+        size_t at = atomic_fetch_add(&replay->next, 1);
+        if (at >= replay->page_size || atomic_load(&replay->stop))
+            break;
+        struct bus_replay_counts before = counts;
+        cairn_error why = {0};
+        cairn_err err = bus_replay_stream(replay->apps->bus, replay->version->bus_app, replay->page[at],
+                                          replay->request->aggregates, replay->request->decisions, &counts, &why);
+        if (err == CAIRN_OK && counts.differing + counts.failed == before.differing + before.failed)
+            continue;
+        if (why.detail[0] == '\0')
+            error_set(&why, CAIRN_E_SCRIPT, "deciding again gave other events than those recorded");
+        note_failure(replay, replay->page[at], &why);
+    }
+    pthread_mutex_lock(&replay->lock);
+    replay->counts.events += counts.events;
+    replay->counts.commands += counts.commands;
+    replay->counts.differing += counts.differing;
+    replay->counts.failed += counts.failed;
+    pthread_mutex_unlock(&replay->lock);
+    return NULL;
+}
+
+static bool
+take_name(void *context, cairn_str stream, uint64_t first_position)
+{
+    struct replay *replay = context;
+    size_t decider;
+    (void)first_position;
+    replay->after = arena_copy(&replay->names, stream);
+    if (replay->after.data == NULL)
+        return false;
+    if (app_version_decider_of(replay->version, stream, &decider))
+        replay->page[replay->page_size++] = replay->after;
+    return replay->page_size < PAGE_STREAMS;
+}
+
+static void
+replay_page(struct replay *replay)
+{
+    pthread_t threads[PARALLEL_MAX];
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    size_t wanted = replay->request->parallel != 0 ? replay->request->parallel : (size_t)(processors > 0 ? processors : 1);
+    size_t started = 0;
+    wanted = wanted < PARALLEL_MAX ? wanted : PARALLEL_MAX;
+    wanted = wanted < replay->page_size ? wanted : replay->page_size;
+    atomic_store(&replay->next, 0);
+    while (started + 1 < wanted && pthread_create(&threads[started], NULL, replay_streams, replay) == 0)
+        started++;
+    replay_streams(replay); /* this thread works too, alone when no other could be had */
+    for (size_t i = 0; i < started; i++)
+        pthread_join(threads[i], NULL);
+}
+
+/* Every stream whose name begins as a command's template does. */
+static cairn_err
+replay_prefix(struct replay *replay, cairn_str prefix, cairn_error *error)
+{
+    cairn_str last = {0};
+    for (;;) {
+        replay->page_size = 0;
+        replay->after = (cairn_str){0};
+        cairn_err err = cairn_streams(replay->apps->store, 0, prefix, last, take_name, replay, error);
+        if (err != CAIRN_OK)
+            return err;
+        replay_page(replay);
+        replay->streams += replay->page_size;
+        bool more = replay->page_size == PAGE_STREAMS;
+        if (atomic_load(&replay->stop) || !more)
+            return CAIRN_OK;
+        if (!may_go_on(replay, "streams", replay->streams, 0))
+            return error_set(error, CAIRN_E_CLOSED, "the replay was stopped");
+        struct arena next = {0};
+        last = arena_copy(&next, replay->after);
+        arena_free(&replay->names);
+        replay->names = next;
+        if (last.data == NULL)
+            return error_set(error, CAIRN_E_NOMEM, "no memory for the replay");
+    }
+}
+
+static cairn_err
+replay_aggregates(struct replay *replay, cairn_error *error)
+{
+    const struct app_manifest *manifest = replay->version->code->manifest;
+    cairn_str done[PREFIXES_MAX];
+    size_t done_count = 0;
+    int64_t began_us = os_monotonic_us(os_real());
+    cairn_err err = CAIRN_OK;
+    for (size_t i = 0; i < manifest->command_count && err == CAIRN_OK && !atomic_load(&replay->stop); i++) {
+        cairn_str pattern = manifest->commands[i].stream;
+        const char *open = memchr(pattern.data, '{', pattern.size);
+        cairn_str prefix = {pattern.data, open != NULL ? (size_t)(open - pattern.data) : pattern.size};
+        bool seen = manifest->deciders[manifest->commands[i].decider].item_count > 0;
+        for (size_t k = 0; k < done_count && !seen; k++)
+            seen = cairn_str_equal(done[k], prefix);
+        if (seen || done_count == PREFIXES_MAX)
+            continue;
+        done[done_count++] = prefix;
+        err = replay_prefix(replay, prefix, error);
+    }
+    struct buf *to = &replay->report;
+    json_put_name(to, "aggregates");
+    buf_put_char(to, '{');
+    put_number(to, "streams", replay->streams);
+    put_number(to, "events", replay->counts.events);
+    put_number(to, "commands", replay->counts.commands);
+    put_number(to, "differing", replay->counts.differing);
+    put_number(to, "failed", replay->counts.failed);
+    json_put_name(to, "seconds");
+    json_put_double(to, (double)(os_monotonic_us(os_real()) - began_us) / 1e6);
+    json_put_name(to, "failures");
+    buf_put_char(to, '[');
+    buf_put_str(to, buf_str(&replay->failed));
+    buf_put_str(to, CAIRN_STR("]}"));
+    return err;
+}
+
+cairn_err
+cairn_app_replay(cairn_apps *apps, const cairn_replay_request *request, cairn_replay_progress progress,
+                 void *progress_context, cairn_sink sink, void *context, cairn_error *error)
+{
+    if (apps == NULL || request == NULL || sink == NULL)
+        return error_set(error, CAIRN_E_INVALID, "apps, request and sink must be given");
+    struct replay *replay = calloc(1, sizeof *replay);
+    if (replay == NULL)
+        return error_set(error, CAIRN_E_NOMEM, "no memory for the replay");
+    *replay = (struct replay){.apps = apps, .request = request, .progress = progress, .progress_context = progress_context};
+    pthread_mutex_init(&replay->lock, NULL);
+    cairn_err err = apps_hold(apps, request->app, &replay->version, error);
+    if (err == CAIRN_OK) {
+        buf_put_char(&replay->report, '{');
+        put_text(&replay->report, "app", request->app);
+        put_number(&replay->report, "version", replay->version->number);
+        if (!request->decisions)
+            err = replay_projections(replay, error);
+        if (err == CAIRN_OK && (request->aggregates || request->decisions))
+            err = replay_aggregates(replay, error);
+        json_put_name(&replay->report, "ok");
+        buf_put_str(&replay->report, replay->complained ? CAIRN_STR("false}") : CAIRN_STR("true}"));
+        if (err == CAIRN_OK && replay->report.failed)
+            err = error_set(error, CAIRN_E_NOMEM, "no memory for the report");
+    }
+    if (err == CAIRN_OK && !sink(context, buf_str(&replay->report)))
+        err = error_set(error, CAIRN_E_CLOSED, "the receiver stopped");
+    if (err == CAIRN_OK && replay->complained)
+        err = error_set(error, CAIRN_E_SCRIPT, "something failed or differed; the report says what");
+    app_version_release(replay->version);
+    arena_free(&replay->names);
+    buf_free(&replay->report);
+    buf_free(&replay->failed);
+    pthread_mutex_destroy(&replay->lock);
+    free(replay);
+    return err;
+}
