@@ -1,5 +1,6 @@
 #!/bin/bash
-# Start the server on a folder of this checkout, import a first history, and stay until Ctrl-C.
+# Start the server on a folder of this checkout, import a first history, deploy an app and give it some work, and stay
+# until Ctrl-C.
 #   CAIRN_DATA    the folder (cairn-data)        CAIRN_LISTEN  address and port (127.0.0.1:7480)
 set -eu
 cd "$(dirname "$0")/.."
@@ -53,10 +54,26 @@ else
     stream=$("$cairn" streams --prefix package- --limit 1 2>/dev/null | tail -n 1 | awk '{print $1}')
 fi
 
+echo "Deploying apps/research: research workflows carried out by agents; and a few of them, carried out."
+if "$cairn" deploy apps/research; then
+    scripts/research_workload.sh "$CAIRN_URL" || echo "The workload did not finish; the server goes on." >&2
+fi
+
+# Where there is a desktop, the console opens by itself.
+if [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ] && command -v xdg-open >/dev/null; then
+    xdg-open "$CAIRN_URL/console/" >/dev/null 2>&1 &
+fi
+
 cat <<TEXT
 
-Cairn runs at $CAIRN_URL on the folder $data. Ctrl-C stops it. In another terminal, here:
+Cairn runs at $CAIRN_URL on the folder $data. Ctrl-C stops it.
 
+  The console:  $CAIRN_URL/console/
+
+In another terminal, here:
+
+  build/cairn query research workflow_board           what the research app's workflows are at
+  build/cairn app research                            its commands, queries, projections
   build/cairn streams --limit 10                      what streams are there
   build/cairn read '${stream:-STREAM}'
   build/cairn follow --all                            and, while it runs:
