@@ -14,8 +14,8 @@
 
 /* ---- refusing */
 
-static void
-put_token(struct buf *to, cairn_str token)
+void
+js_put_token(struct buf *to, cairn_str token)
 {
     buf_put_char(to, '/');
     for (size_t i = 0; i < token.size; i++) {
@@ -28,18 +28,17 @@ put_token(struct buf *to, cairn_str token)
     }
 }
 
-/* The pointer to a node; it goes up as far as the text is deep. */
-static void
-put_place(struct buf *to, const struct js_node *node, struct arena *arena)
+void
+js_put_place(struct buf *to, const struct js_node *node, struct arena *arena)
 {
     if (!node->parent) {
         buf_put_str(to, node->place);
         return;
     }
-    put_place(to, node->parent, arena);
-    put_token(to, node->keyword);
+    js_put_place(to, node->parent, arena);
+    js_put_token(to, node->keyword);
     if (node->name.type == JSON_STRING)
-        put_token(to, js_text(node->name, arena));
+        js_put_token(to, js_text(node->name, arena));
     else if (node->index != SIZE_MAX)
         buf_printf(to, "/%zu", node->index);
 }
@@ -54,9 +53,9 @@ js_refuse(struct js_compile *compile, const struct js_node *node, const char *ke
     vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
     struct buf place = {0};
-    put_place(&place, node, &compile->scratch);
+    js_put_place(&place, node, &compile->scratch);
     if (keyword)
-        put_token(&place, cairn_cstr(keyword));
+        js_put_token(&place, cairn_cstr(keyword));
     cairn_err err = error_set(compile->error, code, "%.*s: %s", (int)(place.size > 200 ? 200 : place.size),
                               place.data ? place.data : "", message);
     buf_free(&place);

@@ -230,6 +230,10 @@ __attribute__((format(printf, 5, 6))) cairn_err
 js_refuse(struct js_compile *compile, const struct js_node *node, const char *keyword, cairn_err code,
           const char *format, ...);
 
+/* "/" and a name as a JSON pointer has it; the pointer to a node, which goes up as far as the text is deep. */
+void js_put_token(struct buf *to, cairn_str token);
+void js_put_place(struct buf *to, const struct js_node *node, struct arena *arena);
+
 /* The node of a value in a schema; queued for compilation when new. */
 CAIRN_MUST_CHECK cairn_err js_node_at(struct js_compile *compile, struct json value, struct js_resource *resource,
                                       struct js_node **ret);

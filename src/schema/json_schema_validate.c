@@ -47,20 +47,10 @@ put_path(struct buf *to, const struct js_path *at, struct arena *arena)
     if (!at)
         return;
     put_path(to, at->up, arena);
-    buf_put_char(to, '/');
-    if (at->name.type == JSON_NONE) {
-        buf_printf(to, "%zu", at->index);
-        return;
-    }
-    cairn_str name = js_text(at->name, arena);
-    for (size_t i = 0; i < name.size; i++) {
-        if (name.data[i] == '~')
-            buf_put(to, "~0", 2);
-        else if (name.data[i] == '/')
-            buf_put(to, "~1", 2);
-        else
-            buf_put_char(to, name.data[i]);
-    }
+    if (at->name.type == JSON_NONE)
+        buf_printf(to, "/%zu", at->index);
+    else
+        js_put_token(to, js_text(at->name, arena));
 }
 
 bool

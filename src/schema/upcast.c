@@ -193,6 +193,7 @@ struct part {
 
 struct member {
     cairn_str name; /* decoded; of objects */
+    cairn_str raw;  /* as it was written, or empty */
     struct part value;
     struct member *next;
 };
@@ -231,6 +232,7 @@ open_part(struct edit *edit, struct part *part)
         struct member *member = make_member(edit, text.data ? text : name.raw, item);
         if (!member)
             return false;
+        member->raw = name.raw;
         *end = member;
         end = &member->next;
     }
@@ -360,10 +362,12 @@ move(struct edit *edit, const struct step *step)
         detach(&rest, name);
         member->next = rest.first;
         member->name = new_name;
+        member->raw = (cairn_str){NULL, 0};
         return;
     }
     struct member *member = detach(from, name);
     member->name = new_name;
+    member->raw = (cairn_str){NULL, 0};
     put_member(to, member);
 }
 
@@ -394,26 +398,32 @@ remove_member(struct edit *edit, const struct step *step)
 
 /* ---- together again */
 
-/* Goes as deep as steps reached: pointers are bounded. */
-static void
-put_part(struct buf *to, const struct part *part)
+/* False: nested too deep. */
+static bool
+put_part(struct buf *to, const struct part *part, int depth)
 {
     if (!part->open) {
         buf_put_str(to, part->slice.raw);
-        return;
+        return true;
     }
+    if (depth == JSON_DEPTH_MAX)
+        return false;
     bool object = part->slice.type == JSON_OBJECT;
     buf_put_char(to, object ? '{' : '[');
     for (const struct member *member = part->first; member; member = member->next) {
         if (member != part->first)
             buf_put_char(to, ',');
-        if (object) {
+        if (object && member->raw.size)
+            buf_put_str(to, member->raw);
+        else if (object)
             json_put_string(to, member->name);
+        if (object)
             buf_put_char(to, ':');
-        }
-        put_part(to, &member->value);
+        if (!put_part(to, &member->value, depth + 1))
+            return false;
     }
     buf_put_char(to, object ? '}' : ']');
+    return true;
 }
 
 static cairn_err
@@ -440,13 +450,16 @@ end_edit(struct edit *edit, cairn_str *data, cairn_error *error)
         return error_set(error, CAIRN_E_NOMEM, "no memory for upcasting");
     if (!edit->changed)
         return CAIRN_OK;
-    put_part(&text, &edit->root);
+    if (!put_part(&text, &edit->root, 0)) {
+        buf_free(&text);
+        return error_set(error, CAIRN_E_LIMIT, "upcast data is nested deeper than %d levels", JSON_DEPTH_MAX);
+    }
     cairn_str copy = text.failed ? (cairn_str){NULL, 0} : arena_copy(edit->arena, buf_str(&text));
     buf_free(&text);
     if (!copy.data)
         return error_set(error, CAIRN_E_NOMEM, "no memory for upcasting");
     *data = copy;
-    return json_check(copy, &value, error); /* moving can nest too deep */
+    return json_check(copy, &value, error); /* what was moved may lie too deep now */
 }
 
 static cairn_err
