@@ -11,13 +11,18 @@
 
 struct upcast_chain;
 
+/* Places are JSON pointers to members of objects (a plain name means /name; an array on the way is entered by index).
+ * Where there is nothing at `from`, or something else than an object is in the way, a step leaves the data as it is. */
 enum upcast_op {
-    UPCAST_RENAME,  /* from: member name, to: member name; JSON pointers both (a plain name means /name) */
+    UPCAST_RENAME,  /* from, to: places; what stands at `to` is replaced. The object that `to` is in must be there */
     UPCAST_MOVE,    /* the same, making the objects on the way */
-    UPCAST_DEFAULT, /* to: pointer, value: JSON, put there when absent */
-    UPCAST_REMOVE,  /* from: pointer */
+    UPCAST_DEFAULT, /* to: place, value: JSON, put there when absent, making the objects on the way */
+    UPCAST_REMOVE,  /* from: place */
     UPCAST_CALL     /* call(context, …): a Lua step */
 };
+
+#define UPCAST_STEPS_MAX 1000 /* of a chain */
+#define UPCAST_DEPTH_MAX 32   /* names in a pointer */
 
 /* data in, data out (both JSON objects; out in the arena). Thread rules are the maker's. */
 typedef cairn_err (*upcast_call)(void *context, uint32_t to_version, cairn_str type, cairn_str data,
@@ -36,7 +41,9 @@ CAIRN_MUST_CHECK cairn_err upcast_build(const struct upcast_step *steps, size_t 
                                         cairn_error *error);
 void upcast_free(struct upcast_chain *chain);
 
-/* `data` as `version` wrote it → as `newest` would. Unchanged data is borrowed, changed data lies in the arena. */
+/* `data` as `version` wrote it → as `newest` would. Unchanged data is borrowed, changed data lies in the arena. Version 0
+ * counts as the newest. CAIRN_E_INVALID: there are steps to take, and the data is no JSON object (or a call made it none).
+ * CAIRN_E_LIMIT: the outcome is nested deeper than JSON_DEPTH_MAX. */
 CAIRN_MUST_CHECK cairn_err upcast_apply(const struct upcast_chain *chain, cairn_str type, uint32_t version,
                                         uint32_t newest, cairn_str data, struct arena *arena, cairn_str *ret_data,
                                         cairn_error *error);
