@@ -198,6 +198,8 @@ conn_open(struct query_cache *cache, const struct query_call *call, size_t count
     if (err == CAIRN_OK)
         err = sql_exec(conn->db, "PRAGMA query_only = 1; PRAGMA temp_store = file; PRAGMA cache_size = -2048;"
                                  "PRAGMA mmap_size = 0;", error);
+    if (err == CAIRN_OK)
+        err = query_sight_set(conn->db, &conn->sight, error);
     if (err != CAIRN_OK) {
         conn_free(conn);
         return err;
@@ -205,7 +207,6 @@ conn_open(struct query_cache *cache, const struct query_call *call, size_t count
     sqlite3_limit(conn->db, SQLITE_LIMIT_LENGTH, QUERY_ANSWER_BYTES);
     sqlite3_limit(conn->db, SQLITE_LIMIT_ATTACHED, 0);
     sqlite3_busy_timeout(conn->db, 20);
-    sqlite3_set_authorizer(conn->db, query_authorise, &conn->sight);
     sqlite3_progress_handler(conn->db, PROGRESS_STEPS, on_progress, cache);
     *ret = conn;
     return CAIRN_OK;
@@ -343,6 +344,7 @@ query_cache_get(struct query_cache *cache, const struct query *query, const stru
     if (err != CAIRN_OK)
         return err;
     conn->used_us = cache->now_us;
+    conn->sight.tried = true;
     conn->sight.tables = query->tables;
     conn->sight.table_count = query->table_count;
     conn->sight.refused[0] = 0;

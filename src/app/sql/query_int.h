@@ -99,15 +99,16 @@ struct query_names {
 CAIRN_MUST_CHECK cairn_err query_try(struct query *query, struct projection *const *projections, size_t count,
                                      uint32_t line, struct sql_faults *faults, cairn_error *error);
 size_t query_column_find(const struct query *query, cairn_str name); /* column_count when there is none */
-/* May the query's SQL do this? An sqlite3_set_authorizer() callback; `context` is a struct query_sight. */
+/* What SQL on a connection may do: read these tables, nothing else. */
 struct query_sight {
     const cairn_str *tables;
     size_t table_count;
     bool *seen;          /* beside tables: set for those that are read; or NULL */
     char refused[160];   /* why, after a refusal */
+    bool tried;          /* the SQL has been tried before: its virtual tables may connect */
     bool own;            /* our own statements: transactions too */
 };
-int query_authorise(void *context, int action, const char *a, const char *b, const char *database, const char *via);
+CAIRN_MUST_CHECK cairn_err query_sight_set(sqlite3 *db, struct query_sight *sight, cairn_error *error);
 
 /* ---- a call ---------------------------------------------------------------------------------------- */
 

@@ -53,6 +53,8 @@ read_table(struct query_sight *sight, const char *name, const char *column)
     if (sqlite3_stricmp(name, "json_each") == 0 || sqlite3_stricmp(name, "json_tree") == 0)
         return SQLITE_OK;
     /* Without a column it may be the name of a WITH, which is not asked about otherwise. */
+    if (sight->tried && sqlite3_stricmp(name, "sqlite_master") == 0)
+        return SQLITE_OK;
     bool internal = begins(name, "sqlite_") || begins(name, "pragma_");
     if (!internal && (column == NULL || *column == 0))
         return SQLITE_OK;
@@ -60,7 +62,7 @@ read_table(struct query_sight *sight, const char *name, const char *column)
     return SQLITE_DENY;
 }
 
-int
+static int
 query_authorise(void *context, int action, const char *a, const char *b, const char *database, const char *via)
 {
     struct query_sight *sight = context;
@@ -84,11 +86,27 @@ query_authorise(void *context, int action, const char *a, const char *b, const c
         if (sight->own)
             return SQLITE_OK;
         break;
+    case SQLITE_UPDATE:
+        /* Connecting a virtual table compiles, and never runs, an update of the schema. The switches of sql_open() and
+         * query_only keep anybody from writing there. */
+        if (sight->tried && sqlite3_stricmp(a, "sqlite_master") == 0)
+            return SQLITE_OK;
+        break;
     default: break;
     }
     if (sight->refused[0] == 0)
         snprintf(sight->refused, sizeof sight->refused, "a query reads the tables of projections and does nothing else");
     return SQLITE_DENY;
+}
+
+/* json_each and json_tree come into being with their first use, and SQLite then asks as if something were written. */
+cairn_err
+query_sight_set(sqlite3 *db, struct query_sight *sight, cairn_error *error)
+{
+    cairn_err err = sql_exec(db, "SELECT 1 FROM json_each('[]'), json_tree('[]')", error);
+    if (err == CAIRN_OK)
+        sqlite3_set_authorizer(db, query_authorise, sight);
+    return err;
 }
 
 /* ---- the scratch database ------------------------------------------------------------------------------ */
@@ -103,6 +121,25 @@ struct scratch {
     size_t table_count;
 };
 
+/* The first statement of some DDL, semicolon and all: a trigger's body has semicolons of its own. */
+static cairn_err
+first_statement(const char *at, const char *end, struct buf *ret, cairn_error *error)
+{
+    size_t size;
+    buf_clear(ret);
+    for (enum sql_token token; (token = sql_next(at, end, &size)) != SQL_END; at += size) {
+        buf_put(ret, at, size);
+        if (token != SQL_SEMICOLON)
+            continue;
+        buf_put_char(ret, 0);
+        ret->size--;
+        if (ret->failed || sqlite3_complete(ret->data))
+            break;
+    }
+    buf_put_char(ret, 0);
+    return ret->failed ? error_set(error, CAIRN_E_NOMEM, "out of memory") : CAIRN_OK;
+}
+
 /* One projection's DDL, a statement at a time: two projections may each have an index of the same name, which here,
  * where all is in one database, is there already. */
 static cairn_err
@@ -110,19 +147,17 @@ make_tables(sqlite3 *db, struct projection *projection, cairn_error *error)
 {
     cairn_str ddl = projection_ddl(projection);
     const char *at = ddl.data, *end = ddl.data + ddl.size;
-    while (at < end) {
-        sqlite3_stmt *statement = NULL;
-        int rc = sqlite3_prepare_v2(db, at, (int)(end - at), &statement, &at);
-        if (rc == SQLITE_OK && statement != NULL) {
-            (void)sqlite3_step(statement);
-            rc = sqlite3_finalize(statement);
-        }
-        if ((rc & 0xFF) == SQLITE_ERROR && strstr(sqlite3_errmsg(db), "already exists") != NULL)
-            continue;
-        if (rc != SQLITE_OK)
-            return sql_failed(db, rc, "the projections' tables", error);
+    struct buf statement = {0};
+    cairn_err err = CAIRN_OK;
+    for (; err == CAIRN_OK && at < end; at += statement.size - 1) {
+        if ((err = first_statement(at, end, &statement, error)) != CAIRN_OK)
+            break;
+        int rc = sqlite3_exec(db, statement.data, NULL, NULL, NULL);
+        if (rc != SQLITE_OK && strstr(sqlite3_errmsg(db), "already exists") == NULL)
+            err = sql_failed(db, rc, "the projections' tables", error);
     }
-    return CAIRN_OK;
+    buf_free(&statement);
+    return err;
 }
 
 static cairn_err
@@ -163,6 +198,18 @@ open_scratch(struct scratch *s, struct arena *arena, cairn_error *error)
 
 /* ---- what came of it -------------------------------------------------------------------------------------- */
 
+/* Where SQLite says no place: where the name stands. */
+static int
+find_word(const char *sql, cairn_str word)
+{
+    const char *at = sql, *end = sql + strlen(sql);
+    size_t size;
+    for (enum sql_token token; (token = sql_next(at, end, &size)) != SQL_END; at += size)
+        if (token == SQL_WORD && size == word.size && sqlite3_strnicmp(at, word.data, (int)size) == 0)
+            return (int)(at - sql);
+    return -1;
+}
+
 static cairn_str
 quoted_part(const char *message, const char *before)
 {
@@ -177,13 +224,15 @@ prepare_fault(const struct scratch *s, const struct query_sight *sight, const ch
 {
     const char *message = sqlite3_errmsg(s->db);
     int offset = sqlite3_error_offset(s->db);
-    uint32_t line = first_line + (offset > 0 ? sql_line(sql, sql + offset) - 1 : 0);
     char hint[160] = "";
+    cairn_str table = quoted_part(message, "no such table: "), column = quoted_part(message, "no such column: ");
+    if (offset < 0 && table.size > 0)
+        offset = find_word(sql, table);
+    uint32_t line = first_line + (offset > 0 ? sql_line(sql, sql + offset) - 1 : 0);
     if (sight->refused[0] != 0) {
         sql_fault(faults, line, "", "%s", sight->refused);
         return;
     }
-    cairn_str table = quoted_part(message, "no such table: "), column = quoted_part(message, "no such column: ");
     if (table.size > 0) {
         struct sql_nearest nearest = sql_nearest(table);
         for (size_t i = 0; i < s->table_count; i++)
@@ -337,7 +386,8 @@ query_try(struct query *query, struct projection *const *projections, size_t cou
         goto done;
 
     struct query_sight sight = {.tables = s.tables, .table_count = s.table_count, .seen = s.seen};
-    sqlite3_set_authorizer(s.db, query_authorise, &sight);
+    if ((err = query_sight_set(s.db, &sight, error)) != CAIRN_OK)
+        goto done;
     int rc = sqlite3_prepare_v2(s.db, query->sql.data, (int)query->sql.size, &statement, NULL);
     if (rc == SQLITE_NOMEM) {
         err = error_set(error, CAIRN_E_NOMEM, "out of memory");
