@@ -103,6 +103,8 @@ size_t query_column_find(const struct query *query, cairn_str name); /* column_c
 struct query_sight {
     const cairn_str *tables;
     size_t table_count;
+    const char **others; /* that are there, and not to be read */
+    size_t other_count;
     bool *seen;          /* beside tables: set for those that are read; or NULL */
     char refused[160];   /* why, after a refusal */
     bool tried;          /* the SQL has been tried before: its virtual tables may connect */

@@ -52,10 +52,12 @@ read_table(struct query_sight *sight, const char *name, const char *column)
     }
     if (sqlite3_stricmp(name, "json_each") == 0 || sqlite3_stricmp(name, "json_tree") == 0)
         return SQLITE_OK;
-    /* Without a column it may be the name of a WITH, which is not asked about otherwise. */
     if (sight->tried && sqlite3_stricmp(name, "sqlite_master") == 0)
         return SQLITE_OK;
     bool internal = begins(name, "sqlite_") || begins(name, "pragma_");
+    for (size_t k = 0; k < sight->other_count; k++)
+        internal |= sqlite3_stricmp(sight->others[k], name) == 0;
+    /* Without a column it may be the name of a WITH, which is not asked about otherwise. */
     if (!internal && (column == NULL || *column == 0))
         return SQLITE_OK;
     snprintf(sight->refused, sizeof sight->refused, "\"%.60s\" is no table of a projection", name);
@@ -179,6 +181,32 @@ list_tables(struct scratch *s, struct arena *arena, cairn_error *error)
             s->tables[s->table_count++] = name;
         }
     return CAIRN_OK;
+}
+
+/* What else there is: tables that a projection keeps for itself. */
+static cairn_err
+list_others(const struct scratch *s, struct arena *arena, struct query_sight *sight, cairn_error *error)
+{
+    sqlite3_stmt *statement = NULL;
+    size_t capacity = 0;
+    int rc = sqlite3_prepare_v2(s->db, "SELECT name, count(*) OVER () FROM sqlite_schema WHERE type IN ('table', 'view')", -1,
+                                &statement, NULL);
+    while (rc == SQLITE_OK && sqlite3_step(statement) == SQLITE_ROW) {
+        cairn_str name = cairn_cstr((const char *)sqlite3_column_text(statement, 0));
+        if (capacity == 0) {
+            capacity = (size_t)sqlite3_column_int64(statement, 1);
+            sight->others = arena_alloc(arena, capacity * sizeof *sight->others);
+        }
+        name = arena_copy(arena, name);
+        if (sight->others == NULL || name.data == NULL || sight->other_count == capacity) {
+            (void)sqlite3_finalize(statement);
+            return error_set(error, CAIRN_E_NOMEM, "out of memory");
+        }
+        if (find_table(sight, name.data) == sight->table_count)
+            sight->others[sight->other_count++] = name.data;
+    }
+    rc = sqlite3_finalize(statement);
+    return rc == SQLITE_OK ? CAIRN_OK : sql_failed(s->db, rc, "the projections' tables", error);
 }
 
 static cairn_err
@@ -386,6 +414,8 @@ query_try(struct query *query, struct projection *const *projections, size_t cou
         goto done;
 
     struct query_sight sight = {.tables = s.tables, .table_count = s.table_count, .seen = s.seen};
+    if ((err = list_others(&s, &query->arena, &sight, error)) != CAIRN_OK)
+        goto done;
     if ((err = query_sight_set(s.db, &sight, error)) != CAIRN_OK)
         goto done;
     int rc = sqlite3_prepare_v2(s.db, query->sql.data, (int)query->sql.size, &statement, NULL);
