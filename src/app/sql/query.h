@@ -10,6 +10,8 @@
  *   -- timeout 2s                      (of running; default 5 s)
  *   -- permission orders.read
  *   -- one                             (at most one row: the answer's "row", 404 when there is none)
+ *   -- json tags, payload              (output columns that hold JSON text: embedded in the answer as they are)
+ *   -- boolean done                    (output columns that hold 0 and 1: false and true in the answer)
  *   SELECT id, title, due FROM task WHERE status = :status
  *
  * One SELECT, read-only by SQLite's authoriser, tried at deployment against a scratch database with every table of the
@@ -32,8 +34,11 @@ cairn_str query_name(const struct query *query);
 cairn_str query_permission(const struct query *query);
 /* Names of the projections whose tables it reads. */
 bool query_projection(const struct query *query, size_t index, cairn_str *ret);
-/* {"name","description","params":[{name,type,required,default}],"filters":[],"sorts":[],"columns":[],"limit","limit_max",
- * "one","permission","projections":[]} : what OpenAPI, GraphQL and the console are made from. */
+/* {"name","description","params":[{"name","type","required","default"}],"filters":[{"name","type","operators":[]}],
+ * "sorts":["due"],"sort":"due,-id" (the default, key included, or null),"key":[],"columns":[{"name","type"}],"limit",
+ * "limit_max","timeout_ms","one","permission"|null,"projections":[]}: what OpenAPI, GraphQL and the console are made
+ * from. Types: text integer real boolean json number (an integer, a real or text) blob (base64) any. Every column may
+ * be null. */
 void query_describe(const struct query *query, struct buf *to);
 
 /* Connections and prepared statements kept between calls; one for each thread that asks (any thread may use it, one at a
@@ -41,18 +46,29 @@ void query_describe(const struct query *query, struct buf *to);
 struct query_cache;
 struct query_cache *query_cache_new(void);
 void query_cache_free(struct query_cache *cache);
+/* Let go of connections whose model is gone, and of those unused for half a minute. Calls see to it as they come; a thread
+ * that may be without any for long calls this now and then, or the space of deleted models stays taken. */
+void query_cache_trim(struct query_cache *cache);
 
 struct query_call {
     struct model *const *models; /* one for each query_projection(), in that order; held by the caller */
     const cairn_app_param *params;
     size_t param_count;
-    uint32_t limit;
-    cairn_str cursor;
-    uint32_t timeout_ms;
+    uint32_t limit;     /* 0: the query's own */
+    cairn_str cursor;   /* or empty */
+    uint32_t timeout_ms; /* 0: the query's own; never longer than that */
     uint64_t steps_max; /* 0: none; otherwise CAIRN_E_BUSY when the work would take more VM steps (the quick path) */
     uint64_t position;  /* written into the answer */
 };
-/* The answer (see cairn_app_query) into `to`; nothing is put there on error. */
+/* The answer into `to`; nothing is put there on error. {"rows":[{…}],"next":"cursor"|null,"position":N}; without a
+ * `-- key` there are no further pages, and "truncated":true stands before "position" when rows were left out. `-- one`:
+ * {"row":{…},"position":N}.
+ * CAIRN_E_INVALID   a parameter, filter, sort, limit or cursor: the detail names it
+ * CAIRN_E_NOTFOUND  `-- one`: there is none
+ * CAIRN_E_TIMEOUT   it ran longer than it may
+ * CAIRN_E_BUSY      it needs more than steps_max, or the read model is not yet of this version of the app
+ * CAIRN_E_LIMIT     the answer, or a value on the way to it, is larger than 8 MiB
+ * CAIRN_E_SCRIPT    the query's own SQL failed on the data */
 CAIRN_MUST_CHECK cairn_err query_run(const struct query *query, struct query_cache *cache,
                                      const struct query_call *call, struct buf *to, cairn_error *error);
 #endif
