@@ -114,10 +114,11 @@ read_lua_step(struct steps *steps, const struct yaml *node, uint32_t version)
     struct manifest_reader *reader = steps->reader;
     cairn_error error = {0};
     struct lua_upcast *upcast;
+    const struct lua_limits limits = {0};
     const cairn_app_file *file = node->kind == YAML_SCALAR ? manifest_named_file(reader, node, steps->what) : NULL;
     if (!file)
         return;
-    cairn_err err = lua_upcast_make(file->path, &reader->sources, NULL, &upcast, &error);
+    cairn_err err = lua_upcast_make(file->path, &reader->sources, &limits, &upcast, &error);
     if (err == CAIRN_E_NOMEM)
         manifest_nomem(reader);
     else if (err != CAIRN_OK)
