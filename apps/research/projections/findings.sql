@@ -1,0 +1,28 @@
+-- Findings, and a full-text index over them.
+
+-- from workflow
+
+-- table
+CREATE TABLE finding (
+  number      INTEGER PRIMARY KEY,
+  workflow_id TEXT NOT NULL,
+  step_id     TEXT NOT NULL,
+  agent_id    TEXT NOT NULL,
+  finding_id  TEXT NOT NULL,
+  title       TEXT NOT NULL,
+  text        TEXT NOT NULL,
+  source      TEXT,
+  confidence  REAL,
+  found_at    TEXT NOT NULL
+);
+CREATE INDEX finding_by_workflow ON finding (workflow_id, number);
+CREATE VIRTUAL TABLE finding_text USING fts5 (title, text, content = 'finding', content_rowid = 'number', tokenize = 'porter unicode61');
+CREATE TRIGGER finding_indexed AFTER INSERT ON finding BEGIN
+  INSERT INTO finding_text (rowid, title, text) VALUES (new.number, new.title, new.text);
+END;
+
+-- on StepCompleted
+INSERT INTO finding (workflow_id, step_id, agent_id, finding_id, title, text, source, confidence, found_at)
+SELECT :data.workflow_id, :data.step_id, :data.agent_id, value ->> 'finding_id', value ->> 'title', value ->> 'text',
+  value ->> 'source', value ->> 'confidence', :time
+FROM json_each(:data.findings);
