@@ -1,6 +1,7 @@
 /* app/manifest.h: app.yaml and the files it names, read into one structure that never changes.
  *
- * Reading finds every fault it can, not only the first. docs/apps.md is the user's page. */
+ * Reading finds every fault it can, not only the first, up to APP_FAULTS_MAX. docs/apps.md is the user's page. A manifest never
+ * changes; any number of threads may read it. */
 #ifndef APP_MANIFEST_H
 #define APP_MANIFEST_H
 
@@ -8,6 +9,8 @@
 #include <schema/compat.h>
 #include <schema/json_schema.h>
 #include <schema/upcast.h>
+
+#define APP_FAULTS_MAX 200
 
 struct app_snapshots {
     uint32_t every_events; /* (100) 0 with every_bytes 0: none */
@@ -36,6 +39,7 @@ struct app_decider {
     size_t item_count;
 };
 
+/* A schema's text is whole: what it refers to in the app's other schema files is part of it, under "$defs". */
 struct app_command {
     cairn_str name, description;
     cairn_str schema_text; /* JSON Schema */
@@ -44,6 +48,8 @@ struct app_command {
     cairn_str permission;
     uint32_t deadline_ms;  /* 0: the default */
     size_t decider;        /* index */
+    cairn_str schema_path; /* or empty: inline */
+    uint32_t line;         /* in app.yaml */
 };
 
 struct app_event {
@@ -56,6 +62,9 @@ struct app_event {
     size_t tag_count;
     struct upcast_chain *upcasts; /* or NULL */
     uint32_t upcast_to_max;       /* highest version that has a step */
+    const uint32_t *upcast_to;    /* every version that has one */
+    size_t upcast_to_count;
+    uint32_t line;                /* in app.yaml */
 };
 
 struct app_manifest {
@@ -74,6 +83,8 @@ struct app_manifest {
     size_t projection_count;
     struct query **queries;
     size_t query_count;
+    struct lua_upcast **lua_upcasts; /* what the chains' Lua steps call */
+    size_t lua_upcast_count;
     struct arena arena; /* everything above */
 };
 
@@ -90,6 +101,9 @@ CAIRN_MUST_CHECK cairn_err app_manifest_check_schemas(const struct app_manifest 
                                                       void *earlier_context, cairn_app_fault_visit visit, void *context,
                                                       cairn_error *error);
 
+/* A template's members in turn: `at` begins at 0; ret_member is what stands in braces. False: there are no more, or (*at is
+ * SIZE_MAX) the template is malformed. */
+bool app_template_member(cairn_str template_text, size_t *at, cairn_str *ret_member);
 /* Fill in a template from a command's data: "{name}" by member or JSON pointer; a value must be a string without control
  * characters or a whole number, and not empty. CAIRN_E_INVALID names the member. */
 CAIRN_MUST_CHECK cairn_err app_template_fill(cairn_str template_text, struct json data, struct buf *to,
