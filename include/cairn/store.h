@@ -113,6 +113,11 @@ typedef struct cairn_append_request {
      * be there unless the disk fails; untouched when it is refused, or when the backend cannot tell yet. Whoever decides
      * the next append on top of this one needs not wait for the disk. */
     cairn_at *ret_sequenced;
+    int64_t *ret_time_us; /* optional, written together with it: the time of commit that the events bear */
+    /* Optional. In: what the call wrote here that the decision rests on, or 0 when it rests on what is durable; out: now's,
+     * written together with ret_sequenced. A full disk takes back what had its place and was not durable: an append that
+     * rests on such a one is refused with CAIRN_E_NOSPACE. */
+    uint32_t *epoch;
 } cairn_append_request;
 
 /* Append to several streams under several conditions: all hold and all is written, or nothing is.

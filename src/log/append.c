@@ -251,6 +251,7 @@ place(struct log *log, struct attempt *attempt, size_t frame_size, cairn_error *
     attempt->at.first_position = first;
     attempt->at.last_position = position - 1;
     attempt->at.repeated = false;
+    attempt->time_us = now_us;
     return CAIRN_OK;
 }
 
@@ -288,6 +289,11 @@ sequence(struct log *log, struct attempt *attempt, cairn_error *error)
     attempt->need = NEED_NOTHING;
     if (atomic_load(&log->failed))
         return log_failure(log, error);
+    const uint32_t *epoch = attempt->request->epoch;
+    attempt->taken_back = epoch != NULL && *epoch != 0 && *epoch != log->take_backs;
+    if (attempt->taken_back)
+        return error_set(error, CAIRN_E_NOSPACE,
+                         "the disk was full: an append that this one rests on was taken back");
 
     size_t frame_size = pad8(FRAME_HEADER_SIZE + scratch->records.size);
     size_t batch_max = attempt->blocking ? LOG_BATCH_MAX : LOG_BATCH_ASYNC_MAX;
@@ -446,6 +452,19 @@ sequence_with_retries(struct log *log, struct attempt *attempt, cairn_error *err
     }
 }
 
+/* With the lock held. A repeat has its place from long ago: whoever decides on top of it reads the log. */
+static void
+tell_sequenced(const struct log *log, const struct attempt *attempt)
+{
+    const cairn_append_request *request = attempt->request;
+    if (request->ret_sequenced != NULL)
+        *request->ret_sequenced = attempt->at;
+    if (request->ret_time_us != NULL && !attempt->at.repeated)
+        *request->ret_time_us = attempt->time_us;
+    if (request->epoch != NULL)
+        *request->epoch = log->take_backs;
+}
+
 /* Sequence the append. On CAIRN_OK the lock is held, and the waiter says what to tell once all that was sequenced
  * so far is durable: also a refusal is told only when what it rests upon is durable, since whoever
  * reads after being told of a conflict must find the event that caused it. */
@@ -480,7 +499,7 @@ append(struct log *log, struct attempt *attempt, struct waiter *waiter, cairn_er
             return error_set(error, CAIRN_E_NOMEM, "no memory to wait for the append");
         }
     } else if (err != CAIRN_OK) {
-        if (err == CAIRN_E_NOSPACE)
+        if (err == CAIRN_E_NOSPACE && !attempt->taken_back)
             log_is_full(log, &refusal);
         if (error != NULL)
             *error = refusal;
@@ -488,8 +507,8 @@ append(struct log *log, struct attempt *attempt, struct waiter *waiter, cairn_er
     }
     waiter->at = attempt->at;
     waiter->err = err;
-    if (err == CAIRN_OK && attempt->request->ret_sequenced != NULL)
-        *attempt->request->ret_sequenced = attempt->at;
+    if (err == CAIRN_OK)
+        tell_sequenced(log, attempt);
     if (err != CAIRN_OK) {
         if (error != NULL)
             *error = refusal;

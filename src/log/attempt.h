@@ -21,6 +21,8 @@ struct attempt {
     uint32_t word_seen;
     bool index_idle;         /* NEED_ROOM: the index had nothing left to write, so only memory is missing */
     cairn_at at;
+    bool taken_back;         /* what it rests upon is not there any more */
+    int64_t time_us;         /* when it was placed */
     uint64_t conflict_at;    /* on CONFLICT: index of the write */
 };
 

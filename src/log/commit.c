@@ -277,6 +277,7 @@ rewind_log(struct log *log, struct batch *batch)
     log->last_plain_end = durable;
     log->tail = tail;
     log->vouched = false;
+    log->take_backs++;
     recent_forget(log, durable);
     retention_forget(log);
     if (cairn_series_forget(log->series, durable) != CAIRN_OK)

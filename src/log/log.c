@@ -255,6 +255,7 @@ log_new(struct os *os, const char *dir, const struct log_options *options)
     struct log *log = calloc(1, sizeof *log);
     if (log == NULL)
         return NULL;
+    log->take_backs = 1;
     log->slots = calloc(LOG_SEGMENTS_MAX, sizeof *log->slots);
     if (log->slots == NULL) {
         free(log);

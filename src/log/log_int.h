@@ -298,6 +298,7 @@ struct log {
     /* Sequencing: all under `lock`. */
     pthread_mutex_t lock;
     uint64_t next_position;
+    uint32_t take_backs;         /* from 1; another one whenever a full disk has taken appends back */
     uint64_t tail;               /* of the active segment: where the next frame goes */
     int64_t last_time_us;
     uint64_t last_plain_end;     /* one past the last event outside Cairn's own streams */

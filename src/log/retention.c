@@ -30,16 +30,23 @@ struct retention_queue {
     size_t capacity, count;
 };
 
-/* Streams of these categories keep their newest event only. */
-static const char *const newest_only[] = {"$retention", "$snapshot"};
+/* Answers to commands that bore an idempotency key are kept for a week; of the others the newest event is all there is. */
+static const struct {
+    const char *category;
+    cairn_retention limits;
+} by_category[] = {
+    {"$retention", {.max_count = 1}},
+    {"$snapshot", {.max_count = 1}},
+    {"$command", {.max_age_us = UINT64_C(7) * 24 * 3600 * 1000000}},
+};
 
 static bool
 limited_by_category(cairn_str stream, struct retention *ret)
 {
     cairn_str category = category_of(stream);
-    for (size_t i = 0; i < sizeof newest_only / sizeof *newest_only; i++) {
-        if (cairn_str_equal(category, cairn_cstr(newest_only[i]))) {
-            *ret = (struct retention){.limits = {.max_count = 1}};
+    for (size_t i = 0; i < sizeof by_category / sizeof *by_category; i++) {
+        if (cairn_str_equal(category, cairn_cstr(by_category[i].category))) {
+            *ret = (struct retention){.limits = by_category[i].limits};
             return true;
         }
     }

@@ -1,0 +1,137 @@
+/* Keeping snapshots, beside the commands: a bounded queue and one thread that gives way to the others. A worker saves the
+ * state as JSON when one is due and hands it over once the events in it are durable; compressing and writing happen here. When
+ * the queue is full a snapshot is dropped: the next one is as good. */
+#include "bus_int.h"
+
+#include <os/thread.h>
+
+#define QUEUE_MAX 256
+#define SNAPSHOT_BYTES_MAX (16u << 20)
+
+struct job {
+    cairn_scope scope;
+    cairn_str stream; /* in memory, behind the data */
+    cairn_snapshot snapshot;
+    void *memory;
+};
+
+struct snapshots_queue {
+    struct bus *bus;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t more;
+    struct job jobs[QUEUE_MAX];
+    size_t first, count;
+    bool stopping;
+};
+
+static void *
+snapshots_main(void *context)
+{
+    struct snapshots_queue *queue = context;
+    struct bus *bus = queue->bus;
+    os_lower_priority();
+    pthread_mutex_lock(&queue->lock);
+    for (;;) {
+        while (queue->count == 0 && !queue->stopping)
+            pthread_cond_wait(&queue->more, &queue->lock);
+        if (queue->count == 0)
+            break;
+        struct job job = queue->jobs[queue->first];
+        queue->first = (queue->first + 1) % QUEUE_MAX;
+        queue->count--;
+        pthread_mutex_unlock(&queue->lock);
+        if (cairn_snapshot_put(bus->store, job.scope, job.stream, &job.snapshot, NULL) == CAIRN_OK)
+            atomic_fetch_add_explicit(&bus->counts.snapshots_taken, 1, memory_order_relaxed);
+        else
+            atomic_fetch_add_explicit(&bus->counts.snapshots_dropped, 1, memory_order_relaxed);
+        free(job.memory);
+        pthread_mutex_lock(&queue->lock);
+    }
+    pthread_mutex_unlock(&queue->lock);
+    return NULL;
+}
+
+struct snapshots_queue *
+snapshots_start(struct bus *bus)
+{
+    struct snapshots_queue *queue = calloc(1, sizeof *queue);
+    if (queue == NULL)
+        return NULL;
+    queue->bus = bus;
+    pthread_mutex_init(&queue->lock, NULL);
+    pthread_cond_init(&queue->more, NULL);
+    if (pthread_create(&queue->thread, NULL, snapshots_main, queue) == 0)
+        return queue;
+    pthread_cond_destroy(&queue->more);
+    pthread_mutex_destroy(&queue->lock);
+    free(queue);
+    return NULL;
+}
+
+/* What waits is kept first. */
+void
+snapshots_stop(struct snapshots_queue *queue)
+{
+    if (queue == NULL)
+        return;
+    pthread_mutex_lock(&queue->lock);
+    queue->stopping = true;
+    pthread_cond_signal(&queue->more);
+    pthread_mutex_unlock(&queue->lock);
+    pthread_join(queue->thread, NULL);
+    pthread_cond_destroy(&queue->more);
+    pthread_mutex_destroy(&queue->lock);
+    free(queue);
+}
+
+void
+snapshots_keep(struct snapshots_queue *queue, cairn_scope scope, const cairn_snapshot *snapshot, size_t stream_size,
+               void *memory)
+{
+    cairn_str stream = {(char *)memory + snapshot->data.size, stream_size};
+    pthread_mutex_lock(&queue->lock);
+    bool room = queue->count < QUEUE_MAX && !queue->stopping;
+    if (room) {
+        queue->jobs[(queue->first + queue->count++) % QUEUE_MAX] = (struct job){scope, stream, *snapshot, memory};
+        pthread_cond_signal(&queue->more);
+    }
+    pthread_mutex_unlock(&queue->lock);
+    if (!room) {
+        atomic_fetch_add_explicit(&queue->bus->counts.snapshots_dropped, 1, memory_order_relaxed);
+        free(memory);
+    }
+}
+
+/* ---- saving ---------------------------------------------------------------------------------------------- */
+
+static bool
+take_piece(void *context, cairn_str bytes)
+{
+    struct buf *to = context;
+    buf_put_str(to, bytes);
+    return !to->failed && to->size <= SNAPSHOT_BYTES_MAX;
+}
+
+/* CAIRN_E_UNSUPPORTED: the decider does not save its states. */
+cairn_err
+snapshot_make(struct bus_app *app, size_t decider, void *self, cairn_str stream, const struct fold *fold,
+              cairn_snapshot *ret, void **ret_memory, cairn_error *error)
+{
+    const cairn_decider *with = app->deciders[decider];
+    if (with->save == NULL || with->load == NULL || fold->revision < 0)
+        return CAIRN_E_UNSUPPORTED;
+    struct buf text = {0};
+    cairn_err err = with->save(self, fold->state, take_piece, &text, error);
+    size_t size = text.size;
+    buf_put_str(&text, stream);
+    if (err == CAIRN_OK && (text.failed || text.size > SNAPSHOT_BYTES_MAX))
+        err = error_set(error, text.failed ? CAIRN_E_NOMEM : CAIRN_E_LIMIT, "the state is too large for a snapshot");
+    if (err != CAIRN_OK) {
+        buf_free(&text);
+        return err;
+    }
+    *ret = (cairn_snapshot){(uint64_t)fold->revision, cairn_cstr(app->forms[decider]), {text.data, size}};
+    *ret_memory = text.data;
+    return CAIRN_OK;
+}
