@@ -6,9 +6,12 @@ set -eu
 build="gcc g++ make pkg-config binutils git libuv1-dev libnghttp2-dev libssl-dev libfyaml-dev libzstd-dev
     libxxhash-dev libcurl4-openssl-dev libexpat1-dev zlib1g-dev liblua5.4-dev
     libsqlite3-dev libpcre2-dev curl"
-test="libcmocka-dev openssl python3 nghttp2-client wrk man-db"
+test="libcmocka-dev openssl python3 nghttp2-client wrk man-db chromium"
 bench="postgresql postgresql-client libpq-dev redis-server libhiredis-dev libsqlite3-dev wrk"
 style="clang-format clang-tidy"
+
+# The console is built by npm. Debian's Node.js runs npm; what is too old for Vite is made good by scripts/node.sh.
+command -v node >/dev/null && command -v npm >/dev/null || build="$build nodejs npm"
 
 wanted=
 for set in "$@"; do

@@ -10,6 +10,7 @@
 #include <os/os.h>
 #include <os/wait.h>
 #include <proto/http/api_parse.h>
+#include <proto/http/console.h>
 
 #include <stdlib.h>
 
@@ -270,6 +271,7 @@ api_serve(void *context, struct http_exchange *x)
     struct api *api = context;
     struct api_call call = {.api = api, .x = x, .arena = http_arena(x), .start_us = api_now_us()};
     struct api_match match;
+    int status;
 
     call.loop = loop_of(api, x);
     api_route_find(http_method(x), http_path(x), call.arena, &match);
@@ -277,6 +279,11 @@ api_serve(void *context, struct http_exchange *x)
     if (!call.loop || atomic_load_explicit(&api->closing, memory_order_relaxed)) {
         cairn_error error = {.code = CAIRN_E_CLOSED, .detail = "the server is stopping"};
         send_problem(&call, CAIRN_E_CLOSED, &error);
+        return;
+    }
+    if (console_serve(x, &status)) {
+        call.route = NULL;
+        api_count(&call, status);
         return;
     }
     if (!match.route) {
