@@ -2,6 +2,7 @@
 #include <app/manifest_int.h>
 
 #include <base/error.h>
+#include <base/hash.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -160,6 +161,28 @@ read_step(struct steps *steps, const struct yaml *node, struct app_event *event,
         read_lua_step(steps, lua, version);
 }
 
+/* Of what the steps do. A script may require others, so all of the app's scripts count as one. */
+static uint64_t
+digest_steps(const struct steps *steps)
+{
+    const struct app_manifest *manifest = steps->reader->manifest;
+    uint64_t digest = 1;
+    for (size_t i = 0; i < steps->count; i++) {
+        const struct upcast_step *step = &steps->list[i];
+        const uint32_t kind[2] = {step->to_version, (uint32_t)step->op};
+        digest = hash64(kind, sizeof kind, digest);
+        digest = hash64(step->from.data, step->from.size, digest);
+        digest = hash64(step->to.data, step->to.size, digest);
+        digest = hash64(step->value.data, step->value.size, digest);
+        for (size_t k = 0; step->op == UPCAST_CALL && k < manifest->file_count; k++) {
+            const cairn_app_file *file = &manifest->files[k];
+            if (file->path.size > 4 && memcmp(file->path.data + file->path.size - 4, ".lua", 4) == 0)
+                digest = hash64(file->text.data, file->text.size, digest);
+        }
+    }
+    return digest;
+}
+
 void
 manifest_read_upcasts(struct manifest_reader *reader, const struct yaml *node, struct app_event *event)
 {
@@ -189,6 +212,7 @@ manifest_read_upcasts(struct manifest_reader *reader, const struct yaml *node, s
             manifest_nomem(reader);
         else if (err != CAIRN_OK)
             yaml_fault(reader, node->line, "", "%s: %s", what, error.detail);
+        event->upcast_digest = digest_steps(steps);
     }
     free(steps);
 }
