@@ -131,6 +131,7 @@ struct js_property {
 
 struct js_pattern_property {
     const struct js_pattern *pattern;
+    cairn_str text;
     struct js_node *node;
 };
 

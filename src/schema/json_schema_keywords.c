@@ -447,10 +447,10 @@ on_pattern_properties(const struct in *in, struct json value)
     if (!object || !patterns)
         return no_memory(in);
     for (struct json_walk walk = json_walk(value); json_next(&walk, &name, &item); i++) {
-        cairn_str text = js_text(name, &in->compile->scratch);
-        if (!text.data)
+        patterns[i].text = js_text(name, &in->compile->schema->arena);
+        if (!patterns[i].text.data)
             return no_memory(in);
-        cairn_err err = compile_pattern(in, text, &patterns[i].pattern);
+        cairn_err err = compile_pattern(in, patterns[i].text, &patterns[i].pattern);
         if (err == CAIRN_OK)
             err = js_child(in->compile, in->node, item, in->keyword, name, SIZE_MAX, &patterns[i].node);
         if (err != CAIRN_OK)

@@ -135,7 +135,7 @@ read_entry(struct schema_registry *registry, const cairn_recorded *event, struct
 static cairn_err
 add_event(struct schema_registry *registry, const cairn_recorded *event, cairn_error *error)
 {
-    struct entry *entry;
+    struct entry *entry = NULL;
     cairn_err err = CAIRN_OK;
     if (!cairn_str_equal(event->event.type, CAIRN_STR(EVENT_TYPE)))
         return CAIRN_OK; /* of a later program */
