@@ -343,7 +343,7 @@ match_captured(struct pattern_match *match, int index, const char *at)
         machine_error(match->L, "invalid capture index %%%d", index + 1);
     ptrdiff_t size = match->captures[index].size;
     if (size == CAPTURE_POSITION)
-        size = 0;
+        return NULL; /* there is no text in it */
     match->steps += (size_t)size / 16;
     return match->end - at >= size && memcmp(at, match->captures[index].at, (size_t)size) == 0 ? at + size : NULL;
 }

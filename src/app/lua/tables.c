@@ -54,7 +54,7 @@ static int
 table_remove(lua_State *L)
 {
     lua_Integer size = length_of(L, 1), at = luaL_optinteger(L, 2, size);
-    if (lua_gettop(L) > 1)
+    if (at != size)
         luaL_argcheck(L, (lua_Unsigned)at - 1 <= (lua_Unsigned)size, 2, "position out of bounds");
     charge_range(L, at, size);
     lua_geti(L, 1, at);
