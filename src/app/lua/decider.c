@@ -39,10 +39,11 @@ struct instance {
 
 struct state {
     int ref;
-    size_t measured;    /* bytes, about, when it was last walked */
-    size_t added;       /* bytes of event data since */
-    uint32_t evolved;   /* events since */
-    uint32_t values;    /* when it was walked */
+    size_t measured;  /* bytes, about, when it was last walked */
+    size_t added;     /* bytes of event data since */
+    size_t grown;     /* bytes that the machine's memory grew by in its calls since, garbage and all */
+    uint32_t evolved; /* events since; UINT32_MAX: never walked */
+    uint32_t values;  /* when it was walked */
 };
 
 /* ---- opening */
@@ -255,12 +256,14 @@ measure_work(lua_State *L)
 static size_t
 state_size(void *self, const void *state_const)
 {
+    struct instance *instance = self;
     struct state *state = (struct state *)(uintptr_t)state_const;
-    if (state->evolved > 16 + state->values / 4) {
-        struct state_call call = {.instance = self, .state = state};
-        if (machine_run(call.instance->machine, measure_work, &call, state_size_known(state), NULL) == CAIRN_OK) {
+    if (state->evolved > 16 + state->values / 4 || state->grown > instance->machine->limits.memory_max / 4) {
+        struct state_call call = {.instance = instance, .state = state};
+        if (machine_run(instance->machine, measure_work, &call, state_size_known(state), NULL) == CAIRN_OK) {
             state->values = (uint32_t)call.values;
             state->added = 0;
+            state->grown = 0;
             state->evolved = 0;
         }
     }
@@ -312,10 +315,14 @@ evolve(void *self, void *state_void, const cairn_recorded *event, cairn_error *e
 {
     struct state *state = state_void;
     struct evolve_call call = {self, state, event};
+    struct lua_machine *machine = call.instance->machine;
+    size_t size = state_size(self, state), used = machine->used;
+    cairn_err err = machine_run(machine, evolve_work, &call, size, error);
+    state->added += event->event.data.size;
+    state->grown += machine->used > used ? machine->used - used : 0;
     if (state->evolved < UINT32_MAX)
         state->evolved++;
-    state->added += event->event.data.size;
-    return machine_run(call.instance->machine, evolve_work, &call, state_size_known(state), error);
+    return err;
 }
 
 struct decide_call {
@@ -445,8 +452,8 @@ decide_work(lua_State *L)
     if (lua_isnil(L, -1))
         return 0;
     if (!lua_istable(L, -1))
-        return machine_error(L, "decide for %s returned a %s; an event, a list of events or nothing is wanted",
-                          lua_pushlstring(L, command->name.data, command->name.size), luaL_typename(L, -2));
+        return machine_error(L, "decide returned a %s; an event, a list of events or nothing is wanted",
+                             luaL_typename(L, -1));
     int result = lua_gettop(L);
     size_t spent = 0;
     view_open_at(L, result);

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "module.h"
 #include "sandbox.h"
 
 #define HOOK_INTERVAL 1000
@@ -21,8 +22,9 @@
 #define HOOK_INTERVAL_SLOW 20     /* once instructions were seen to take unusually long */
 #define SLOW_WINDOW_US 2000
 #define BYTES_PER_UNIT 32         /* of memory handed out, for one instruction */
+#define COLLECT_SMALL ((size_t)512 << 10)
 #define CPU_MIN_US 200000
-#define INSTRUCTIONS_PER_CPU_US 5 /* a hundred times slower than they are */
+#define INSTRUCTIONS_PER_CPU_US 10 /* twenty times slower than they are */
 
 /* ---- memory */
 
@@ -156,7 +158,7 @@ on_count(lua_State *L, lua_Debug *event)
     struct lua_machine *machine = machine_of(L);
     if (machine->stop != STOP_NONE)
         machine_stop(L, machine->stop, machine->stop_err, "");
-    machine->left -= machine->interval;
+    machine->left -= lua_gethookcount(L);
     if (machine->left < 0)
         stop_instructions(L);
     watch_clock(L, machine);
@@ -210,41 +212,52 @@ hint_of(const char *message)
     return NULL;
 }
 
-/* The message handler of every call: a string, with a hint and two callers where there are any. */
+/* Replace the text on the top by format(text, more). */
+static void
+reword(lua_State *L, const char *format, const char *text, const char *more)
+{
+    lua_pushfstring(L, format, text, more);
+    lua_replace(L, -2);
+}
+
+/* " (called from a.lua:3, b.lua:8)" after the text on the top; the place of the innermost function before it, where the
+ * message has none because C raised it. */
+static void
+add_places(lua_State *L)
+{
+    lua_Debug at;
+    int seen = 0;
+    for (int level = 1; level < 40 && seen < 3 && lua_getstack(L, level, &at); level++) {
+        lua_getinfo(L, "Sl", &at);
+        if (at.currentline <= 0)
+            continue;
+        char place[96];
+        snprintf(place, sizeof place, "%s:%d", at.short_src, at.currentline);
+        const char *text = lua_tostring(L, -1);
+        if (seen == 0 && strncmp(text, at.short_src, strlen(at.short_src)) != 0)
+            reword(L, "%s: %s", place, text);
+        else if (seen > 0)
+            reword(L, seen == 1 ? "%s (called from %s" : "%s, %s", text, place);
+        seen++;
+    }
+    if (seen > 1)
+        reword(L, "%s)%s", lua_tostring(L, -1), "");
+}
+
+/* The message handler of every call: the error as a text, with its place, a hint and two callers where there are any. */
 static int
 explain(lua_State *L)
 {
-    struct lua_machine *machine = machine_of(L);
-    if (machine->stop != STOP_NONE)
+    if (machine_of(L)->stop != STOP_NONE)
         return 1;
     if (lua_type(L, 1) != LUA_TSTRING)
         sandbox_tostring(L, 1);
     else
         lua_pushvalue(L, 1);
     const char *hint = hint_of(lua_tostring(L, -1));
-    if (hint) {
-        lua_pushfstring(L, "%s: %s", lua_tostring(L, -1), hint);
-        lua_replace(L, -2);
-    }
-    lua_Debug at;
-    int shown = 0;
-    bool innermost = true;
-    for (int level = 1; level < 40 && shown < 2 && lua_getstack(L, level, &at); level++) {
-        lua_getinfo(L, "Sl", &at);
-        if (at.currentline <= 0)
-            continue;
-        if (!innermost) {
-            lua_pushfstring(L, "%s%s %s:%d", lua_tostring(L, -1), shown == 0 ? " (called from" : ",", at.short_src,
-                            at.currentline);
-            lua_replace(L, -2);
-            shown++;
-        }
-        innermost = false;
-    }
-    if (shown) {
-        lua_pushfstring(L, "%s)", lua_tostring(L, -1));
-        lua_replace(L, -2);
-    }
+    if (hint)
+        reword(L, "%s: %s", lua_tostring(L, -1), hint);
+    add_places(L);
     return 1;
 }
 
@@ -255,16 +268,29 @@ failure(struct lua_machine *machine, int status, cairn_error *error)
     if (machine->stop == STOP_NONE && status == LUA_ERRMEM && !machine->refused)
         return error_set(error, CAIRN_E_NOMEM, "out of memory");
     if (machine->stop == STOP_NONE && status == LUA_ERRMEM) {
+        const char *file = machine->module ? machine->module->main->path.data : "the script";
         if (machine->left < 0)
-            return error_set(error, CAIRN_E_SCRIPT, "stopped after %llu instructions: an endless loop?",
+            return error_set(error, CAIRN_E_SCRIPT, "%s: stopped after %llu instructions: an endless loop?", file,
                              (unsigned long long)machine->limits.instructions_max);
-        return error_set(error, CAIRN_E_SCRIPT, "stopped: it needs more memory than %zu bytes",
+        return error_set(error, CAIRN_E_SCRIPT, "%s: stopped: it needs more memory than %zu bytes", file,
                          machine->limits.memory_max);
     }
     if (machine->stop != STOP_NONE)
         return error_set(error, machine->stop_err, "%s", machine->stop_text);
     const char *text = lua_tostring(L, -1);
     return error_set(error, CAIRN_E_SCRIPT, "%s", text ? text : "an error without a message");
+}
+
+/* A small machine may grow eightfold before its garbage is looked for: marking all of it for every few calls would
+ * cost more than they do. Looked at between calls. */
+static void
+pace_collector(struct lua_machine *machine)
+{
+    int pause = machine->used < COLLECT_SMALL ? 800 : 200;
+    if (pause != machine->pause) {
+        machine->pause = pause;
+        lua_gc(machine->L, LUA_GCINC, pause, 0, 0);
+    }
 }
 
 /* Buffers that one call made large are not kept for the small ones. */
@@ -300,6 +326,7 @@ machine_run(struct lua_machine *machine, lua_CFunction work, void *arg, size_t o
     cairn_err err = status == LUA_OK ? CAIRN_OK : failure(machine, status, error);
     lua_settop(L, 0);
 
+    pace_collector(machine);
     machine->ceiling = SIZE_MAX;
     machine->left = INT64_MAX / 2;
     machine->fact_table = NULL;
@@ -345,7 +372,7 @@ machine_open(const struct lua_limits *limits, const struct lua_module *module, s
     }
     *(struct lua_machine **)lua_getextraspace(machine->L) = machine;
     lua_atpanic(machine->L, on_panic);
-    lua_gc(machine->L, LUA_GCGEN, 0, 0);
+    pace_collector(machine);
     cairn_err err = machine_run(machine, sandbox_open, NULL, 0, error);
     if (err != CAIRN_OK) {
         machine_close(machine);

@@ -52,6 +52,7 @@ struct lua_machine {
     int64_t unwatched; /* charged since the clock was looked at */
     int64_t cpu_from_us, cpu_seen_us;
     int interval;      /* of the count hook */
+    int pause;         /* the collector's, in percent */
 
     enum lua_stop stop;
     cairn_err stop_err;

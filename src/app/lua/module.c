@@ -133,6 +133,9 @@ run_file(lua_State *L, const cairn_app_file *file)
     lua_remove(L, -2);
     if (status != LUA_OK) {
         machine_rethrow(L, status);
+        const char *text = lua_tostring(L, -1);
+        if (text && strncmp(text, file->path.data, file->path.size) != 0)
+            lua_pushfstring(L, "%s: %s", file->path.data, text);
         lua_error(L);
     }
     lua_pushlstring(L, file->path.data, file->path.size);

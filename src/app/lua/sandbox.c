@@ -350,6 +350,42 @@ open_math(lua_State *L, int globals)
     put_library(L, globals, "math");
 }
 
+/* Functions that walk a whole string in C: charged before. */
+static int
+charged_by_size(lua_State *L)
+{
+    if (lua_type(L, 1) == LUA_TSTRING)
+        machine_charge(L, lua_rawlen(L, 1) / 8);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+    return lua_gettop(L);
+}
+
+static int
+utf8_codepoint(lua_State *L)
+{
+    lua_Integer from = luaL_optinteger(L, 2, 1), to = luaL_optinteger(L, 3, from);
+    lua_Integer size = (lua_Integer)lua_rawlen(L, 1);
+    if ((to < 0 ? size + to : to) - (from < 0 ? size + from : from) > 8000)
+        return machine_error(L, "more than 8000 bytes at once");
+    return charged_by_size(L);
+}
+
+static void
+open_utf8(lua_State *L, int globals)
+{
+    static const struct { const char *name; lua_CFunction call; } charged[] = {
+        {"len", charged_by_size}, {"offset", charged_by_size}, {"codepoint", utf8_codepoint}};
+    luaL_requiref(L, "utf8", luaopen_utf8, 0);
+    for (size_t i = 0; i < sizeof charged / sizeof charged[0]; i++) {
+        lua_getfield(L, -1, charged[i].name);
+        lua_pushcclosure(L, charged[i].call, 1);
+        lua_setfield(L, -2, charged[i].name);
+    }
+    put_library(L, globals, "utf8");
+}
+
 static void
 open_json(lua_State *L, int globals)
 {
@@ -399,8 +435,9 @@ sandbox_open(lua_State *L)
     put_library(L, 1, "string");
     sandbox_tables(L);
     put_library(L, 1, "table");
-    luaL_requiref(L, "utf8", luaopen_utf8, 0);
-    put_library(L, 1, "utf8");
+    sandbox_coroutines(L);
+    put_library(L, 1, "coroutine");
+    open_utf8(L, 1);
     show_globals(L, 1);
     lua_pushnil(L); /* what luaL_requiref remembered */
     lua_setfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);

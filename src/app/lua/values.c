@@ -411,7 +411,7 @@ put_table(struct writer *writer, int index)
     lua_State *L = writer->L;
     struct lua_machine *machine = writer->machine;
     luaL_checkstack(L, 8, "nested too deep");
-    machine_charge(L, 16);
+    machine_charge(L, 4); /* also looks at the clock: an emptied table may be slow to walk */
     bool marked = false, pushed = false;
     if (lua_getmetatable(L, index)) {
         const void *meta = lua_topointer(L, -1);
