@@ -480,26 +480,38 @@ stop_all(struct runner *runner)
 }
 
 void
+runner_halt(struct runner *runner, bool forget)
+{
+    char path[RUNNER_PATH_MAX];
+    pthread_mutex_lock(&runner->lock);
+    bool before = runner->closing;
+    pthread_mutex_unlock(&runner->lock);
+    if (!before)
+        stop_all(runner);
+    if (!forget)
+        return;
+    snprintf(path, sizeof path, "%s/%s.current", runner->folder, runner->name);
+    (void)os_unlink(os_real(), path);
+    if (runner->model != NULL)
+        atomic_store(&runner->model->doomed, true);
+    error_ignore(files_clean(runner, UINT64_MAX, runner->generation, NULL)); /* all but what may still be held */
+}
+
+void
 runner_stop(struct runner *runner)
 {
     if (runner == NULL)
         return;
-    stop_all(runner);
+    runner_halt(runner, false);
     runner_delete(runner);
 }
 
 void
 runner_remove(struct runner *runner)
 {
-    char path[RUNNER_PATH_MAX];
     if (runner == NULL)
         return;
-    stop_all(runner);
-    snprintf(path, sizeof path, "%s/%s.current", runner->folder, runner->name);
-    (void)os_unlink(os_real(), path);
-    if (runner->model != NULL)
-        atomic_store(&runner->model->doomed, true);
-    error_ignore(files_clean(runner, UINT64_MAX, runner->generation, NULL)); /* all but what may still be held */
+    runner_halt(runner, true);
     runner_delete(runner);
 }
 
@@ -635,4 +647,31 @@ runner_wait(struct runner *runner, uint64_t position, uint32_t timeout_ms, cairn
     }
     atomic_fetch_sub(&runner->waiting, 1);
     return err;
+}
+
+cairn_err
+runner_rebuild_wait(struct runner *runner, uint32_t timeout_ms, uint64_t *ret_position, cairn_error *error)
+{
+    int64_t until = os_monotonic_us(os_real()) + (int64_t)timeout_ms * 1000;
+    for (;;) {
+        cairn_err err = CAIRN_OK;
+        uint32_t seen = atomic_load(&runner->moved);
+        pthread_mutex_lock(&runner->lock);
+        const struct worker *worker = runner->building;
+        *ret_position = worker != NULL ? worker->position : runner_position(runner);
+        if (runner->closing)
+            err = error_set(error, CAIRN_E_CLOSED, "the projection is stopping");
+        else if (worker != NULL && worker->stopped && worker->request == REQUEST_NONE)
+            err = error_set(error, CAIRN_E_SCRIPT, "the rebuild stands at position %llu: %.200s",
+                            (unsigned long long)worker->failure.position, worker->failure.error);
+        pthread_mutex_unlock(&runner->lock);
+        if (worker == NULL || err != CAIRN_OK)
+            return err;
+        int64_t left = until - os_monotonic_us(os_real());
+        if (left <= 0)
+            return error_set(error, CAIRN_E_TIMEOUT, "the rebuild is at position %llu", (unsigned long long)*ret_position);
+        atomic_fetch_add(&runner->waiting, 1);
+        os_wait(&runner->moved, seen, (uint64_t)left);
+        atomic_fetch_sub(&runner->waiting, 1);
+    }
 }

@@ -28,10 +28,9 @@ struct runner_options {
     cairn_store *store;
     cairn_scope scope;
     const char *folder;
-    struct projection *projection; /* borrowed until runner_free() */
+    struct projection *projection; /* borrowed until runner_stop() returns */
     event_upcast upcast;
     void *upcast_context;
-    uint64_t salt;                 /* part of the digest: changes when events read differently (upcasters) */
     cairn_on_error on_error;       /* what the app says should happen by itself */
     uint32_t checkpoint_every;     /* (250,000) events between copies kept for as-of and incremental replay; at most 4 copies */
     void (*log)(void *context, cairn_log_level level, cairn_str line);
@@ -41,11 +40,13 @@ struct runner_options {
 /* Open or begin the read model and start the thread. When the file there was made by another digest, it goes on serving
  * (reads only, not advancing) while the new one is built beside it. */
 CAIRN_MUST_CHECK cairn_err runner_start(const struct runner_options *options, struct runner **ret, cairn_error *error);
-/* Stop at a checkpoint, let go of the files; once. Calls that wait, and later ones, return CAIRN_E_CLOSED; models that are
- * held stay. `forget`: delete the files (those held when they are let go). Returns when the thread has ended. */
-void runner_stop(struct runner *runner, bool forget);
-/* After runner_stop(), when nobody calls any more. NULL is fine. */
-void runner_free(struct runner *runner);
+/* Stop at a checkpoint; the files stay. NULL is fine. */
+void runner_stop(struct runner *runner);
+/* The same, and delete its files. */
+void runner_remove(struct runner *runner);
+/* The first half of either, for a runner that others may still ask: the thread ends, calls that wait and later ones return
+ * CAIRN_E_CLOSED, models that are held stay. runner_stop() then frees it. */
+void runner_halt(struct runner *runner, bool forget);
 
 /* The store has committed up to `end`: wakes the thread. Short, never blocks. */
 void runner_committed(struct runner *runner, uint64_t end);

@@ -403,8 +403,10 @@ copies_stop(struct runner *runner)
     if (started)
         pthread_join(copies->thread, NULL);
     for (size_t i = 0; i < RUNNER_AS_OF_MAX; i++)
-        if (copies->as_of[i].model != NULL)
+        if (copies->as_of[i].model != NULL) {
             model_release(&copies->as_of[i].model->model);
+            copies->as_of[i].model = NULL;
+        }
 }
 
 /* ---- asking --------------------------------------------------------------------------------------------------------- */
