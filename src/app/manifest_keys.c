@@ -130,7 +130,8 @@ manifest_whole(struct manifest_reader *reader, const struct yaml *map, const cha
     uint64_t value = 0;
     if (!node)
         return otherwise;
-    return in_range(reader, node, name, is_whole(node) && parse_u64(node->text, &value), value, least, most, otherwise);
+    bool parsed = is_whole(node) && parse_u64(node->text, &value);
+    return in_range(reader, node, name, parsed, value, least, most, otherwise);
 }
 
 uint64_t
@@ -141,8 +142,8 @@ manifest_size(struct manifest_reader *reader, const struct yaml *map, const char
     uint64_t value = 0;
     if (!node)
         return otherwise;
-    return in_range(reader, node, name, node->kind == YAML_SCALAR && parse_size(node->text, &value), value, least, most,
-                    otherwise);
+    bool parsed = node->kind == YAML_SCALAR && parse_size(node->text, &value);
+    return in_range(reader, node, name, parsed, value, least, most, otherwise);
 }
 
 bool
