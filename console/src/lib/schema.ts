@@ -199,9 +199,20 @@ export function draftOf(field: Field, value?: Json): Draft {
   }
 }
 
-/* Does a value fit a variant, by and large: the right type, no constant that says otherwise, nothing missing? */
+/* Does a value fit a variant, by and large: the right type, nothing missing, no constant that says otherwise? */
 function fits(field: Field, value: Json): boolean {
-  return valueOf(field, draftOf(field, value)).faults.length === 0 && (field.kind !== "object" || isObject(value));
+  if (field.kind !== "object") {
+    const read = valueOf(field, draftOf(field, value));
+    return read.faults.length === 0 && read.value !== undefined && stringify(read.value) === stringify(value);
+  }
+  return (
+    isObject(value) &&
+    [...field.required].every((name) => name in value) &&
+    field.names.every((name) => {
+      const member = memberOf(field, name);
+      return member.kind !== "const" || !(name in value) || stringify(member.options[0]!) === stringify(value[name]!);
+    })
+  );
 }
 
 export const isNested = (field: Field): boolean => field.kind === "object" || field.kind === "array" || field.kind === "variant";

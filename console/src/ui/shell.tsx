@@ -190,6 +190,7 @@ export function Shell({ children }: { children: ComponentChildren }) {
       main.current?.focus({ preventScroll: true });
     }
     first.current = false;
+    document.querySelector(".pages [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }, [path]);
   const section = `/${path.split("/")[1] ?? ""}`;
   return (
