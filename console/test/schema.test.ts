@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parse, stringify, type Json, type JsonObject } from "../src/lib/json.ts";
-import { draftOf, faultsFrom, fieldOf, itemOf, labelOf, memberOf, pointer, valueOf, variantName, type Draft } from "../src/lib/schema.ts";
+import { bundle, draftOf, faultsFrom, faultsIn, fieldOf, itemOf, labelOf, memberOf, pointer, refersOut, valueOf, variantName, type Draft } from "../src/lib/schema.ts";
 
 const field = (schema: JsonObject) => fieldOf(schema, schema);
 const text = (typed: string): Draft => ({ kind: "text", text: typed });
@@ -125,4 +125,29 @@ test("schema: labels", () => {
   assert.equal(variantName((ORDER.properties as JsonObject).payment as JsonObject, 0), "Choice 1");
   assert.equal(variantName(((((ORDER.properties as JsonObject).payment as JsonObject).oneOf as Json[])[1]) as JsonObject, 1), "account");
   assert.equal(itemOf(memberOf(field(ORDER), "lines")).names.join(), "sku,price,quantity");
+});
+
+test("schema: a problem that only has words still finds its field", () => {
+  const of = (detail: string) => faultsIn({ detail }).map(({ path, message }) => `${path} ${message}`);
+  assert.deepEqual(of("at /lines/0/price: must be more than 0"), ["/lines/0/price must be more than 0"]);
+  assert.deepEqual(of('at /lines/0: "sku" is missing'), ["/lines/0/sku is needed"]);
+  assert.deepEqual(of('"id" is missing'), ["/id is needed"]);
+  assert.deepEqual(of("something else"), []);
+});
+
+test("schema: files that it refers to become part of it", () => {
+  const files = {
+    "schemas/common.json": '{"$defs":{"id":{"type":"string","maxLength":3},"pair":{"type":"object","properties":{"a":{"$ref":"#/$defs/id"},"b":{"$ref":"other.json"}}}}}',
+    "schemas/other.json": '{"type":"object","properties":{"back":{"$ref":"common.json#/$defs/pair"}}}',
+  };
+  const schema: JsonObject = { type: "object", properties: { p: { $ref: "common.json#/$defs/pair" }, q: { $ref: "#/$defs/own" }, r: { $ref: "nowhere.json" } }, $defs: { own: { type: "integer" } } };
+  assert.equal(refersOut(schema), true);
+  const whole = bundle(schema, files);
+  const top = field(whole);
+  const pair = memberOf(top, "p");
+  assert.equal(memberOf(pair, "a").schema.maxLength, 3);
+  assert.equal(memberOf(memberOf(memberOf(pair, "b"), "back"), "a").kind, "string");
+  assert.equal(memberOf(top, "q").kind, "integer");
+  assert.equal(memberOf(top, "r").kind, "json");
+  assert.equal(refersOut({ properties: { a: { $ref: "#/x" } } }), false);
 });
