@@ -140,7 +140,7 @@ export interface Stats {
   server: Record<string, number>;
 }
 export interface Failure {
-  position: number;
+  position?: number;
   stream?: string;
   type?: string;
   error: string;

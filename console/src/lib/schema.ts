@@ -37,6 +37,50 @@ export interface Fault {
   keyword?: string;
 }
 
+/* ---- one document ------------------------------------------------------------------------------- */
+
+/* Does a schema refer to other files of its app? */
+export const refersOut = (value: Json): boolean =>
+  Array.isArray(value) ? value.some(refersOut) : isObject(value) && ((typeof value.$ref === "string" && !value.$ref.startsWith("#")) || Object.values(value).some(refersOut));
+
+/* The schema with the files that it refers to put under its $defs, and every reference pointing there. A file is found by
+ * the end of its path, for what a reference is relative to is not told. What is not found stays as it is. */
+export function bundle(schema: JsonObject, files: Record<string, string>): JsonObject {
+  const defs: JsonObject = {};
+  const fileOf = (name: string): string | undefined => {
+    const bare = name.replace(/^(\.{0,2}\/)+/, "");
+    return Object.keys(files).find((path) => path === bare || path.endsWith(`/${bare}`));
+  };
+  const take = (path: string): string => {
+    const key = `file:${path}`;
+    if (!(key in defs)) {
+      defs[key] = {};
+      try {
+        defs[key] = inside(parse(files[path]!), key);
+      } catch {
+        /* no JSON: the server would not have taken it */
+      }
+    }
+    return key;
+  };
+  const inside = (value: Json, home: string | null): Json => {
+    if (Array.isArray(value)) return value.map((item) => inside(item, home));
+    if (!isObject(value)) return value;
+    const copy: JsonObject = {};
+    for (const [name, item] of Object.entries(value)) copy[name] = name === "$ref" && typeof item === "string" ? moved(item, home) : inside(item, home);
+    return copy;
+  };
+  const at = (key: string, fragment: string): string => `#/$defs/${escape(key)}${fragment}`;
+  const moved = (reference: string, home: string | null): string => {
+    const [name = "", fragment = ""] = reference.split("#");
+    if (name === "") return home === null ? reference : at(home, fragment);
+    const path = fileOf(name);
+    return path === undefined ? reference : at(take(path), fragment);
+  };
+  const whole = inside(schema, null) as JsonObject;
+  return { ...whole, $defs: { ...(isObject(whole.$defs) ? whole.$defs : {}), ...defs } };
+}
+
 /* ---- from schema to fields ------------------------------------------------------------------ */
 
 const text = (value: Json | undefined): string => (typeof value === "string" ? value : "");
@@ -199,9 +243,20 @@ export function draftOf(field: Field, value?: Json): Draft {
   }
 }
 
-/* Does a value fit a variant, by and large: the right type, no constant that says otherwise, nothing missing? */
+/* Does a value fit a variant, by and large: the right type, nothing missing, no constant that says otherwise? */
 function fits(field: Field, value: Json): boolean {
-  return valueOf(field, draftOf(field, value)).faults.length === 0 && (field.kind !== "object" || isObject(value));
+  if (field.kind !== "object") {
+    const read = valueOf(field, draftOf(field, value));
+    return read.faults.length === 0 && read.value !== undefined && stringify(read.value) === stringify(value);
+  }
+  return (
+    isObject(value) &&
+    [...field.required].every((name) => name in value) &&
+    field.names.every((name) => {
+      const member = memberOf(field, name);
+      return member.kind !== "const" || !(name in value) || stringify(member.options[0]!) === stringify(value[name]!);
+    })
+  );
 }
 
 export const isNested = (field: Field): boolean => field.kind === "object" || field.kind === "array" || field.kind === "variant";
@@ -346,6 +401,16 @@ export function pointer(path: string): string {
 }
 
 /* A fault "required" is the object's; people look for it at the member that it names. */
+export function faultsIn(problem: JsonObject): Fault[] {
+  if (Array.isArray(problem.faults)) return faultsFrom(problem.faults);
+  /* Only the first one, in words: "at /lines/0/price: must be more than 0" or, of the whole, "\"id\" is missing". */
+  const detail = text(problem.detail);
+  const placed = /^at (\/\S*): (.+)$/s.exec(detail);
+  const missing = /^"([^"]+)" is missing$/.exec(placed?.[2] ?? detail);
+  if (missing) return faultsFrom([{ path: placed?.[1] ?? "", keyword: "required", message: placed?.[2] ?? detail }]);
+  return placed ? [{ path: placed[1]!, message: placed[2]! }] : [];
+}
+
 export function faultsFrom(list: Json | undefined): Fault[] {
   if (!Array.isArray(list)) return [];
   return list.filter(isObject).map((item) => {

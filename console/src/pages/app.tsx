@@ -4,7 +4,7 @@ import { Problem, json, key, num, type App, type CommandInfo, type Outcome, type
 import { count } from "../lib/format.ts";
 import { isObject, parse, stringify, type Json } from "../lib/json.ts";
 import { queryText } from "../lib/router.ts";
-import { draftOf, faultsFrom, fieldOf, valueOf, type Draft, type Fault } from "../lib/schema.ts";
+import { bundle, draftOf, faultsIn, fieldOf, refersOut, valueOf, type Draft, type Fault } from "../lib/schema.ts";
 import { setQuery, useLoad, usePlace } from "../hooks.ts";
 import { Badge, Button, Empty, Page, ProblemBox, Scroll, Show, Tabs, Time, to } from "../ui/base.tsx";
 import { Input, Members, idOf, strayFaults } from "../ui/form.tsx";
@@ -114,7 +114,7 @@ function CommandForm({ app, command }: { app: string; command: CommandInfo }) {
       setOutcome({ outcome: result, data: value });
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
-      const listed = faultsFrom(error.body.faults);
+      const listed = error.name_ === "invalid" ? faultsIn(error.body) : [];
       setFaults(listed);
       if (listed.length === 0) {
         setProblem(error);
@@ -206,6 +206,15 @@ function Commands({ app, command }: { app: App; command: string | undefined }) {
     addEventListener("keydown", send);
     return () => removeEventListener("keydown", send);
   }, []);
+  /* A schema that refers to other files of its app is put together first. */
+  const schema = useLoad(
+    async (signal) => {
+      if (!chosen || !refersOut(chosen.schema)) return chosen?.schema ?? {};
+      const { files } = await json<{ files: Record<string, string> }>(`${appPath(app.name)}/deployments/${app.version}`, { signal });
+      return bundle(chosen.schema, files);
+    },
+    ["schema", app.name, app.version, chosen?.name],
+  );
   if (!chosen) return <Empty title="This app takes no commands" />;
   return (
     <div class="split">
@@ -217,7 +226,9 @@ function Commands({ app, command }: { app: App; command: string | undefined }) {
           </a>
         ))}
       </nav>
-      <CommandForm key={chosen.name} app={app.name} command={chosen} />
+      <Show of={schema} lines={8}>
+        {(found) => <CommandForm key={chosen.name} app={app.name} command={{ ...chosen, schema: found }} />}
+      </Show>
     </div>
   );
 }
@@ -226,7 +237,7 @@ function Commands({ app, command }: { app: App; command: string | undefined }) {
 
 interface State {
   stream: string;
-  revision: number;
+  revision?: number;
   state: Json;
 }
 
@@ -257,7 +268,7 @@ function StateOf({ app, stream, revision }: { app: string; stream: string; revis
           <>
             <p class="row">
               <a href={to("/streams/{stream}", { stream })}>Its events</a>
-              <span class="dim">state at revision {count(num(data.revision))}</span>
+              <span class="dim">state at revision {count(num(data.revision ?? last))}</span>
             </p>
             <JsonView value={data.state} label={`state of ${stream}`} />
           </>

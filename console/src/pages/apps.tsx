@@ -1,5 +1,5 @@
 /* Which apps are deployed. */
-import { json, type AppSummary, type ProjectionStatus } from "../api.ts";
+import { json, num, type AppSummary, type ProjectionStatus } from "../api.ts";
 import { count, plural } from "../lib/format.ts";
 import { useLoad } from "../hooks.ts";
 import { Badge, Empty, Page, Show, Time, to } from "../ui/base.tsx";
@@ -14,11 +14,11 @@ export const NoApps = () => (
 );
 
 export const stateTone = (state: string): "good" | "warn" | "bad" | "accent" | "quiet" =>
-  state === "running" ? "good" : state === "stopped" ? "bad" : state === "paused" ? "warn" : state === "building" ? "accent" : "quiet";
+  state === "running" ? "good" : state === "stopped" || state === "failed" ? "bad" : state === "paused" ? "warn" : state === "building" ? "accent" : "quiet";
 
 function Health({ projections }: { projections: ProjectionStatus[] }) {
-  const stopped = projections.filter(({ state }) => state === "stopped").length;
-  const lag = Math.max(0, ...projections.map((projection) => projection.lag));
+  const stopped = projections.filter(({ state }) => stateTone(state) === "bad").length;
+  const lag = Math.max(0, ...projections.map((projection) => num(projection.lag)));
   if (projections.length === 0) return <span class="dim">no projections</span>;
   if (stopped > 0) return <Badge tone="bad">{plural(stopped, "projection")} stopped</Badge>;
   return lag > 0 ? <Badge tone="warn">{count(lag)} behind</Badge> : <Badge tone="good">up to date</Badge>;

@@ -201,8 +201,8 @@ export function AppDeployments({ app }: { app: string }) {
                       <td>
                         <Time at={deployment.time} />
                       </td>
-                      <td>{deployment.by || <span class="dim">—</span>}</td>
-                      <td>
+                      <td class="short">{deployment.by || <span class="dim">—</span>}</td>
+                      <td class="note">
                         {deployment.note}
                         {deployment.rollback_of !== null && deployment.rollback_of !== undefined && <Badge tone="warn">back to {deployment.rollback_of}</Badge>}
                       </td>

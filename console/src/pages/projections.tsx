@@ -47,6 +47,7 @@ const WORDS: Record<Action, { name: string; question?: (status: ProjectionStatus
 
 const actionsFor = (status: ProjectionStatus): Action[] => {
   const actions: Action[] = [];
+  if (status.state === "failed") return ["rebuild"];
   if (status.failure) actions.push("retry", "park", "skip");
   if (status.state === "paused") actions.push("resume");
   else if (!status.failure) actions.push("pause");
@@ -100,8 +101,13 @@ function FailureBox({ status }: { status: ProjectionStatus }) {
   return (
     <div class="problem" role="alert">
       <p class="problem-title">
-        Stopped at event{" "}
-        <a href={to("/events", {}, { from: String(num(failure.position)), order: "oldest", system: "true", as_of: null })}>{count(num(failure.position))}</a>
+        {failure.position === undefined ? (
+          "It could not be started"
+        ) : (
+          <>
+            Stopped at event <a href={to("/events", {}, { from: String(num(failure.position)), order: "oldest", system: "true", as_of: null })}>{count(num(failure.position))}</a>
+          </>
+        )}
         {failure.tries !== undefined && num(failure.tries) > 1 && <span class="problem-status">{plural(num(failure.tries), "try", "tries")}</span>}
       </p>
       {failure.type && (
@@ -130,10 +136,10 @@ function Status({ app, status, done, link }: { app: string; status: ProjectionSt
         <Badge tone={stateTone(status.state)}>{status.state}</Badge>
         {status.rebuild && <Badge tone="accent">rebuilding beside</Badge>}
         <span class="lag">
-          {num(status.lag) > 0 ? plural(num(status.lag), "event") + " behind" : "up to date"}
+          {status.state === "failed" ? "" : num(status.lag) > 0 ? plural(num(status.lag), "event") + " behind" : "up to date"}
         </span>
       </div>
-      <Progress position={num(status.position)} end={num(status.end)} label={`${status.name}: events applied`} eta={status.eta_s} perSecond={status.events_per_s} />
+      {status.state !== "failed" && <Progress position={num(status.position)} end={num(status.end)} label={`${status.name}: events applied`} eta={status.eta_s} perSecond={status.events_per_s} />}
       {status.rebuild && (
         <>
           <p class="dim">The new one, built beside:</p>

@@ -217,7 +217,7 @@ function Table({ info, rows }: { info: QueryInfo; rows: JsonObject[] }) {
           {rows.map((row, at) => (
             <tr key={at}>
               {columns.map((column) => (
-                <td key={column} class={numeric.has(column) ? "number" : ""}>
+                <td key={column} class={numeric.has(column) ? "number" : brief(row[column], 100).length <= 32 ? "short" : ""}>
                   <Cell value={row[column]} />
                 </td>
               ))}

@@ -117,7 +117,7 @@ function walkRows(by: 1 | -1): void {
 
 function useKeys(help: () => void): void {
   useEffect(() => {
-    let went = 0; /* when g was pressed */
+    let went = -Infinity; /* when g was pressed */
     const onKey = (event: KeyboardEvent) => {
       if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
       if (isTyping(event.target)) {
@@ -126,7 +126,7 @@ function useKeys(help: () => void): void {
         if (!isSlider) return;
       }
       const second = event.timeStamp - went < 1500;
-      went = 0;
+      went = -Infinity;
       if (second) {
         const page = PAGES.find(({ key }) => key === event.key);
         if (page) {
@@ -190,6 +190,7 @@ export function Shell({ children }: { children: ComponentChildren }) {
       main.current?.focus({ preventScroll: true });
     }
     first.current = false;
+    document.querySelector(".pages [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }, [path]);
   const section = `/${path.split("/")[1] ?? ""}`;
   return (
