@@ -579,7 +579,7 @@ static int
 migrate(struct migration *m)
 {
     cairn_error error = {0};
-    bool complete;
+    bool complete = false;
     int code = target_open(m->args, TARGET_CREATE, &m->target);
     if (code)
         return code;

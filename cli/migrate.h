@@ -9,7 +9,7 @@
  * 2. A batch writes to streams that it has begun itself. So rolling it back deletes these streams and nothing else.
  * 3. Each event bears meta.migration and the tag migration:<batch>: that is how its streams are found again.
  *
- * Threads: one. Memory: a batch of rows, and the name of each stream written. */
+ * Threads: one; a rollback deletes with several. Memory: a batch of rows, and the name of each stream written. */
 #ifndef CLI_MIGRATE_H
 #define CLI_MIGRATE_H
 

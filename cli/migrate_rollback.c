@@ -6,11 +6,13 @@
 #include <base/error.h>
 #include <base/hash.h>
 #include <base/text.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "migrate.h"
 
 #define LISTED_MAX 20
+#define DELETERS 15
 
 /* A stream of the batch. */
 struct owned {
@@ -113,24 +115,99 @@ find_foreign(struct target *target, const struct batch_streams *streams, struct 
     return interrupted ? error_set(error, CLI_E_INTERRUPTED, "interrupted") : err;
 }
 
-/* Delete them; without --force each only where it still ends with the batch's last event. */
+/* Streams are deleted by several threads, each with a target of its own, because each deletion waits for the disk and the
+ * store makes many durable at once. `lock` guards everything but `streams`, `force` and `progress` (the main thread's). */
+struct deleting {
+    const struct batch_streams *streams;
+    bool force;
+    struct progress progress;
+    pthread_mutex_t lock;
+    size_t next; /* slot */
+    uint64_t deleted;
+    cairn_err err;
+    cairn_error error;
+};
+
+struct deleter {
+    struct deleting *deleting;
+    struct target *target;
+    pthread_t thread;
+};
+
+/* The next stream to delete; NULL when there is none, or one has failed. Under lock. */
+static const struct owned *
+next_stream(struct deleting *deleting)
+{
+    const struct batch_streams *streams = deleting->streams;
+    while (deleting->next < streams->slot_count && !streams->slots[deleting->next].name.data)
+        deleting->next++;
+    if (deleting->next >= streams->slot_count || deleting->err != CAIRN_OK || interrupted)
+        return NULL;
+    return &streams->slots[deleting->next++];
+}
+
+/* Without --force each only where it still ends with the batch's last event. */
+static void
+delete_some(struct deleting *deleting, struct target *target, struct progress *progress)
+{
+    const struct owned *owned;
+    pthread_mutex_lock(&deleting->lock);
+    while ((owned = next_stream(deleting))) {
+        cairn_error error = {0};
+        uint64_t deleted = deleting->deleted;
+        pthread_mutex_unlock(&deleting->lock);
+        cairn_err err = target->ops->delete(target, owned->name, deleting->force ? CAIRN_ANY : (int64_t)owned->last, false,
+                                            &error);
+        if (progress)
+            progress_update(progress, deleted, deleting->streams->count, "streams");
+        pthread_mutex_lock(&deleting->lock);
+        deleting->deleted += err == CAIRN_OK;
+        if (err != CAIRN_OK && deleting->err == CAIRN_OK) {
+            deleting->err = err;
+            deleting->error = error;
+        }
+    }
+    pthread_mutex_unlock(&deleting->lock);
+}
+
+static void *
+delete_thread(void *context)
+{
+    struct deleter *deleter = context;
+    delete_some(deleter->deleting, deleter->target, NULL);
+    return NULL;
+}
+
 static cairn_err
 delete_streams(struct target *target, const struct batch_streams *streams, bool force, uint64_t *ret_deleted,
                cairn_error *error)
 {
-    struct progress progress;
-    cairn_err err = CAIRN_OK;
-    *ret_deleted = 0;
-    progress_begin(&progress, "deleting streams");
-    for (size_t i = 0; i < streams->slot_count && err == CAIRN_OK && !interrupted; i++) {
-        const struct owned *owned = &streams->slots[i];
-        if (!owned->name.data)
-            continue;
-        err = target->ops->delete(target, owned->name, force ? CAIRN_ANY : (int64_t)owned->last, false, error);
-        progress_update(&progress, ++*ret_deleted, streams->count, "streams");
+    struct deleting deleting = {.streams = streams, .force = force};
+    struct deleter deleters[DELETERS];
+    size_t count = 0;
+    pthread_mutex_init(&deleting.lock, NULL);
+    progress_begin(&deleting.progress, "deleting streams");
+    /* fewer threads than wished for only make it slower */
+    for (; count < DELETERS && count < streams->count / 16; count++) {
+        deleters[count].deleting = &deleting;
+        if (target->ops->clone(target, &deleters[count].target, NULL) != CAIRN_OK)
+            break;
+        if (pthread_create(&deleters[count].thread, NULL, delete_thread, &deleters[count]) != 0) {
+            target_close(deleters[count].target);
+            break;
+        }
     }
-    progress_end(&progress);
-    return interrupted ? error_set(error, CLI_E_INTERRUPTED, "interrupted") : err;
+    delete_some(&deleting, target, &deleting.progress);
+    for (size_t i = 0; i < count; i++) {
+        pthread_join(deleters[i].thread, NULL);
+        target_close(deleters[i].target);
+    }
+    progress_end(&deleting.progress);
+    pthread_mutex_destroy(&deleting.lock);
+    *ret_deleted = deleting.deleted;
+    if (deleting.err != CAIRN_OK && error)
+        *error = deleting.error;
+    return interrupted ? error_set(error, CLI_E_INTERRUPTED, "interrupted") : deleting.err;
 }
 
 static int
