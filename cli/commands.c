@@ -360,6 +360,134 @@ static const struct example help_examples[] = {
     {NULL, NULL},
 };
 
+/* ---- apps ------------------------------------------------------------------------------------------- */
+
+static const struct option new_options[] = {
+    {"typescript", 0, NULL, "a decider in TypeScript instead of Lua", NULL, 0},
+    {"in", 0, "DIR", "make the folder there (here)", "@dir", 0},
+    END,
+};
+static const struct example new_examples[] = {
+    {"a small working app in ./orders", "cairn new orders"},
+    {"look for mistakes, then deploy it", "cairn check orders && cairn deploy orders"},
+    {NULL, NULL},
+};
+static const struct example check_examples[] = {
+    {"every mistake, with file and line", "cairn check orders"},
+    {NULL, NULL},
+};
+static const struct option deploy_options[] = {
+    {"note", 'm', "TEXT", "kept with the version, shown in its history", NULL, 0},
+    {"dry-run", 'n', NULL, "check it against what runs, change nothing", NULL, 0},
+    {"expected-version", 'e', "N", "refuse when another version is current", NULL, 0},
+    END,
+};
+static const struct example deploy_examples[] = {
+    {"deploy to the running server", "cairn deploy orders --note 'prices per line'"},
+    {"what would change?", "cairn deploy orders --dry-run"},
+    {NULL, NULL},
+};
+static const struct option app_options[] = {
+    {"note", 'm', "TEXT", "rollback: kept with the version", NULL, 0},
+    {"version", 0, "N", "files: of this version (the current one)", NULL, 0},
+    {"out", 'o', "DIR", "files: write them there", "@dir", 0},
+    END,
+};
+static const struct example app_examples[] = {
+    {"what an app has: commands, queries, projections", "cairn app orders"},
+    {"its versions", "cairn app orders history"},
+    {"what the newest one changed", "cairn app orders diff"},
+    {"what deploying a folder would change", "cairn app orders diff 3 ./orders"},
+    {"back to version 2, as a new version", "cairn app orders rollback 2"},
+    {"decide again everything that was decided, and compare", "cairn app orders check-history"},
+    {NULL, NULL},
+};
+static const struct option command_options[] = {
+    {"data", 0, "JSON|@FILE|-", "the command's data, instead of an argument", "@file", 0},
+    {"set", 's', "NAME=VALUE", "one member of the data; a VALUE that is JSON is taken as such", NULL, OPTION_REPEATS},
+    {"key", 'k', "KEY", "idempotency key: the same key gives the same answer, and is carried out once", NULL, 0},
+    {"deadline", 0, "MS", "not decided by then: refused (10000; also 2s, 1m)", NULL, 0},
+    {"actor", 0, "NAME", "who asks", NULL, 0},
+    {"correlation", 0, "ID", "what this belongs to; kept with the events", NULL, 0},
+    {"causation", 0, "ID", "what led to this; kept with the events", NULL, 0},
+    END,
+};
+static const struct example command_examples[] = {
+    {"send a command", "cairn command orders PlaceOrder '{\"order_id\":\"42\",\"total\":99}'"},
+    {"the same, member by member", "cairn command orders PlaceOrder --set order_id='\"42\"' --set total=99"},
+    {"safe to repeat", "cairn command orders PayOrder --set order_id='\"42\"' --key payment-7"},
+    {NULL, NULL},
+};
+static const struct option query_options[] = {
+    {"param", 'p', "NAME=VALUE", "a parameter or filter of the query", NULL, OPTION_REPEATS},
+    {"sort", 0, "COLUMNS", "for example due,-id: by due, then by id, largest first", NULL, 0},
+    {"limit", 'n', "N", "rows of a page", NULL, 0},
+    {"cursor", 0, "TEXT", "go on after the page that ended with it", NULL, 0},
+    {"all", 'a', NULL, "all pages", NULL, 0},
+    {"as-of", 0, "TIME|POSITION", "on the read models as they were then", NULL, 0},
+    {"after-position", 0, "N", "wait until the read models have reached it: read your own writes", NULL, 0},
+    {"timeout", 0, "DURATION", "for waiting and running together (5s)", NULL, 0},
+    {"csv", 0, NULL, "print CSV (RFC 4180)", NULL, 0},
+    END,
+};
+static const struct example query_examples[] = {
+    {"open orders of a customer", "cairn query orders open --param customer=7"},
+    {"everything, as CSV", "cairn query orders open --all --csv > open.csv"},
+    {"as it was last night", "cairn query orders open --as-of 2026-01-31T23:59:59Z"},
+    {NULL, NULL},
+};
+static const struct example projections_examples[] = {
+    {"every projection of every app", "cairn projections"},
+    {NULL, NULL},
+};
+static const struct example projection_examples[] = {
+    {"why has it stopped?", "cairn projection orders board"},
+    {"set the event aside, go on", "cairn projection orders board park"},
+    {"build it anew beside, then swap", "cairn projection orders board rebuild"},
+    {NULL, NULL},
+};
+static const struct option replay_options[] = {
+    {"projection", 'p', "NAME", "only this one (all)", NULL, 0},
+    {"aggregates", 0, NULL, "also every aggregate's snapshot", NULL, 0},
+    {"decisions", 0, NULL, "also decide again what was decided, and compare", NULL, 0},
+    {"from", 'f', "POSITION", "go on from the newest checkpoint kept at or before it (from the beginning)", NULL, 0},
+    {"parallel", 0, "N", "at once (the server's processors)", NULL, 0},
+    {"on-error", 0, "WHAT", "an event that cannot be applied: stop, skip or park (stop)", "stop skip park", 0},
+    END,
+};
+static const struct example replay_examples[] = {
+    {"every read model anew", "cairn replay orders"},
+    {"one, from a checkpoint", "cairn replay orders --projection board --from 1000000"},
+    {NULL, NULL},
+};
+static const struct option state_options[] = {
+    {"revision", 'r', "N", "as of this revision (the newest)", NULL, 0},
+    END,
+};
+static const struct example state_examples[] = {
+    {"what the decider knows of an order", "cairn state orders order-42"},
+    {"what it knew after its first event", "cairn state orders order-42 --revision 0"},
+    {NULL, NULL},
+};
+static const struct option migrate_options[] = {
+    {"dry-run", 'n', NULL, "write nothing: read everything, show a sample of events and the counts", NULL, 0},
+    {"sample", 0, "N", "events to show (10)", NULL, 0},
+    {"batch", 'b', "NAME", "another name than the mapping's", NULL, 0},
+    {"backup", 0, "DIR", "copy the store there first (a new folder here, named after the batch)", "@dir", 0},
+    {"no-backup", 0, NULL, "do without", NULL, 0},
+    {"rows", 0, "N", "rows an append (200)", NULL, 0},
+    {"rollback", 0, "BATCH", "delete what a batch has written", NULL, 0},
+    {"status", 0, "BATCH", "show how far a batch is", NULL, 0},
+    {"force", 0, NULL, "rollback: also streams that others have written to since", NULL, 0},
+    END,
+};
+static const struct example migrate_examples[] = {
+    {"what would it write?", "cairn migrate orders.yaml --dry-run"},
+    {"write it; interrupted, run it again to go on", "cairn migrate orders.yaml"},
+    {"take it back", "cairn migrate --rollback orders-2026"},
+    {NULL, NULL},
+};
+
 const struct command commands[] = {
     {"append", "write events to a stream", "STREAM --type TYPE [--data JSON|@FILE|-] | STREAM < NDJSON",
      "Writes one event, or with NDJSON on standard input and no --type many: lines of "
@@ -500,6 +628,59 @@ const struct command commands[] = {
      no_options, subscription_examples, run_subscription_replay, 1, 1, 0},
     {"subscription delete", "forget a group", "GROUP", "",
      no_options, subscription_examples, run_subscription_delete, 1, 1, 0},
+
+    {"new", "make a small working app", "NAME",
+     "Makes a folder with an app that works: a command, a decider, an event, a read model, a query, and a "
+     "README that explains them.",
+     new_options, new_examples, run_new, 1, 1, COMMAND_NO_TARGET},
+    {"check", "find mistakes in an app", "[DIR]",
+     "Finds everything that a deployment would refuse: names, schemas, SQL against a scratch database, Lua by "
+     "loading. Each fault goes to stderr as file:line: message, with a hint; exit code 1 when there is one. Needs no "
+     "server.",
+     no_options, check_examples, run_check, 0, 1, COMMAND_NO_TARGET},
+    {"deploy", "deploy an app to the server", "DIR",
+     "All of it takes effect, durable, or nothing does and every fault is listed (exit code 1). Nothing is "
+     "interrupted: commands under way finish on the version that they began with, read models that change "
+     "are built beside and swapped.",
+     deploy_options, deploy_examples, run_deploy, 1, 1, 0},
+    {"apps", "list the apps that run", "", "", no_options, app_examples, run_apps, 0, 0, 0},
+    {"app", "show an app; its versions",
+     "NAME [history | rollback VERSION | diff [FROM [TO]] | files | check-history | remove]",
+     "Alone it shows the app's commands, events, queries and projections. FROM and TO are versions, or folders. "
+     "rollback deploys an earlier version's files again, as a new version. check-history decides again every recorded "
+     "command and compares the events (exit code 1 where they differ). remove stops the app and takes its read models "
+     "away; events and history stay.",
+     app_options, app_examples, run_app, 1, 4, 0},
+    {"command", "send a command to an app", "APP COMMAND [DATA | - | @FILE]",
+     "DATA is a JSON object. The command is validated, decided and appended; when this returns its events have "
+     "reached the disk. Exit code 10 when the app's rules refuse it. The position that it prints is what `cairn query "
+     "--after-position` takes.",
+     command_options, command_examples, run_command, 2, 3, 0},
+    {"query", "ask an app's read models", "APP QUERY",
+     "Prints the rows as a table, as CSV, or with --json the server's answer, one page a line.",
+     query_options, query_examples, run_query, 2, 2, 0},
+    {"state", "an aggregate's state as its decider sees it", "APP STREAM", "Prints it as JSON.",
+     state_options, state_examples, run_state, 2, 2, 0},
+    {"projections", "show read models at work", "[APP]",
+     "State, position, how many events it lags behind, its failure.",
+     no_options, projections_examples, run_projections, 0, 1, 0},
+    {"projection", "show or steer a read model",
+     "APP NAME [pause | resume | retry | skip | park | replay-parked | rebuild | status]",
+     "A projection that cannot apply an event stops, and shows event and error. retry tries it again, skip leaves it "
+     "out, park sets it aside until replay-parked. rebuild builds it anew beside the one that serves, and swaps them "
+     "when it has caught up.",
+     no_options, projection_examples, run_projection, 2, 3, 0},
+    {"replay", "build read models and snapshots anew", "APP",
+     "Waits until all is done, with progress, and prints a report; exit code 1 when it tells of failures.",
+     replay_options, replay_examples, run_replay, 1, 1, 0},
+    {"migrate", "bring an existing database in as events", "MAPPING | --rollback BATCH | --status BATCH",
+     "Reads a table or query of SQLite or PostgreSQL, or a CSV file, through a mapping (YAML) and appends the events "
+     "that it makes of each row. Rows and progress become durable together, so an interrupted migration goes on where it "
+     "stopped, and nothing is written twice. Before the first event the store is backed up. At the end counts, and the "
+     "checks that the mapping declares, are compared between source and events (exit code 1 where they differ).\n\n"
+     "A batch writes streams of its own only. --rollback deletes them, unless somebody has written to one since. "
+     "docs/migrate.md has the mapping.",
+     migrate_options, migrate_examples, run_migrate, 0, 1, 0},
 
     {"bench", "measure rates and latencies", "[append|read|stream|follow]",
      "Drives the target with --clients threads, each with a connection of its own, and prints the rate and the "

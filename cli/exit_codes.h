@@ -10,13 +10,14 @@
     X(EXIT_DONE, 0, "done")                                                                        \
     X(EXIT_FAILED, 1, "failed for a reason that has no code of its own")                           \
     X(EXIT_USAGE, 2, "the command line or the input is malformed")                                 \
-    X(EXIT_NOT_FOUND, 3, "no such stream, store, file or group")                                   \
+    X(EXIT_NOT_FOUND, 3, "no such stream, store, file, group or app")                                   \
     X(EXIT_CONFLICT, 4, "an expected revision does not hold, or the thing is there already")       \
     X(EXIT_CONDITION, 5, "an append condition does not hold")                                      \
     X(EXIT_UNREACHABLE, 6, "the server cannot be reached, or not be trusted")                      \
     X(EXIT_CORRUPT, 7, "stored bytes are damaged")                                                 \
     X(EXIT_LOCKED, 8, "another process owns the folder")                                           \
     X(EXIT_DISK_FULL, 9, "the disk is full")                                                       \
+    X(EXIT_REJECTED, 10, "an app's rules refuse the command")                                      \
     X(EXIT_INTERRUPTED, 130, "interrupted by Ctrl-C or SIGTERM")
 
 enum exit_code {
@@ -58,6 +59,8 @@ exit_code_of(cairn_err err)
         return EXIT_LOCKED;
     case CAIRN_E_NOSPACE:
         return EXIT_DISK_FULL;
+    case CAIRN_E_REJECTED:
+        return EXIT_REJECTED;
     case CLI_E_INTERRUPTED:
         return EXIT_INTERRUPTED;
     default:

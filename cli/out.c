@@ -126,6 +126,12 @@ put_printable(struct buf *to, cairn_str text, size_t columns_max)
         buf_put_str(to, CAIRN_STR("…"));
 }
 
+const char *
+style_on_err(enum style style)
+{
+    return !out.err_colour ? "" : style == STYLE_PLAIN ? "\033[0m" : style_codes[style];
+}
+
 /* ---- errors -------------------------------------------------------------------------------------- */
 
 static const char *
@@ -144,7 +150,7 @@ code_name(int code)
 
 static void
 say_error_json(int code, const char *what, const char *hint, const char *detail,
-               const cairn_error *error)
+               const cairn_error *error, cairn_str problem)
 {
     struct buf line = {0};
     const char *name = error && error->code > CLI_E_UNREACHABLE ? cairn_err_name(error->code)
@@ -177,6 +183,10 @@ say_error_json(int code, const char *what, const char *hint, const char *detail,
         json_put_name(&line, "position");
         json_put_u64(&line, error->position);
     }
+    if (problem.size) {
+        json_put_name(&line, "problem");
+        json_put_compact(&line, problem);
+    }
     buf_put_str(&line, CAIRN_STR("}\n"));
     fwrite(line.data, 1, line.failed ? 0 : line.size, stderr);
     buf_free(&line);
@@ -184,11 +194,11 @@ say_error_json(int code, const char *what, const char *hint, const char *detail,
 
 static int
 say_error(int code, const char *what, const char *hint, const char *detail,
-          const cairn_error *error)
+          const cairn_error *error, cairn_str problem)
 {
     fflush(stdout);
     if (out.json) {
-        say_error_json(code, what, hint, detail, error);
+        say_error_json(code, what, hint, detail, error, problem);
         return code;
     }
     const char *red = out.err_colour ? style_codes[STYLE_RED] : "";
@@ -212,16 +222,22 @@ fail(int code, const char *what, const char *hint, const char *format, ...)
     va_start(list, format);
     vsnprintf(detail, sizeof detail, format, list);
     va_end(list);
-    return say_error(code, what, hint, detail, NULL);
+    return say_error(code, what, hint, detail, NULL, (cairn_str){0});
+}
+
+int
+fail_problem(const char *what, const cairn_error *error, const char *hint, cairn_str problem)
+{
+    const char *detail = error->detail[0] ? error->detail : cairn_err_name(error->code);
+    if (error->code == CLI_E_INTERRUPTED)
+        return say_error(EXIT_INTERRUPTED, what, NULL, "interrupted", error, problem);
+    return say_error(exit_code_of(error->code), what, hint, detail, error, problem);
 }
 
 int
 fail_hint(const char *what, const cairn_error *error, const char *hint)
 {
-    const char *detail = error->detail[0] ? error->detail : cairn_err_name(error->code);
-    if (error->code == CLI_E_INTERRUPTED)
-        return say_error(EXIT_INTERRUPTED, what, NULL, "interrupted", error);
-    return say_error(exit_code_of(error->code), what, hint, detail, error);
+    return fail_problem(what, error, hint, (cairn_str){0});
 }
 
 int

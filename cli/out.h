@@ -45,6 +45,10 @@ __attribute__((format(printf, 4, 5))) int fail(int code, const char *what, const
 /* The same for an error that a call answered. The hint is the library's for its code. */
 int fail_error(const char *what, const cairn_error *error);
 int fail_hint(const char *what, const cairn_error *error, const char *hint);
+/* The same; under --json the object also carries `problem`, a JSON value as the server gave it (or empty). */
+int fail_problem(const char *what, const cairn_error *error, const char *hint, cairn_str problem);
+/* A colour for stderr; "" without colours. */
+const char *style_on_err(enum style style);
 
 /* A remark on stderr, left out with --quiet. */
 __attribute__((format(printf, 1, 2))) void note(const char *format, ...);
@@ -56,7 +60,7 @@ size_t columns_of(cairn_str text);
 
 /* ---- tables: columns as wide as their widest cell among the rows shown together -------------- */
 
-#define TABLE_COLUMNS_MAX 10
+#define TABLE_COLUMNS_MAX 32
 struct table_column {
     const char *title;
     bool right;        /* numbers */

@@ -41,6 +41,23 @@ int run_import_csv(const struct args *args);
 int run_import_ocel(const struct args *args);
 int run_import_ndjson(const struct args *args);
 int run_import_cloudevents(const struct args *args);
+/* cmd_app_dev.c */
+int run_new(const struct args *args);
+int run_check(const struct args *args);
+int run_deploy(const struct args *args);
+/* cmd_app.c */
+int run_apps(const struct args *args);
+int run_app(const struct args *args);
+int run_state(const struct args *args);
+/* cmd_command.c */
+int run_command(const struct args *args);
+int run_query(const struct args *args);
+/* cmd_projection.c */
+int run_projections(const struct args *args);
+int run_projection(const struct args *args);
+int run_replay(const struct args *args);
+/* cmd_migrate.c */
+int run_migrate(const struct args *args);
 /* cmd_bench.c */
 int run_bench(const struct args *args);
 /* help.c, completion.c */

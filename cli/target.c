@@ -18,6 +18,12 @@ global_text(const struct args *args, const char *name)
     return text;
 }
 
+bool
+target_is_folder(const struct args *args)
+{
+    return global_text(args, "data") != NULL;
+}
+
 int
 target_open(const struct args *args, enum target_access access, struct target **ret)
 {

@@ -115,6 +115,8 @@ struct args;
 /* The target that --data or --url (CAIRN_URL, http://127.0.0.1:7480) names. 0, or an exit code
  * after having said what is wrong. `access` matters for folders: reading takes no lock. */
 int target_open(const struct args *args, enum target_access access, struct target **ret);
+/* Does the command line name a folder (--data), not a server? */
+bool target_is_folder(const struct args *args);
 static inline void
 target_close(struct target *target)
 {

@@ -643,3 +643,9 @@ static const struct target_ops wire_ops = {
     .group_parked = wire_group_parked,
     .group_replay = wire_group_replay,
 };
+
+struct wire *
+wire_of(struct target *target)
+{
+    return target->ops == &wire_ops ? (struct wire *)target : NULL;
+}

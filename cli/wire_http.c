@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
-#define PROBLEM_MAX (64u << 10)
+#define PROBLEM_MAX (1u << 20) /* a refused deployment lists every fault */
 #define REPLY_MAX (64u << 20)
 #define SILENCE_MAX_S 120L
 
@@ -95,6 +95,8 @@ take_header(char *bytes, size_t one, size_t size, void *context)
         parse_i64(value, &call->end);
     } else if (header_is(line, "content-length", &value)) {
         parse_u64(value, &call->length);
+    } else if (header_is(line, "retry-after", &value)) {
+        parse_u64(value, &call->retry_after_s);
     }
     return line.size;
 }
@@ -203,6 +205,22 @@ outcome(struct call *call, CURLcode curl_code, const char *curl_text, cairn_erro
 /* ---- the call -------------------------------------------------------------------------------------------- */
 
 static struct curl_slist *
+add_header(struct curl_slist *list, const struct call_header *header)
+{
+    struct buf line = {0};
+    buf_printf(&line, "%s: ", header->name);
+    for (size_t i = 0; i < header->value.size; i++) { /* no header may end early and begin another */
+        unsigned char c = (unsigned char)header->value.data[i];
+        buf_put_char(&line, c < 0x20 || c == 0x7F ? ' ' : (char)c);
+    }
+    buf_put_char(&line, '\0');
+    if (!line.failed)
+        list = curl_slist_append(list, line.data);
+    buf_free(&line);
+    return list;
+}
+
+static struct curl_slist *
 headers_of(const struct call *call)
 {
     struct curl_slist *list = curl_slist_append(NULL, "Expect:");
@@ -217,6 +235,9 @@ headers_of(const struct call *call)
         snprintf(line, sizeof line, "Last-Event-ID: %lld", (long long)call->last_event_id);
         list = curl_slist_append(list, line);
     }
+    for (const struct call_header *h = call->headers; h && h->name; h++)
+        if (h->value.size)
+            list = add_header(list, h);
     return list;
 }
 
@@ -278,6 +299,11 @@ wire_call(struct wire *wire, struct call *call, cairn_error *error)
     CURLcode curl_code = curl_easy_perform(wire->curl);
     curl_slist_free_all(headers);
     cairn_err err = outcome(call, curl_code, error_text, error);
+    if (call->problem_text) {
+        buf_free(call->problem_text);
+        *call->problem_text = call->problem;
+        call->problem = (struct buf){0};
+    }
     buf_free(&call->problem);
     return err;
 }

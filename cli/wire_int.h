@@ -28,6 +28,11 @@ struct call {
     const char *accept;
     int64_t last_event_id;    /* SSE: -1 none */
     bool has_last_event_id;
+    const struct call_header { /* further ones, up to a NULL name; an empty value is left out */
+        const char *name;
+        cairn_str value;
+    } *headers;
+    struct buf *problem_text; /* where not NULL: gets the text of the server's problem, the caller's to free */
     wire_chunk chunk;         /* NULL: the answer is gathered in wire->reply */
     void *context;
     bool patient;             /* no limit on silence: the server may work long, or have nothing to say */
@@ -39,11 +44,15 @@ struct call {
     char content_type_got[128];
     int64_t revision, end;    /* cairn-revision, cairn-end; -1 */
     uint64_t length;          /* content-length; 0: unknown */
+    uint64_t retry_after_s;   /* retry-after; 0: not said */
 
     struct wire *wire;        /* the call's own */
     bool enough, no_memory;
     struct buf problem;
 };
+
+/* The target as a server, or NULL when it is a folder. */
+struct wire *wire_of(struct target *target);
 
 /* Perform wire->path on the server. Errors: the server's problem, or CLI_E_UNREACHABLE, CLI_E_INTERRUPTED. */
 CAIRN_MUST_CHECK cairn_err wire_call(struct wire *wire, struct call *call, cairn_error *error);
