@@ -202,6 +202,10 @@ main(int count, char **arguments)
     fail("app", bus_app_new(bus, &(struct bus_app_options){.manifest = &manifest, .deciders = deciders, .schema_ids = schema_ids},
                             &app, NULL));
     measure_loads(bus, app, "with a snapshot");
+    struct bus_numbers numbers;
+    bus_numbers(bus, &numbers);
+    printf("snapshots used: %llu, dropped: %llu\n", (unsigned long long)numbers.snapshots_used,
+           (unsigned long long)numbers.snapshots_dropped);
     specs[0].snapshots.every_events = 0;
     measure_loads(bus, app, "without");
     bus_app_release(app);
