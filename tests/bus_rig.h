@@ -9,6 +9,7 @@
 #include <app/bus.h>
 #include <base/error.h>
 #include <base/json.h>
+#include <base/text.h>
 #include <os/wait.h>
 #include <pthread.h>
 

@@ -45,7 +45,7 @@ check_event(const struct app_event *spec, const cairn_event *event, struct arena
     }
     if (err == CAIRN_OK || err == CAIRN_E_NOMEM)
         return err == CAIRN_OK ? err : error_set(error, err, "no memory for an event");
-    char what[340];
+    char what[400];
     snprintf(what, sizeof what, "that is not valid: %s", why.detail);
     return bad_event(event, what, error);
 }
@@ -78,7 +78,7 @@ add_tags(const struct app_event *spec, struct json data, cairn_event *event, str
         buf_clear(text);
         cairn_err err = app_template_fill(spec->tags[i], data, text, &why);
         if (err != CAIRN_OK) {
-            char what[340];
+            char what[400];
             snprintf(what, sizeof what, "without what its tag needs: %s", why.detail);
             return err == CAIRN_E_NOMEM ? error_set(error, err, "no memory for an event") : bad_event(event, what, error);
         }

@@ -298,7 +298,7 @@ void key_leave(struct worker *worker, struct op *op);
 /* bus_snapshot.c */
 struct snapshots_queue *snapshots_start(struct bus *bus);
 void snapshots_stop(struct snapshots_queue *queue);
-/* Save a state. The memory (malloc) holds the data and behind it the stream's name. */
+/* Save a state. The memory (malloc) holds the data, behind it the stream's name, then the content type. */
 CAIRN_MUST_CHECK cairn_err snapshot_make(struct bus_app *app, size_t decider, void *self, cairn_str stream,
                                          const struct fold *fold, cairn_snapshot *ret, void **ret_memory,
                                          cairn_error *error);

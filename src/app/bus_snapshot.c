@@ -10,7 +10,7 @@
 
 struct job {
     cairn_scope scope;
-    cairn_str stream; /* in memory, behind the data */
+    cairn_str stream; /* all of it in memory */
     cairn_snapshot snapshot;
     void *memory;
 };
@@ -124,14 +124,16 @@ snapshot_make(struct bus_app *app, size_t decider, void *self, cairn_str stream,
     struct buf text = {0};
     cairn_err err = with->save(self, fold->state, take_piece, &text, error);
     size_t size = text.size;
+    cairn_str form = cairn_cstr(app->forms[decider]); /* the version may be gone before the snapshot is kept */
     buf_put_str(&text, stream);
+    buf_put_str(&text, form);
     if (err == CAIRN_OK && (text.failed || text.size > SNAPSHOT_BYTES_MAX))
         err = error_set(error, text.failed ? CAIRN_E_NOMEM : CAIRN_E_LIMIT, "the state is too large for a snapshot");
     if (err != CAIRN_OK) {
         buf_free(&text);
         return err;
     }
-    *ret = (cairn_snapshot){(uint64_t)fold->revision, cairn_cstr(app->forms[decider]), {text.data, size}};
+    *ret = (cairn_snapshot){(uint64_t)fold->revision, {text.data + size + stream.size, form.size}, {text.data, size}};
     *ret_memory = text.data;
     return CAIRN_OK;
 }
