@@ -259,8 +259,8 @@ make_events(struct deploying *job, cairn_event **ret, size_t *ret_count, cairn_e
 static cairn_err
 append_deployment(struct deploying *job, cairn_at *ret_at, cairn_error *error)
 {
-    cairn_event *events;
-    size_t count;
+    cairn_event *events = NULL;
+    size_t count = 0;
     char stream[STREAM_SIZE];
     cairn_err err = make_events(job, &events, &count, error);
     if (err != CAIRN_OK)
@@ -373,7 +373,7 @@ cairn_app_rollback(cairn_apps *apps, cairn_str app, uint32_t to_version, const c
 {
     struct arena arena = {0};
     struct deployed deployed;
-    cairn_app_file *files;
+    cairn_app_file *files = NULL;
     if (to_version == 0)
         return error_set(error, CAIRN_E_INVALID, "the version to go back to must be 1 or more");
     cairn_err err = deployments_find(apps, app, to_version, &arena, &deployed, error);

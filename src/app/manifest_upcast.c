@@ -272,7 +272,9 @@ check_event(struct manifest_reader *reader, const struct app_event *event, app_e
     cairn_err err = CAIRN_OK;
     while (count < EARLIER_MAX && earlier(context, event->type, (uint32_t)count + 1, &texts[count]))
         count++;
-    bool same = count > 0 && same_json(texts[count - 1], event->schema_text);
+    bool same = false; /* a text that was there before has its version again, whatever came between */
+    for (size_t i = count; i > 0 && !same; i--)
+        same = same_json(texts[i - 1], event->schema_text);
     uint32_t newest = (uint32_t)count + !same;
     if (event->upcast_to_max > newest)
         yaml_warn(reader, event->line, "Steps count the versions of this server; here they do nothing yet.",

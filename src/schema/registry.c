@@ -299,12 +299,19 @@ plan_item(struct schema_registry *registry, struct schema_plan_item *items, size
     struct schema_version newest = {.version = 0};
     bool same = false;
     cairn_err err = CAIRN_OK;
-    if (newest_planned(registry, items, index, item->subject, &newest) && cairn_str_equal(newest.kind, item->kind))
-        err = same_text(item->kind, newest.text, item->text, arena, &same);
+    struct schema_version known = {.version = 0};
+    bool any = newest_planned(registry, items, index, item->subject, &newest);
+    /* Going back to an earlier text goes back to its version: events written by it meanwhile are what they were then. */
+    for (known = newest; any && !same && err == CAIRN_OK; any = schema_registry_find(registry, item->subject, known.version - 1, &known)) {
+        if (cairn_str_equal(known.kind, item->kind))
+            err = same_text(item->kind, known.text, item->text, arena, &same);
+        if (same || known.version <= 1)
+            break;
+    }
     if (err != CAIRN_OK)
         return err;
     item->ret_new = !same;
-    item->ret = newest;
+    item->ret = known;
     if (same)
         return CAIRN_OK;
     item->ret = (struct schema_version){.id = (*next_id)++, .version = newest.version + 1, .subject = item->subject,

@@ -33,7 +33,8 @@ bool schema_registry_find(struct schema_registry *registry, cairn_str subject, u
                           struct schema_version *ret);
 uint32_t schema_registry_newest(struct schema_registry *registry, cairn_str subject); /* 0: unknown subject */
 
-/* Texts to register in one go. Same as the newest (as JSON values): no new version, ret->id is that one's. */
+/* Texts to register in one go. One that the subject has had (compared as JSON values): no new version, ret is the newest
+ * of those. */
 struct schema_plan_item {
     cairn_str subject, kind, text;
     struct schema_version ret; /* filled in: the id and version that it has or will have */

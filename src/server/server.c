@@ -24,6 +24,7 @@ extern char **environ;
 struct server {
     struct server_config config;
     cairn_store *store;
+    struct fetch *fetch; /* for deciders behind webhooks */
     cairn_apps *apps;
     struct api *api;
     struct http_server *http;
@@ -73,7 +74,7 @@ open_apps(struct server *server, cairn_error *error)
     char folder[CONFIG_PATH_MAX + 8];
     snprintf(folder, sizeof folder, "%s%s", config->apps_folder[0] ? config->apps_folder : config->data,
              config->apps_folder[0] ? "" : "/apps");
-    const cairn_apps_options options = {
+    cairn_apps_options options = {
         .folder = folder,
         .native_folder = or_null(config->apps_native),
         .post = fetch_post,
@@ -83,6 +84,10 @@ open_apps(struct server *server, cairn_error *error)
         .commands_waiting_max = (uint32_t)config->commands_waiting,
         .state_cache_bytes = config->apps_state_cache,
     };
+    cairn_err err = fetch_new(&server->fetch, error);
+    if (err != CAIRN_OK)
+        return err;
+    options.post_context = server->fetch;
     return cairn_apps_open(server->store, &options, &server->apps, error);
 }
 
@@ -180,6 +185,7 @@ server_stop(struct server *server)
         http_server_stop(server->http, (unsigned)(server->config.grace_us / 1000));
     api_free(server->api);
     cairn_apps_close(server->apps);
+    fetch_free(server->fetch);
     cairn_close(server->store);
     free(server);
 }

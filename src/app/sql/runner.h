@@ -59,6 +59,10 @@ CAIRN_MUST_CHECK cairn_err runner_do(struct runner *runner, cairn_projection_act
 /* Rebuild beside from the newest kept copy at or before `from` (0: from nothing); on_error NULL: as the runner's. */
 CAIRN_MUST_CHECK cairn_err runner_rebuild(struct runner *runner, uint64_t from, const cairn_on_error *on_error,
                                           cairn_error *error);
+/* Wait until no rebuild is under way, at most timeout_ms. CAIRN_E_TIMEOUT: not yet, ret_position says how far it is.
+ * CAIRN_E_SCRIPT: it stands at an event, the detail says why; it waits there for retry, skip or park. */
+CAIRN_MUST_CHECK cairn_err runner_rebuild_wait(struct runner *runner, uint32_t timeout_ms, uint64_t *ret_position,
+                                               cairn_error *error);
 /* Everything before `position` is applied in the model that serves (an event that was skipped or parked counts). */
 uint64_t runner_position(const struct runner *runner);
 /* Wait for it, at most timeout_ms: CAIRN_E_TIMEOUT; CAIRN_E_SCRIPT with the failure when it has stopped before that. */
