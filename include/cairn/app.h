@@ -175,17 +175,22 @@ typedef struct cairn_deploy_options {
     bool dry_run;              /* check against the running version too, change nothing */
 } cairn_deploy_options;
 
+typedef struct cairn_deployed {
+    uint32_t version; /* that runs now; of a dry run: that it would be */
+    bool changed;     /* false: the very files that ran before; nothing was written */
+} cairn_deployed;
+
 /* Deploy a folder's files: all of it takes effect, durable, or nothing does and every fault was visited. The
- * app's name is in app.yaml. The same files as now: nothing is written, ret_version is the current one. */
+ * app's name is in app.yaml. */
 CAIRN_API CAIRN_MUST_CHECK cairn_err cairn_app_deploy(cairn_apps *apps, const cairn_app_file *files, size_t count,
                                                       const cairn_deploy_options *options,
                                                       cairn_app_fault_visit visit, void *context,
-                                                      uint32_t *ret_version, cairn_error *error);
+                                                      cairn_deployed *ret, cairn_error *error);
 /* Deploy an earlier version's files again, as a new version. Checked like any deployment. */
 CAIRN_API CAIRN_MUST_CHECK cairn_err cairn_app_rollback(cairn_apps *apps, cairn_str app, uint32_t to_version,
                                                         const cairn_deploy_options *options,
                                                         cairn_app_fault_visit visit, void *context,
-                                                        uint32_t *ret_version, cairn_error *error);
+                                                        cairn_deployed *ret, cairn_error *error);
 /* Stop an app and take its read models away. Its events and its history stay; deploying brings it back. */
 CAIRN_API CAIRN_MUST_CHECK cairn_err cairn_app_remove(cairn_apps *apps, cairn_str app, cairn_error *error);
 

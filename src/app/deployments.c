@@ -296,7 +296,7 @@ expect_version(const struct deploying *job, cairn_error *error)
 
 /* Under `deploying`. */
 static cairn_err
-deploy_now(struct deploying *job, uint32_t *ret_version, cairn_error *error)
+deploy_now(struct deploying *job, cairn_deployed *ret, cairn_error *error)
 {
     cairn_apps *apps = job->apps;
     const struct app_manifest *manifest = job->plan.version->code->manifest;
@@ -306,11 +306,11 @@ deploy_now(struct deploying *job, uint32_t *ret_version, cairn_error *error)
         return err;
     struct app_version *current = job->app != NULL ? job->app->current : NULL;
     if (current != NULL && cairn_str_equal(current->code->manifest->digest, manifest->digest)) {
-        *ret_version = current->number;
+        *ret = (cairn_deployed){.version = current->number};
         return CAIRN_OK;
     }
     if (job->options->dry_run) {
-        *ret_version = (job->app != NULL ? job->app->newest : 0) + 1;
+        *ret = (cairn_deployed){.version = (job->app != NULL ? job->app->newest : 0) + 1, .changed = true};
         return CAIRN_OK;
     }
     job->app = apps_entry(apps, manifest->name);
@@ -333,14 +333,14 @@ deploy_now(struct deploying *job, uint32_t *ret_version, cairn_error *error)
     version->time_us = os_now_us(os_real());
     app_version_start(version, current);
     apps_show(apps, job->app, version);
-    *ret_version = version->number;
-    apps_log(apps, CAIRN_LOG_INFO, "msg=deployed app=%s version=%u", job->app->name, *ret_version);
+    *ret = (cairn_deployed){.version = version->number, .changed = true};
+    apps_log(apps, CAIRN_LOG_INFO, "msg=deployed app=%s version=%u", job->app->name, ret->version);
     return CAIRN_OK;
 }
 
 static cairn_err
 deploy(cairn_apps *apps, const cairn_app_file *files, size_t count, const cairn_deploy_options *options,
-       uint32_t rollback_of, cairn_app_fault_visit visit, void *context, uint32_t *ret_version, cairn_error *error)
+       uint32_t rollback_of, cairn_app_fault_visit visit, void *context, cairn_deployed *ret, cairn_error *error)
 {
     static const cairn_deploy_options plain;
     struct deploying job = {.apps = apps, .options = options != NULL ? options : &plain, .rollback_of = rollback_of};
@@ -351,7 +351,7 @@ deploy(cairn_apps *apps, const cairn_app_file *files, size_t count, const cairn_
     pthread_mutex_lock(&apps->deploying);
     cairn_err err = app_version_plan(apps, files, count, visit, context, &job.plan, error);
     if (err == CAIRN_OK)
-        err = deploy_now(&job, ret_version, error);
+        err = deploy_now(&job, ret, error);
     version_plan_free(&job.plan);
     arena_free(&job.arena);
     pthread_mutex_unlock(&apps->deploying);
@@ -360,16 +360,16 @@ deploy(cairn_apps *apps, const cairn_app_file *files, size_t count, const cairn_
 
 cairn_err
 cairn_app_deploy(cairn_apps *apps, const cairn_app_file *files, size_t count, const cairn_deploy_options *options,
-                 cairn_app_fault_visit visit, void *context, uint32_t *ret_version, cairn_error *error)
+                 cairn_app_fault_visit visit, void *context, cairn_deployed *ret, cairn_error *error)
 {
-    if (apps == NULL || (files == NULL && count > 0) || ret_version == NULL)
-        return error_set(error, CAIRN_E_INVALID, "apps, files and ret_version must be given");
-    return deploy(apps, files, count, options, 0, visit, context, ret_version, error);
+    if (apps == NULL || (files == NULL && count > 0) || ret == NULL)
+        return error_set(error, CAIRN_E_INVALID, "apps, files and ret must be given");
+    return deploy(apps, files, count, options, 0, visit, context, ret, error);
 }
 
 cairn_err
 cairn_app_rollback(cairn_apps *apps, cairn_str app, uint32_t to_version, const cairn_deploy_options *options,
-                   cairn_app_fault_visit visit, void *context, uint32_t *ret_version, cairn_error *error)
+                   cairn_app_fault_visit visit, void *context, cairn_deployed *ret, cairn_error *error)
 {
     struct arena arena = {0};
     struct deployed deployed;
@@ -380,7 +380,7 @@ cairn_app_rollback(cairn_apps *apps, cairn_str app, uint32_t to_version, const c
     if (err == CAIRN_OK)
         err = deployments_files(apps, app, &deployed, &arena, &files, error);
     if (err == CAIRN_OK)
-        err = deploy(apps, files, deployed.about.file_count, options, to_version, visit, context, ret_version, error);
+        err = deploy(apps, files, deployed.about.file_count, options, to_version, visit, context, ret, error);
     arena_free(&arena);
     return err;
 }

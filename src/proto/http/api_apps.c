@@ -198,7 +198,7 @@ name_in(const struct deployment *deployment)
 }
 
 static cairn_err
-answer_deployment(struct api_call *call, cairn_str app, cairn_err err, uint32_t version, const struct buf *faults)
+answer_deployment(struct api_call *call, cairn_str app, cairn_err err, const cairn_deployed *deployed, const struct buf *faults)
 {
     if (err == CAIRN_E_INVALID && faults->size > 0) {
         struct buf members = {0};
@@ -213,7 +213,9 @@ answer_deployment(struct api_call *call, cairn_str app, cairn_err err, uint32_t 
     call->status = 201;
     buf_put_char(call->out, '{');
     put_text(call->out, "app", app);
-    put_number(call->out, "version", version);
+    put_number(call->out, "version", deployed->version);
+    json_put_name(call->out, "changed");
+    buf_put_str(call->out, deployed->changed ? CAIRN_STR("true") : CAIRN_STR("false"));
     json_put_name(call->out, "faults");
     buf_put_char(call->out, '[');
     buf_put_str(call->out, buf_str(faults));
@@ -227,13 +229,13 @@ api_app_deploy(struct api_call *call, cairn_error *error)
     APPS_OR_RETURN;
     struct deployment deployment;
     struct buf faults = {0};
-    uint32_t version = 0;
+    cairn_deployed deployed = {0};
     err = read_deployment(call, false, &deployment, error);
     if (err != CAIRN_OK)
         return err;
-    err = cairn_app_deploy(apps, deployment.files, deployment.count, &deployment.options, put_fault, &faults, &version,
+    err = cairn_app_deploy(apps, deployment.files, deployment.count, &deployment.options, put_fault, &faults, &deployed,
                            error);
-    err = answer_deployment(call, name_in(&deployment), err, version, &faults);
+    err = answer_deployment(call, name_in(&deployment), err, &deployed, &faults);
     buf_free(&faults);
     return err;
 }
@@ -244,13 +246,13 @@ api_app_rollback(struct api_call *call, cairn_error *error)
     APPS_OR_RETURN;
     struct deployment deployment;
     struct buf faults = {0};
-    uint32_t version = 0;
+    cairn_deployed deployed = {0};
     err = read_deployment(call, true, &deployment, error);
     if (err != CAIRN_OK)
         return err;
     err = cairn_app_rollback(apps, call->parts[0], deployment.to_version, &deployment.options, put_fault, &faults,
-                             &version, error);
-    err = answer_deployment(call, call->parts[0], err, version, &faults);
+                             &deployed, error);
+    err = answer_deployment(call, call->parts[0], err, &deployed, &faults);
     buf_free(&faults);
     return err;
 }

@@ -163,7 +163,7 @@ read_deadline(struct api_call *call, uint32_t *ret, cairn_error *error)
 cairn_err
 api_command(struct api_call *call, cairn_error *error)
 {
-    cairn_apps *apps;
+    cairn_apps *apps = NULL;
     cairn_command command = {
         .app = call->parts[0],
         .name = call->parts[1],
@@ -248,7 +248,7 @@ query_on_pool(struct api_call *call, cairn_error *error)
 cairn_err
 api_query(struct api_call *call, cairn_error *error)
 {
-    cairn_apps *apps;
+    cairn_apps *apps = NULL;
     cairn_app_query_request request = {0};
     cairn_err err = api_apps(call, &apps, error);
     if (err != CAIRN_OK)

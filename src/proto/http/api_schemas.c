@@ -53,7 +53,7 @@ const char api_schemas[] =
     "\"AppFault\":" OBJECT("\"file\",\"line\",\"message\"", "\"file\":" TEXT ",\"line\":" WHOLE ",\"message\":" TEXT
         ",\"hint\":" TEXT ",\"warning\":{\"type\":\"boolean\"}") ","
     "\"Deployed\":" OBJECT("\"app\",\"version\",\"faults\"", "\"app\":" TEXT ",\"version\":" WHOLE
-        ",\"faults\":" LIST(REF("AppFault"))) ","
+        ",\"changed\":{\"type\":\"boolean\"},\"faults\":" LIST(REF("AppFault"))) ","
     "\"Deployments\":" OBJECT("\"deployments\"", "\"deployments\":" LIST(OBJECT("\"version\",\"time\",\"current\"",
         "\"version\":" WHOLE ",\"time\":{\"type\":\"string\",\"format\":\"date-time\"},\"position\":" WHOLE
         ",\"by\":" TEXT ",\"note\":" TEXT ",\"digest\":" TEXT ",\"files\":" WHOLE ",\"rollback_of\":" WHOLE
