@@ -273,7 +273,7 @@ TEST(compatible_means_readable)
     seed = test_seed();
     for (unsigned i = 0; i < VALUES; i++)
         put_value(&values[i], 3);
-    for (unsigned round = 0; round < 1500 * test_scale(); round++) {
+    for (unsigned round = 0; round < 500 * test_scale(); round++) {
         struct buf one = {0}, near = {0}, other = {0};
         put_schema(&one, 2);
         put_near(&near, buf_str(&one));
