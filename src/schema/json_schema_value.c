@@ -2,7 +2,6 @@
  *
  * Functions of their arguments: any thread. */
 #include <base/hex.h>
-#include <base/utf8.h>
 #include <schema/json_schema_int.h>
 
 #include <stdlib.h>

@@ -12,6 +12,7 @@
 
 #include <base/bytes.h>
 #include <base/error.h>
+#include <base/text.h>
 
 #include <stdlib.h>
 
@@ -69,8 +70,8 @@ read_pointer(cairn_str text, struct arena *arena, struct pointer *ret, const cha
 {
     *ret_wrong = NULL;
     ret->count = 0;
-    if (text.size == 0) {
-        *ret_wrong = "is empty";
+    if (text.size == 0 || !utf8_valid(text)) {
+        *ret_wrong = text.size ? "is not valid UTF-8" : "is empty";
         return true;
     }
     if (text.data[0] != '/')
