@@ -75,6 +75,14 @@ bool sql_directive(const char *at, const char *end, cairn_str *ret_word, cairn_s
 bool sql_list_next(cairn_str *rest, cairn_str *ret_item);
 cairn_str sql_trim(cairn_str text);
 
+/* How many parts a statement has once its views and WITH tables are unfolded, which SQLite does before anything can
+ * stop it: 30 views that each name the one before twice are a billion. Saturates at UINT32_MAX. */
+struct sql_unfold {
+    cairn_str name; /* of a view */
+    uint32_t parts;
+};
+uint32_t sql_unfolded(cairn_str sql, const struct sql_unfold *views, size_t count);
+
 /* Faults on their way to the caller. */
 struct sql_faults {
     cairn_app_fault_visit visit;

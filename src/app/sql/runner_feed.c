@@ -1,0 +1,109 @@
+/* Events for a projection: by a scan of the log or by the index, whichever is less work for what comes by.
+ *
+ * A scan costs a fraction of what finding an event by the index does, but looks at every event. So the feed counts
+ * how many it wants, and changes its way of reading at windows' ends: below one in eight the index is quicker, above one in
+ * five the scan is. At the log's end both cost next to nothing. */
+#include "runner_int.h"
+
+#include <base/error.h>
+
+#define WINDOW 65536        /* positions between decisions */
+#define FILTER_BELOW 8      /* wanted less than one in so many: by the index */
+#define SCAN_ABOVE 5
+
+void
+feed_close(struct feed *feed)
+{
+    cairn_reader_free(feed->reader);
+    feed->reader = NULL;
+    arena_free(&feed->arena);
+}
+
+/* What the store can leave out by itself: one category, the types, the tags. */
+static cairn_err
+open_reader(struct feed *feed, uint64_t from, cairn_error *error)
+{
+    const struct runner *runner = feed->runner;
+    const struct projection *projection = runner->projection;
+    cairn_query_item item = {.tags = projection->tags.items, .tag_count = projection->tags.count};
+    cairn_read_options options = {.scope = runner->options.scope, .from = (int64_t)from, .end = feed->end};
+    bool any = projection_name_has(&projection->types, CAIRN_STR("*"));
+    if (!any) {
+        item.types = projection->types.items;
+        item.type_count = projection->types.count;
+    }
+    bool one = projection->categories.count == 1;
+    feed->filterable = !any || one || item.tag_count > 0;
+    feed->filtered = feed->filtered && feed->filterable;
+    if (feed->filtered) {
+        if (one)
+            options.category = projection->categories.items[0];
+        if (item.type_count + item.tag_count > 0)
+            options.query = (cairn_query){&item, 1};
+    }
+    cairn_reader_free(feed->reader);
+    feed->reader = NULL;
+    feed->from = from;
+    feed->matched = 0;
+    cairn_err err = cairn_read_all(runner->options.store, &options, &feed->reader, error);
+    if (err == CAIRN_E_LIMIT && feed->filtered) { /* more names than the store takes in one query */
+        feed->filtered = false;
+        options.category = (cairn_str){0};
+        options.query = (cairn_query){0};
+        err = cairn_read_all(runner->options.store, &options, &feed->reader, error);
+    }
+    return err;
+}
+
+cairn_err
+feed_seek(struct feed *feed, uint64_t position, cairn_error *error)
+{
+    return open_reader(feed, position, error);
+}
+
+uint64_t
+feed_position(const struct feed *feed)
+{
+    return feed->reader != NULL ? (uint64_t)cairn_reader_from(feed->reader) : feed->from;
+}
+
+static cairn_err
+maybe_change(struct feed *feed, cairn_error *error)
+{
+    uint64_t position = feed_position(feed), passed = position - feed->from;
+    if (!feed->filterable || passed < WINDOW)
+        return CAIRN_OK;
+    bool filtered = feed->filtered ? feed->matched < passed / SCAN_ABOVE : feed->matched < passed / FILTER_BELOW;
+    bool change = filtered != feed->filtered;
+    feed->filtered = filtered;
+    if (change)
+        return open_reader(feed, position, error);
+    feed->from = position;
+    feed->matched = 0;
+    return CAIRN_OK;
+}
+
+cairn_err
+feed_next(struct feed *feed, cairn_recorded *ret, cairn_err *ret_upcast, cairn_error *error)
+{
+    const struct runner *runner = feed->runner;
+    cairn_err err = maybe_change(feed, error);
+    while (err == CAIRN_OK) {
+        err = cairn_reader_next(feed->reader, ret, error);
+        if (err != CAIRN_OK)
+            break;
+        if (!projection_wants(runner->projection, ret))
+            continue;
+        if (projection_plan(runner->projection, ret->event.type) == NULL)
+            continue;
+        feed->matched++;
+        *ret_upcast = CAIRN_OK;
+        if (runner->options.upcast != NULL) {
+            if (feed->arena.used_bytes > 0)
+                arena_reset(&feed->arena);
+            *ret_upcast = runner->options.upcast(runner->options.upcast_context, ret, &feed->arena, error);
+        }
+        return CAIRN_OK;
+    }
+    return err;
+}

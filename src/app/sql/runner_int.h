@@ -1,0 +1,251 @@
+/* app/sql/runner_int.h: a runner from within.
+ *
+ *   feed     events from the store, those that the projection wants (runner_feed.c)
+ *   applier  one read model being written: connection, statements, checkpoint (runner_apply.c, runner_lua.c)
+ *   worker   a thread with a feed and an applier: batches, faults, requests (runner_work.c)
+ *   copies   kept checkpoints and as-of models, made by a thread of their own (runner_copies.c)
+ *   runner   who serves, who builds; actions, status (runner.c)
+ *
+ * Locks: runner->lock guards everything marked so below; it is never held over SQLite or the disk. Whoever
+ * publishes a position waits while `swapping` is set, so that the model that takes over is never behind. */
+#ifndef APP_SQL_RUNNER_INT_H
+#define APP_SQL_RUNNER_INT_H
+
+#include "projection_int.h"
+
+#include <app/sql/runner.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define RUNNER_FORMAT 1              /* of the files */
+#define RUNNER_BATCH_MAX 20000       /* events of a transaction */
+#define RUNNER_BATCH_US 200000       /* of a transaction while behind */
+#define RUNNER_STEPS_MAX 10000       /* thousands of SQLite's steps for one event */
+#define RUNNER_FAULTS_MAX 100000     /* parked or skipped; then it stops */
+#define RUNNER_FAULTS_SHOWN 1000
+#define RUNNER_ERROR_MAX 320
+#define RUNNER_COPIES_MAX 4
+#define RUNNER_AS_OF_MAX 8
+#define RUNNER_CHECKPOINT_EVERY 250000
+#define RUNNER_PASSED_MAX 100000     /* events not wanted between checkpoints that nothing else asked for */
+#define RUNNER_WAIT_MAX_US 10000000  /* of a back-off */
+#define RUNNER_PATH_MAX 1024
+
+/* ---- models (runner_files.c) */
+
+struct runner_model {
+    struct model model; /* first; its path is `text` */
+    atomic_uint holders;
+    atomic_bool doomed; /* delete the file when nobody holds it */
+    atomic_bool damaged;
+    char text[];
+};
+struct runner_model *model_new(const char *path, uint64_t position);
+struct model *model_hold(struct runner_model *model);
+static inline struct runner_model *model_of(struct model *model) { return (struct runner_model *)(void *)model; }
+
+struct runner;
+void files_remove(const char *path); /* and -wal, -shm, -journal */
+bool files_path(const struct runner *runner, char to[RUNNER_PATH_MAX], uint64_t generation, const char *suffix);
+/* The generation that serves; false when there is none. */
+bool files_current(const struct runner *runner, uint64_t *ret_generation, cairn_error *error);
+cairn_err files_set_current(const struct runner *runner, uint64_t generation, cairn_error *error);
+/* Delete what belongs to this projection and is neither; copies of `keep` stay. */
+cairn_err files_clean(const struct runner *runner, uint64_t current, uint64_t building, cairn_error *error);
+cairn_err files_copy(const char *from, const char *to, cairn_error *error);
+cairn_err files_sync(const char *path, cairn_error *error);
+
+/* ---- the feed */
+
+struct feed {
+    const struct runner *runner;
+    cairn_reader *reader;
+    bool filtered, filterable;
+    uint64_t end;     /* as of; 0: none */
+    uint64_t from;    /* where this way of reading began */
+    uint64_t matched; /* since */
+    struct arena arena; /* of upcast data */
+};
+void feed_close(struct feed *feed);
+cairn_err feed_seek(struct feed *feed, uint64_t position, cairn_error *error);
+/* The next event that the projection wants and has a plan for, upcast; valid until the next call. CAIRN_E_END: nothing
+ * now. When upcasting fails the event is there and *ret_upcast is the error. */
+cairn_err feed_next(struct feed *feed, cairn_recorded *ret, cairn_err *ret_upcast, cairn_error *error);
+uint64_t feed_position(const struct feed *feed);
+
+/* ---- the applier */
+
+struct checkpoint {
+    uint64_t position; /* everything before it is applied */
+    bool has_last, complete, paused, has_failure;
+    uint64_t last_position;
+    cairn_uuid last_id; /* of the event there: is this still the same log? */
+    uint64_t applied, failed, failure_position;
+    char failure[RUNNER_ERROR_MAX];
+};
+
+struct lua_statement {
+    char *sql;
+    sqlite3_stmt *statement;
+    uint64_t used;
+};
+#define LUA_STATEMENTS_MAX 64
+
+struct applier {
+    const struct projection *projection;
+    const char *digest;
+    sqlite3 *db;
+    struct sql_guard guard;
+    sqlite3_stmt **statements; /* beside the projection's */
+    sqlite3_stmt *begin, *commit, *rollback, *put_checkpoint, *put_fault, *take_fault, *find_decided;
+    struct values values;
+    struct checkpoint checkpoint;
+    bool in_transaction;
+    unsigned ticks;             /* of the progress handler, for the event at hand */
+    const atomic_bool *stop;    /* interrupts */
+    bool interrupted;           /* by stop */
+    struct lua_projection *lua;
+    struct lua_statement *lua_statements;
+    uint64_t lua_clock;
+    cairn_err lua_failed; /* of the last statement that the script ran */
+    cairn_str last_type;        /* of the plan at hand, from the projection */
+    const struct plan *last_plan;
+};
+/* Open or make the file. `scratch`: a file that nobody misses after a crash. CAIRN_E_VERSION: made by another digest or
+ * format; CAIRN_E_CORRUPT: not what it should be. */
+cairn_err applier_open(struct applier *applier, const struct runner *runner, const char *path, bool scratch,
+                       const atomic_bool *stop, cairn_error *error);
+void applier_close(struct applier *applier);
+void applier_watch(struct applier *applier); /* the progress handler */
+cairn_err applier_begin(struct applier *applier, cairn_error *error);
+/* Write the checkpoint and commit (outside a transaction too). */
+cairn_err applier_commit(struct applier *applier, cairn_error *error);
+void applier_rollback(struct applier *applier);
+cairn_err applier_event(struct applier *applier, const cairn_recorded *event, cairn_error *error);
+/* Within a transaction: remember that the event is left out. CAIRN_E_LIMIT: too many are. */
+cairn_err applier_put_fault(struct applier *applier, const cairn_recorded *event, const char *kind, const char *why,
+                            cairn_error *error);
+/* "skipped", "parked" or NULL: what was decided of the position before. */
+const char *applier_decided(struct applier *applier, uint64_t position);
+cairn_err applier_copy_decisions(struct applier *applier, const char *from_path, cairn_error *error);
+/* Statements of ours, which the guard lets through. */
+cairn_err applier_prepare_own(struct applier *applier, const char *sql, sqlite3_stmt **ret, cairn_error *error);
+cairn_err applier_run_own(struct applier *applier, sqlite3_stmt *statement, cairn_error *error);
+bool error_is_transient(cairn_err err);
+
+/* runner_lua.c */
+cairn_err applier_lua_open(struct applier *applier, cairn_error *error);
+void applier_lua_close(struct applier *applier);
+cairn_err applier_lua_event(struct applier *applier, const cairn_recorded *event, cairn_error *error);
+
+/* ---- the worker */
+
+enum request { REQUEST_NONE, REQUEST_RETRY, REQUEST_SKIP, REQUEST_PARK, REQUEST_REPLAY, REQUEST_SAVE };
+
+struct failure {
+    uint64_t position, tries;
+    bool there, transient;
+    char stream[128], type[128], error[RUNNER_ERROR_MAX];
+    int64_t time_us;
+};
+
+struct worker {
+    struct runner *runner;
+    pthread_t thread;
+    bool started;
+    uint64_t generation;
+    struct runner_model *model;
+    /* the thread's own */
+    struct applier applier;
+    struct feed feed;
+    uint64_t next;        /* the next event to look at; checkpoint.position is what is written */
+    uint64_t alone;       /* the event at this position has a transaction of its own; UINT64_MAX: none */
+    unsigned batch_max;
+    int64_t back_off_us, last_time_now_us;
+    uint64_t delay_us;    /* before the first batch: after damage */
+    uint64_t decided_at;  /* what a person asked for the event that it stopped at */
+    const char *decided;
+    uint64_t copy_next;   /* applied events at which a copy is wanted */
+    uint64_t base;        /* a rebuild began at a copy of this position; later copies go when it takes over */
+    /* guarded by runner->lock */
+    bool beside, paused, stopped, complete;
+    bool gone; /* has nothing to say any more: another serves, or it was given up */
+    enum request request;
+    cairn_err request_result;
+    cairn_on_error on_error;
+    struct failure failure;
+    uint64_t position, applied, failed, faults_parked, faults_skipped;
+    int64_t last_time_us; /* of the event applied last, while behind */
+    double rate;          /* events a second */
+    uint64_t rate_position;
+    int64_t rate_at_us;
+    struct worker *next_ended;
+    /* any thread */
+    atomic_bool quit;
+};
+/* Open the generation's file, made where it is missing, and make sure that it belongs to this log. Errors as
+ * applier_open(), CAIRN_E_CORRUPT also when it is damaged or of another log. */
+cairn_err worker_open(struct runner *runner, uint64_t generation, struct worker **ret, cairn_error *error);
+cairn_err worker_begin(struct worker *worker, cairn_error *error); /* its thread */
+void worker_free(struct worker *worker);                           /* ends the thread, closes the file */
+/* Called by the worker's thread. */
+bool runner_publish(struct worker *worker);  /* false: another has taken over */
+bool runner_take_over(struct worker *worker, cairn_error *error);
+void runner_damaged(struct worker *worker, const char *why);
+
+/* ---- copies and as-of models */
+
+struct copy {
+    uint64_t position, generation;
+};
+struct as_of {
+    uint64_t end, used;
+    struct runner_model *model; /* NULL until ready */
+    cairn_err err;
+    char why[RUNNER_ERROR_MAX];
+    bool wanted;
+};
+struct copies {
+    pthread_t thread;
+    bool started, failed_told;
+    atomic_bool quit;
+    atomic_uint wake;
+    bool copy_wanted;      /* guarded by runner->lock, as all below */
+    int64_t copy_after_us; /* copying takes at most a tenth of the time */
+    struct copy kept[RUNNER_COPIES_MAX + 1];
+    size_t kept_count;
+    struct as_of as_of[RUNNER_AS_OF_MAX];
+    uint64_t clock, serial;
+};
+void copies_find(struct runner *runner);
+void copies_want(struct runner *runner);
+void copies_stop(struct runner *runner);
+void copies_take_over(struct runner *runner, uint64_t from, uint64_t to, uint64_t base);
+/* The newest copy at or before the position; false when there is none. Its path goes to `path`. */
+bool copies_nearest(struct runner *runner, uint64_t position, struct copy *ret, char path[RUNNER_PATH_MAX]);
+
+struct runner {
+    struct runner_options options;
+    char folder[512], name[64];
+    struct projection *projection;
+    char digest[65]; /* the projection's, with the salt */
+    pthread_mutex_t lock;
+    struct worker *serving;  /* NULL: what serves is of another digest and does not advance */
+    struct worker *building; /* beside, or NULL */
+    struct runner_model *model;
+    char model_digest[65];
+    uint64_t generation, generation_next;
+    bool swapping, closing, forget;
+    pthread_mutex_t actions; /* one change of workers at a time; taken before lock */
+    struct worker *ended;    /* to be joined and freed */
+    unsigned damages;
+    struct copies copies;
+    atomic_uint_fast64_t end, position;
+    atomic_uint wake, sleeping; /* work for workers; how many sleep */
+    atomic_uint moved, waiting; /* counts changes of position and state; who waits for them */
+};
+void runner_say(const struct runner *runner, cairn_log_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void runner_moved(struct runner *runner);
+void runner_wake(struct runner *runner);
+#endif
