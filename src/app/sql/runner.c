@@ -179,12 +179,12 @@ runner_rebuild(struct runner *runner, uint64_t from, cairn_on_error on_error, ca
     return err;
 }
 
-/* Give the rebuild up: its file goes. Actions held. */
-static void
+/* Give the rebuild up: its file goes. False: it has just taken over. Actions held. */
+static bool
 give_up(struct runner *runner, struct worker *worker)
 {
     pthread_mutex_lock(&runner->lock);
-    bool here = runner->building == worker;
+    bool here = runner->building == worker && !runner->swapping;
     if (here) {
         runner->building = NULL;
         worker->gone = true;
@@ -193,6 +193,7 @@ give_up(struct runner *runner, struct worker *worker)
     pthread_mutex_unlock(&runner->lock);
     if (here)
         worker_free(worker);
+    return here;
 }
 
 /* Lock held: the rebuild stands at an event. */
@@ -224,8 +225,10 @@ runner_rebuild_wait(struct runner *runner, uint32_t timeout_ms, uint64_t *ret_po
             return CAIRN_OK;
         if (stood) {
             pthread_mutex_lock(&runner->actions);
-            give_up(runner, building);
+            bool given_up = give_up(runner, building);
             pthread_mutex_unlock(&runner->actions);
+            if (!given_up)
+                continue;
             return error_set(error, CAIRN_E_SCRIPT, "the rebuild was given up at %s", why);
         }
         int64_t left = until - os_monotonic_us(os_real());
@@ -245,7 +248,7 @@ runner_take_over(struct worker *worker, cairn_error *error)
     struct runner *runner = worker->runner;
     pthread_mutex_lock(&runner->lock);
     struct worker *old = runner->serving;
-    if (runner->closing || (old != NULL && old->position > worker->next)) {
+    if (runner->closing || worker->gone || (old != NULL && old->position > worker->next)) {
         pthread_mutex_unlock(&runner->lock);
         return false;
     }
