@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #define APPEND 1000
-#define BATCH 20000
+#define BATCH 100000 /* the runner's, when it is far behind */
 #define RATE 10000
 #define LAG_SECONDS 5
 

@@ -161,6 +161,17 @@ look_at_checkpoint(struct applier *applier, cairn_error *error)
     return err;
 }
 
+/* Instead of SQLite's own checkpoints, which would sync in the middle of a commit. */
+static int
+committed(void *context, sqlite3 *db, const char *name, int pages)
+{
+    struct applier *applier = context;
+    applier->wal_pages = pages;
+    if (pages >= RUNNER_WAL_PAGES_MAX)
+        (void)sqlite3_wal_checkpoint_v2(db, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    return SQLITE_OK;
+}
+
 cairn_err
 applier_open(struct applier *applier, const struct runner *runner, const char *path, bool scratch,
              const atomic_bool *stop, cairn_error *error)
@@ -172,12 +183,14 @@ applier_open(struct applier *applier, const struct runner *runner, const char *p
         err = sql_exec(applier->db,
                        scratch ? "PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF;"
                                : "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
-                                 "PRAGMA wal_autocheckpoint = 2000; PRAGMA journal_size_limit = 67108864;", error);
+                                 "PRAGMA journal_size_limit = 67108864;", error);
     if (err == CAIRN_OK)
         err = sql_exec(applier->db, "PRAGMA cache_size = -16384; PRAGMA secure_delete = OFF; PRAGMA foreign_keys = ON;",
                        error);
     if (err == CAIRN_OK) {
         sqlite3_busy_timeout(applier->db, 1000);
+        if (!scratch)
+            sqlite3_wal_hook(applier->db, committed, applier);
         err = look_at_checkpoint(applier, error);
         if (err == CAIRN_E_NOTFOUND) {
             applier->checkpoint = (struct checkpoint){0};
