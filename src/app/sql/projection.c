@@ -112,19 +112,6 @@ make_digest(struct projection *projection, cairn_str text, cairn_error *error)
     return failed ? error_set(error, CAIRN_E_NOMEM, "no memory for a projection's digest") : CAIRN_OK;
 }
 
-void
-projection_depends_on(struct projection *projection, uint64_t salt)
-{
-    struct {
-        char digest[64];
-        uint64_t salt;
-    } both = {.salt = salt};
-    uint8_t hash[32];
-    memcpy(both.digest, projection->digest, sizeof both.digest);
-    sha256(&both, sizeof both, hash);
-    format_hex(hash, sizeof hash, projection->digest);
-}
-
 /* ---- parsing ---------------------------------------------------------------------------------------- */
 
 static cairn_err

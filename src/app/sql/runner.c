@@ -2,6 +2,8 @@
 #include "runner_int.h"
 
 #include <base/error.h>
+#include <base/hash.h>
+#include <base/text.h>
 #include <errno.h>
 #include <os/os.h>
 #include <os/wait.h>
@@ -133,7 +135,7 @@ make_generation(struct runner *runner, uint64_t from, struct worker **ret, cairn
 
 /* Actions held. */
 static cairn_err
-build_beside(struct runner *runner, uint64_t from, const cairn_on_error *on_error, uint64_t delay_us,
+build_beside(struct runner *runner, uint64_t from, cairn_on_error on_error, uint64_t delay_us,
              const struct worker *but, cairn_error *error)
 {
     struct worker *worker;
@@ -150,8 +152,7 @@ build_beside(struct runner *runner, uint64_t from, const cairn_on_error *on_erro
         return err;
     worker->beside = true;
     worker->delay_us = delay_us;
-    if (on_error != NULL)
-        worker->on_error = *on_error;
+    worker->on_error = on_error;
     pthread_mutex_lock(&runner->lock);
     runner->building = worker;
     pthread_mutex_unlock(&runner->lock);
@@ -169,13 +170,75 @@ build_beside(struct runner *runner, uint64_t from, const cairn_on_error *on_erro
 }
 
 cairn_err
-runner_rebuild(struct runner *runner, uint64_t from, const cairn_on_error *on_error, cairn_error *error)
+runner_rebuild(struct runner *runner, uint64_t from, cairn_on_error on_error, cairn_error *error)
 {
     pthread_mutex_lock(&runner->actions);
     cairn_err err = build_beside(runner, from, on_error, 0, NULL, error);
     pthread_mutex_unlock(&runner->actions);
     runner_moved(runner);
     return err;
+}
+
+/* Give the rebuild up: its file goes. False: it has just taken over. Actions held. */
+static bool
+give_up(struct runner *runner, struct worker *worker)
+{
+    pthread_mutex_lock(&runner->lock);
+    bool here = runner->building == worker && !runner->swapping;
+    if (here) {
+        runner->building = NULL;
+        worker->gone = true;
+        atomic_store(&worker->model->doomed, true);
+    }
+    pthread_mutex_unlock(&runner->lock);
+    if (here)
+        worker_free(worker);
+    return here;
+}
+
+/* Lock held: the rebuild stands at an event. */
+static bool
+stands(const struct worker *building, char why[RUNNER_ERROR_MAX])
+{
+    if (building == NULL || !building->stopped || building->request != REQUEST_NONE)
+        return false;
+    snprintf(why, RUNNER_ERROR_MAX, "position %llu: %.250s", (unsigned long long)building->failure.position,
+             building->failure.error);
+    return true;
+}
+
+cairn_err
+runner_rebuild_wait(struct runner *runner, uint32_t timeout_ms, uint64_t *ret_position, cairn_error *error)
+{
+    int64_t until = os_monotonic_us(os_real()) + (int64_t)timeout_ms * 1000;
+    char why[RUNNER_ERROR_MAX];
+    for (;;) {
+        uint32_t seen = atomic_load(&runner->moved);
+        pthread_mutex_lock(&runner->lock);
+        struct worker *building = runner->building;
+        bool closing = runner->closing, stood = stands(building, why);
+        *ret_position = building != NULL ? building->position : atomic_load(&runner->position);
+        pthread_mutex_unlock(&runner->lock);
+        if (closing)
+            return error_set(error, CAIRN_E_CLOSED, "the projection is stopping");
+        if (building == NULL)
+            return CAIRN_OK;
+        if (stood) {
+            pthread_mutex_lock(&runner->actions);
+            bool given_up = give_up(runner, building);
+            pthread_mutex_unlock(&runner->actions);
+            if (!given_up)
+                continue;
+            return error_set(error, CAIRN_E_SCRIPT, "the rebuild was given up at %s", why);
+        }
+        int64_t left = until - os_monotonic_us(os_real());
+        if (left <= 0)
+            return error_set(error, CAIRN_E_TIMEOUT, "the rebuild is at position %llu",
+                             (unsigned long long)*ret_position);
+        atomic_fetch_add(&runner->waiting, 1);
+        os_wait(&runner->moved, seen, (uint64_t)left);
+        atomic_fetch_sub(&runner->waiting, 1);
+    }
 }
 
 /* Called by a worker that is built beside and has caught up. True: it serves now. */
@@ -185,7 +248,7 @@ runner_take_over(struct worker *worker, cairn_error *error)
     struct runner *runner = worker->runner;
     pthread_mutex_lock(&runner->lock);
     struct worker *old = runner->serving;
-    if (runner->closing || (old != NULL && old->position > worker->next)) {
+    if (runner->closing || worker->gone || (old != NULL && old->position > worker->next)) {
         pthread_mutex_unlock(&runner->lock);
         return false;
     }
@@ -207,7 +270,7 @@ runner_take_over(struct worker *worker, cairn_error *error)
         worker->beside = false;
         worker->on_error = runner->options.on_error;
         runner->generation = worker->generation;
-        memcpy(runner->model_digest, runner->projection->digest, sizeof runner->model_digest);
+        memcpy(runner->model_digest, runner->digest, sizeof runner->model_digest);
         atomic_store(&runner->position, worker->next);
         copies_take_over(runner, from, worker->generation, worker->base);
         if (old != NULL)
@@ -252,13 +315,31 @@ runner_damaged(struct worker *worker, const char *why)
     unsigned damages = runner->damages < 9 ? runner->damages++ : 9;
     pthread_mutex_unlock(&runner->lock);
     if (here && !building
-        && build_beside(runner, 0, NULL, (uint64_t)DAMAGE_DELAY_US << damages, worker, &error) != CAIRN_OK)
+        && build_beside(runner, 0, runner->options.on_error, (uint64_t)DAMAGE_DELAY_US << damages, worker,
+                        &error) != CAIRN_OK)
         runner_say(runner, CAIRN_LOG_ERROR, "rebuild error=\"%s\"", error.detail);
     pthread_mutex_unlock(&runner->actions);
     runner_moved(runner);
 }
 
 /* ---- starting ----------------------------------------------------------------------------------------------- */
+
+static void
+make_digest(struct runner *runner)
+{
+    uint8_t salt[8], hash[32];
+    cairn_str pieces[] = {projection_digest(runner->projection), {(const char *)salt, sizeof salt}};
+    memcpy(runner->digest, pieces[0].data, pieces[0].size);
+    if (runner->options.salt == 0)
+        return;
+    store64(salt, runner->options.salt);
+    sha256_pieces(pieces, 2, hash);
+    format_hex(hash, sizeof hash, runner->digest);
+}
+
+/* Generations of forgotten projections are not used again in this process: somebody may still hold a file of that name, and
+ * letting go of it deletes it. */
+static atomic_uint_fast64_t generation_floor;
 
 static cairn_err
 runner_new(const struct runner_options *options, struct runner **ret, cairn_error *error)
@@ -278,21 +359,12 @@ runner_new(const struct runner_options *options, struct runner **ret, cairn_erro
     memcpy(runner->name, name.data, name.size);
     if (runner->options.checkpoint_every == 0)
         runner->options.checkpoint_every = RUNNER_CHECKPOINT_EVERY;
+    make_digest(runner);
     pthread_mutex_init(&runner->lock, NULL);
     pthread_mutex_init(&runner->actions, NULL);
     atomic_store(&runner->end, cairn_end(options->store));
     *ret = runner;
     return CAIRN_OK;
-}
-
-static void
-runner_delete(struct runner *runner)
-{
-    if (runner->model != NULL)
-        model_release(&runner->model->model);
-    pthread_mutex_destroy(&runner->lock);
-    pthread_mutex_destroy(&runner->actions);
-    free(runner);
 }
 
 struct generations {
@@ -355,7 +427,7 @@ open_current(struct runner *runner, cairn_error *error)
     if (err == CAIRN_OK) {
         runner->model = runner->serving->model;
         (void)model_hold(runner->model);
-        memcpy(runner->model_digest, runner->projection->digest, sizeof runner->model_digest);
+        memcpy(runner->model_digest, runner->digest, sizeof runner->model_digest);
         atomic_store(&runner->position, runner->serving->position);
         return CAIRN_OK;
     }
@@ -376,7 +448,7 @@ begin_first(struct runner *runner, cairn_error *error)
     runner->generation = runner->serving->generation;
     runner->model = runner->serving->model;
     (void)model_hold(runner->model);
-    memcpy(runner->model_digest, runner->projection->digest, sizeof runner->model_digest);
+    memcpy(runner->model_digest, runner->digest, sizeof runner->model_digest);
     return files_set_current(runner, runner->generation, error);
 }
 
@@ -410,6 +482,8 @@ runner_start(const struct runner_options *options, struct runner **ret, cairn_er
         (void)os_list(os_real(), runner->folder, see_generation, &seen);
     bool current = err == CAIRN_OK && files_current(runner, &runner->generation, error);
     runner->generation_next = (seen.highest > runner->generation ? seen.highest : runner->generation) + 1;
+    if (runner->generation_next < atomic_load(&generation_floor))
+        runner->generation_next = atomic_load(&generation_floor);
     if (current)
         err = open_current(runner, error);
     if (err == CAIRN_OK)
@@ -427,9 +501,10 @@ runner_start(const struct runner_options *options, struct runner **ret, cairn_er
     if (err == CAIRN_OK && runner->building != NULL)
         err = worker_begin(runner->building, error);
     else if (err == CAIRN_OK && runner->serving == NULL)
-        err = runner_rebuild(runner, 0, NULL, error);
+        err = runner_rebuild(runner, 0, options->on_error, error);
     if (err != CAIRN_OK) {
-        runner_stop(runner);
+        runner_stop(runner, false);
+        runner_free(runner);
         return err;
     }
     *ret = runner;
@@ -479,40 +554,39 @@ stop_all(struct runner *runner)
     }
 }
 
-void
-runner_halt(struct runner *runner, bool forget)
+static void
+forget_files(struct runner *runner)
 {
     char path[RUNNER_PATH_MAX];
-    pthread_mutex_lock(&runner->lock);
-    bool before = runner->closing;
-    pthread_mutex_unlock(&runner->lock);
-    if (!before)
-        stop_all(runner);
-    if (!forget)
-        return;
+    uint64_t floor = atomic_load(&generation_floor);
+    while (floor < runner->generation_next
+           && !atomic_compare_exchange_weak(&generation_floor, &floor, runner->generation_next))
+        ;
     snprintf(path, sizeof path, "%s/%s.current", runner->folder, runner->name);
     (void)os_unlink(os_real(), path);
-    if (runner->model != NULL)
+    if (runner->model != NULL) /* it may still be held */
         atomic_store(&runner->model->doomed, true);
-    error_ignore(files_clean(runner, UINT64_MAX, runner->generation, NULL)); /* all but what may still be held */
+    error_ignore(files_clean(runner, UINT64_MAX, runner->generation, NULL));
 }
 
 void
-runner_stop(struct runner *runner)
+runner_stop(struct runner *runner, bool forget)
 {
-    if (runner == NULL)
-        return;
-    runner_halt(runner, false);
-    runner_delete(runner);
+    stop_all(runner);
+    if (forget)
+        forget_files(runner);
 }
 
 void
-runner_remove(struct runner *runner)
+runner_free(struct runner *runner)
 {
     if (runner == NULL)
         return;
-    runner_halt(runner, true);
-    runner_delete(runner);
+    if (runner->model != NULL)
+        model_release(&runner->model->model);
+    pthread_mutex_destroy(&runner->lock);
+    pthread_mutex_destroy(&runner->actions);
+    free(runner);
 }
 
 /* ---- actions ------------------------------------------------------------------------------------------------- */
@@ -582,7 +656,7 @@ cairn_err
 runner_do(struct runner *runner, cairn_projection_action action, cairn_error *error)
 {
     if (action == CAIRN_PROJECTION_REBUILD)
-        return runner_rebuild(runner, 0, NULL, error);
+        return runner_rebuild(runner, 0, runner->options.on_error, error);
     struct worker *worker = NULL;
     pthread_mutex_lock(&runner->lock);
     cairn_err err = ask_worker(runner, action, &worker, error);
@@ -647,31 +721,4 @@ runner_wait(struct runner *runner, uint64_t position, uint32_t timeout_ms, cairn
     }
     atomic_fetch_sub(&runner->waiting, 1);
     return err;
-}
-
-cairn_err
-runner_rebuild_wait(struct runner *runner, uint32_t timeout_ms, uint64_t *ret_position, cairn_error *error)
-{
-    int64_t until = os_monotonic_us(os_real()) + (int64_t)timeout_ms * 1000;
-    for (;;) {
-        cairn_err err = CAIRN_OK;
-        uint32_t seen = atomic_load(&runner->moved);
-        pthread_mutex_lock(&runner->lock);
-        const struct worker *worker = runner->building;
-        *ret_position = worker != NULL ? worker->position : runner_position(runner);
-        if (runner->closing)
-            err = error_set(error, CAIRN_E_CLOSED, "the projection is stopping");
-        else if (worker != NULL && worker->stopped && worker->request == REQUEST_NONE)
-            err = error_set(error, CAIRN_E_SCRIPT, "the rebuild stands at position %llu: %.200s",
-                            (unsigned long long)worker->failure.position, worker->failure.error);
-        pthread_mutex_unlock(&runner->lock);
-        if (worker == NULL || err != CAIRN_OK)
-            return err;
-        int64_t left = until - os_monotonic_us(os_real());
-        if (left <= 0)
-            return error_set(error, CAIRN_E_TIMEOUT, "the rebuild is at position %llu", (unsigned long long)*ret_position);
-        atomic_fetch_add(&runner->waiting, 1);
-        os_wait(&runner->moved, seen, (uint64_t)left);
-        atomic_fetch_sub(&runner->waiting, 1);
-    }
 }

@@ -63,13 +63,19 @@ CAIRN_MUST_CHECK cairn_err runner_rebuild(struct runner *runner, uint64_t from, 
  * CAIRN_E_SCRIPT: it stands at an event, the detail says why; it waits there for retry, skip or park. */
 CAIRN_MUST_CHECK cairn_err runner_rebuild_wait(struct runner *runner, uint32_t timeout_ms, uint64_t *ret_position,
                                                cairn_error *error);
+/* While a rebuild runs, pause and resume are about the rebuild. Retry, skip and park are about the event that the model that
+ * serves has stopped at, or else the rebuild. Returns when it has taken effect and will survive a restart; replaying parked
+ * events goes on in the background.
+ * CAIRN_E_INVALID  it has not stopped at an event; nothing is parked; CAIRN_E_EXISTS  a rebuild is under way */
+CAIRN_MUST_CHECK cairn_err runner_do(struct runner *runner, cairn_projection_action action, cairn_error *error);
 /* Everything before `position` is applied in the model that serves (an event that was skipped or parked counts). */
 uint64_t runner_position(const struct runner *runner);
 /* Wait for it, at most timeout_ms: CAIRN_E_TIMEOUT; CAIRN_E_SCRIPT with the failure when it has stopped before that. */
 CAIRN_MUST_CHECK cairn_err runner_wait(struct runner *runner, uint64_t position, uint32_t timeout_ms,
                                        cairn_error *error);
 /* The status as one JSON object: name, state, position, end, lag, events_per_s, eta_s, rebuild {position, …}|null,
- * failure {position, stream, type, error, tries}|null, parked, skipped (counts), applied, digest, generation, as_of_copies [positions]. A failure that passes by itself has
+ * failure {position, stream, type, error, tries}|null, parked, skipped (counts), applied, digest, generation,
+ * outdated (made by another digest: serves, does not advance), as_of_copies [positions]. A failure that passes by itself has
  * "retrying": true. */
 void runner_status(struct runner *runner, struct buf *to);
 /* {"parked":[{position, stream, revision, type, error, time}],"skipped":[…]}, newest 1,000 each. */

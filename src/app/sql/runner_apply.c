@@ -95,7 +95,7 @@ make_tables(struct applier *applier, cairn_error *error)
                           &put, error);
     if (err == CAIRN_OK) {
         sqlite3_bind_int(put, 1, RUNNER_FORMAT);
-        sqlite3_bind_text(put, 2, applier->projection->digest, -1, SQLITE_STATIC);
+        sqlite3_bind_text(put, 2, applier->digest, -1, SQLITE_STATIC);
         int rc = sqlite3_step(put);
         if (rc != SQLITE_DONE)
             err = sql_failed(applier->db, rc, "the read model", error);
@@ -148,7 +148,7 @@ look_at_checkpoint(struct applier *applier, cairn_error *error)
     if (rc == SQLITE_OK && (rc = sqlite3_step(row)) == SQLITE_ROW) {
         const char *digest = (const char *)sqlite3_column_text(row, 1);
         if (sqlite3_column_int(row, 0) != RUNNER_FORMAT || digest == NULL
-            || strcmp(digest, applier->projection->digest) != 0)
+            || strcmp(digest, applier->digest) != 0)
             err = error_set(error, CAIRN_E_VERSION, "the read model was made by another version of the projection");
         else
             read_checkpoint(&applier->checkpoint, row);
@@ -161,22 +161,36 @@ look_at_checkpoint(struct applier *applier, cairn_error *error)
     return err;
 }
 
+/* Instead of SQLite's own checkpoints, which would sync in the middle of a commit. */
+static int
+committed(void *context, sqlite3 *db, const char *name, int pages)
+{
+    struct applier *applier = context;
+    applier->wal_pages = pages;
+    if (pages >= RUNNER_WAL_PAGES_MAX)
+        (void)sqlite3_wal_checkpoint_v2(db, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    return SQLITE_OK;
+}
+
 cairn_err
-applier_open(struct applier *applier, const struct projection *projection, const char *path, bool scratch,
+applier_open(struct applier *applier, const struct runner *runner, const char *path, bool scratch,
              const atomic_bool *stop, cairn_error *error)
 {
-    *applier = (struct applier){.projection = projection, .stop = stop};
+    const struct projection *projection = runner->projection;
+    *applier = (struct applier){.projection = projection, .digest = runner->digest, .stop = stop};
     cairn_err err = sql_open(path, SQL_MODEL, &applier->db, error);
     if (err == CAIRN_OK)
         err = sql_exec(applier->db,
                        scratch ? "PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF;"
                                : "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
-                                 "PRAGMA wal_autocheckpoint = 2000; PRAGMA journal_size_limit = 67108864;", error);
+                                 "PRAGMA journal_size_limit = 67108864;", error);
     if (err == CAIRN_OK)
         err = sql_exec(applier->db, "PRAGMA cache_size = -16384; PRAGMA secure_delete = OFF; PRAGMA foreign_keys = ON;",
                        error);
     if (err == CAIRN_OK) {
         sqlite3_busy_timeout(applier->db, 1000);
+        if (!scratch)
+            sqlite3_wal_hook(applier->db, committed, applier);
         err = look_at_checkpoint(applier, error);
         if (err == CAIRN_E_NOTFOUND) {
             applier->checkpoint = (struct checkpoint){0};

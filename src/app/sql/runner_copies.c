@@ -4,7 +4,8 @@
  * At most four stay, spread over the log: of any five, the one goes whose neighbours are nearest to each other. Copying
  * takes at most a tenth of the time. A model as of a position is a copy's copy with the events between applied.
  *
- * One thread of low priority does all of it, started when first needed. */
+ * One thread of low priority does all of it, started when first needed. It also moves WALs into their files, so that no
+ * commit waits for a sync. */
 #include "runner_int.h"
 
 #include <base/error.h>
@@ -23,6 +24,20 @@ copy_path(const struct runner *runner, const struct copy *copy, const char *suff
     char ending[64];
     snprintf(ending, sizeof ending, "@%llu.copy%s", (unsigned long long)copy->position, suffix);
     return files_path(runner, to, copy->generation, ending);
+}
+
+static void *copies_main(void *context);
+
+/* Lock held. */
+static bool
+wake_thread(struct runner *runner)
+{
+    struct copies *copies = &runner->copies;
+    if (!copies->started && !runner->closing)
+        copies->started = pthread_create(&copies->thread, NULL, copies_main, runner) == 0;
+    atomic_fetch_add(&copies->wake, 1);
+    os_wake(&copies->wake, 1);
+    return copies->started;
 }
 
 /* ---- the list (lock held) --------------------------------------------------------------------------------- */
@@ -210,6 +225,36 @@ make_copy(struct runner *runner, cairn_error *error)
     return err;
 }
 
+/* ---- moving a WAL into its file ---------------------------------------------------------------------------------- */
+
+/* On a connection of its own, so that the worker goes on committing meanwhile. */
+static void
+sync_model(struct runner *runner, struct model *model)
+{
+    sqlite3 *db = NULL;
+    cairn_error error = {0};
+    cairn_err err = sql_open(model->path, SQL_MODEL, &db, &error);
+    int rc = err == CAIRN_OK ? sqlite3_exec(db, "PRAGMA synchronous = NORMAL", NULL, NULL, NULL) : SQLITE_OK;
+    if (err == CAIRN_OK && rc == SQLITE_OK)
+        rc = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    if (rc != SQLITE_OK && rc != SQLITE_BUSY)
+        err = sql_failed(db, rc, "moving the WAL", &error);
+    if (err != CAIRN_OK)
+        runner_say(runner, CAIRN_LOG_WARN, "error=\"%s\"", error.detail);
+    sql_close(db);
+}
+
+void
+copies_want_sync(struct runner *runner, struct runner_model *model)
+{
+    pthread_mutex_lock(&runner->lock);
+    if (runner->copies.to_sync == NULL && !runner->copies.syncing && !runner->closing) {
+        runner->copies.to_sync = model_hold(model);
+        (void)wake_thread(runner);
+    }
+    pthread_mutex_unlock(&runner->lock);
+}
+
 /* ---- as of ----------------------------------------------------------------------------------------------------- */
 
 /* An event that cannot be applied was left out of the model that serves too, when that is past it. */
@@ -285,7 +330,7 @@ build_as_of(struct runner *runner, uint64_t end, struct runner_model **ret, cair
     if (copies_nearest(runner, end, &copy, from))
         err = files_copy(from, path, error);
     if (err == CAIRN_OK)
-        err = applier_open(&build.applier, runner->projection, path, true, &runner->copies.quit, error);
+        err = applier_open(&build.applier, runner, path, true, &runner->copies.quit, error);
     if (err == CAIRN_OK) {
         build.next = build.applier.checkpoint.position;
         while (err == CAIRN_OK && build.next < end)
@@ -345,7 +390,7 @@ copies_main(void *context)
 {
     struct runner *runner = context;
     struct copies *copies = &runner->copies;
-    os_lower_priority();
+    os_lower_priority(); /* of the processor; what it writes, it writes as fast as others */
     while (!atomic_load(&copies->quit)) {
         uint32_t seen = atomic_load(&copies->wake);
         struct as_of *as_of = NULL;
@@ -355,8 +400,17 @@ copies_main(void *context)
                 as_of = &copies->as_of[i];
         uint64_t end = as_of != NULL ? as_of->end : 0;
         bool copy = copies->copy_wanted;
+        struct model *to_sync = copies->to_sync;
+        copies->to_sync = NULL;
+        copies->syncing = to_sync != NULL;
         pthread_mutex_unlock(&runner->lock);
-        if (as_of != NULL)
+        if (to_sync != NULL) {
+            sync_model(runner, to_sync);
+            model_release(to_sync);
+            pthread_mutex_lock(&runner->lock);
+            copies->syncing = false;
+            pthread_mutex_unlock(&runner->lock);
+        } else if (as_of != NULL)
             do_as_of(runner, as_of, end);
         else if (copy)
             do_copy(runner);
@@ -364,18 +418,6 @@ copies_main(void *context)
             os_wait(&copies->wake, seen, UINT64_MAX);
     }
     return NULL;
-}
-
-/* Lock held. */
-static bool
-wake_thread(struct runner *runner)
-{
-    struct copies *copies = &runner->copies;
-    if (!copies->started && !runner->closing)
-        copies->started = pthread_create(&copies->thread, NULL, copies_main, runner) == 0;
-    atomic_fetch_add(&copies->wake, 1);
-    os_wake(&copies->wake, 1);
-    return copies->started;
 }
 
 void
@@ -402,11 +444,11 @@ copies_stop(struct runner *runner)
     os_wake(&copies->wake, 1);
     if (started)
         pthread_join(copies->thread, NULL);
+    model_release(copies->to_sync);
+    copies->to_sync = NULL;
     for (size_t i = 0; i < RUNNER_AS_OF_MAX; i++)
-        if (copies->as_of[i].model != NULL) {
+        if (copies->as_of[i].model != NULL)
             model_release(&copies->as_of[i].model->model);
-            copies->as_of[i].model = NULL;
-        }
 }
 
 /* ---- asking --------------------------------------------------------------------------------------------------------- */

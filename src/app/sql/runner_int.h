@@ -18,8 +18,14 @@
 #include <stdatomic.h>
 
 #define RUNNER_FORMAT 1              /* of the files */
-#define RUNNER_BATCH_MAX 20000       /* events of a transaction */
-#define RUNNER_BATCH_US 200000       /* of a transaction while behind */
+#define RUNNER_BATCH_MAX 100000      /* events of a transaction */
+#define RUNNER_BATCH_US 50000        /* of a transaction */
+#define RUNNER_BATCH_FAR_US 500000   /* of one that is far behind: a row changed often is written once */
+#define RUNNER_FAR 100000            /* events behind that are far */
+#define RUNNER_COMMIT_US 2000        /* between commits when there are many: half the work for two milliseconds */
+#define RUNNER_GATHER 1000           /* unless more than so many wait already */
+#define RUNNER_WAL_PAGES 2000        /* then they are moved into the file, by the thread that keeps copies */
+#define RUNNER_WAL_PAGES_MAX 16000   /* then by the worker itself */
 #define RUNNER_STEPS_MAX 10000       /* thousands of SQLite's steps for one event */
 #define RUNNER_FAULTS_MAX 100000     /* parked or skipped; then it stops */
 #define RUNNER_FAULTS_SHOWN 1000
@@ -93,6 +99,7 @@ struct lua_statement {
 
 struct applier {
     const struct projection *projection;
+    const char *digest;
     sqlite3 *db;
     struct sql_guard guard;
     sqlite3_stmt **statements; /* beside the projection's */
@@ -103,6 +110,7 @@ struct applier {
     unsigned ticks;             /* of the progress handler, for the event at hand */
     const atomic_bool *stop;    /* interrupts */
     bool interrupted;           /* by stop */
+    int wal_pages;              /* after the last commit */
     struct lua_projection *lua;
     struct lua_statement *lua_statements;
     uint64_t lua_clock;
@@ -112,7 +120,7 @@ struct applier {
 };
 /* Open or make the file. `scratch`: a file that nobody misses after a crash. CAIRN_E_VERSION: made by another digest or
  * format; CAIRN_E_CORRUPT: not what it should be. */
-cairn_err applier_open(struct applier *applier, const struct projection *projection, const char *path, bool scratch,
+cairn_err applier_open(struct applier *applier, const struct runner *runner, const char *path, bool scratch,
                        const atomic_bool *stop, cairn_error *error);
 void applier_close(struct applier *applier);
 void applier_watch(struct applier *applier); /* the progress handler */
@@ -160,14 +168,16 @@ struct worker {
     uint64_t next;        /* the next event to look at; checkpoint.position is what is written */
     uint64_t alone;       /* the event at this position has a transaction of its own; UINT64_MAX: none */
     unsigned batch_max;
-    int64_t back_off_us, last_time_now_us;
+    int64_t back_off_us, last_time_now_us, committed_us;
+    bool far;
     uint64_t delay_us;    /* before the first batch: after damage */
     uint64_t decided_at;  /* what a person asked for the event that it stopped at */
     const char *decided;
     uint64_t copy_next;   /* applied events at which a copy is wanted */
     uint64_t base;        /* a rebuild began at a copy of this position; later copies go when it takes over */
     /* guarded by runner->lock */
-    bool beside, paused, stopped, complete, gone;
+    bool beside, paused, stopped, complete;
+    bool gone; /* has nothing to say any more: another serves, or it was given up */
     enum request request;
     cairn_err request_result;
     cairn_on_error on_error;
@@ -180,6 +190,7 @@ struct worker {
     struct worker *next_ended;
     /* any thread */
     atomic_bool quit;
+    atomic_uint still; /* always 0: what it sleeps on for a while */
 };
 /* Open the generation's file, made where it is missing, and make sure that it belongs to this log. Errors as
  * applier_open(), CAIRN_E_CORRUPT also when it is damaged or of another log. */
@@ -208,6 +219,8 @@ struct copies {
     bool started, failed_told;
     atomic_bool quit;
     atomic_uint wake;
+    struct model *to_sync; /* held: move its WAL into the file; guarded by runner->lock */
+    bool syncing;
     bool copy_wanted;      /* guarded by runner->lock, as all below */
     int64_t copy_after_us; /* copying takes at most a tenth of the time */
     struct copy kept[RUNNER_COPIES_MAX + 1];
@@ -217,6 +230,7 @@ struct copies {
 };
 void copies_find(struct runner *runner);
 void copies_want(struct runner *runner);
+void copies_want_sync(struct runner *runner, struct runner_model *model);
 void copies_stop(struct runner *runner);
 void copies_take_over(struct runner *runner, uint64_t from, uint64_t to, uint64_t base);
 /* The newest copy at or before the position; false when there is none. Its path goes to `path`. */
@@ -226,13 +240,14 @@ struct runner {
     struct runner_options options;
     char folder[512], name[64];
     struct projection *projection;
+    char digest[65]; /* the projection's, with the salt */
     pthread_mutex_t lock;
     struct worker *serving;  /* NULL: what serves is of another digest and does not advance */
     struct worker *building; /* beside, or NULL */
     struct runner_model *model;
     char model_digest[65];
     uint64_t generation, generation_next;
-    bool swapping, closing;
+    bool swapping, closing, forget;
     pthread_mutex_t actions; /* one change of workers at a time; taken before lock */
     struct worker *ended;    /* to be joined and freed */
     unsigned damages;
@@ -245,7 +260,4 @@ void runner_say(const struct runner *runner, cairn_log_level level, const char *
     __attribute__((format(printf, 3, 4)));
 void runner_moved(struct runner *runner);
 void runner_wake(struct runner *runner);
-/* Make a generation and its worker beside. Lock not held. */
-cairn_err runner_build(struct runner *runner, uint64_t from, const cairn_on_error *on_error, cairn_error *error);
-
 #endif

@@ -123,7 +123,7 @@ runner_status(struct runner *runner, struct buf *to)
     json_put_name(to, "digest");
     json_put_string(to, cairn_cstr(runner->model_digest));
     json_put_name(to, "outdated"); /* made by another version of the projection; does not advance */
-    buf_put_str(to, strcmp(runner->model_digest, runner->projection->digest) == 0 ? CAIRN_STR("false")
+    buf_put_str(to, strcmp(runner->model_digest, runner->digest) == 0 ? CAIRN_STR("false")
                                                                                   : CAIRN_STR("true"));
     json_put_name(to, "as_of_copies");
     buf_put_char(to, '[');

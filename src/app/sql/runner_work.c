@@ -165,7 +165,7 @@ worker_open(struct runner *runner, uint64_t generation, struct worker **ret, cai
     bool old = os_open(os_real(), path, OS_READ, &file) >= 0;
     (void)os_close(os_real(), file);
 
-    cairn_err err = applier_open(&worker->applier, runner->projection, path, false, &worker->quit, error);
+    cairn_err err = applier_open(&worker->applier, runner, path, false, &worker->quit, error);
     if (err == CAIRN_OK && old)
         err = look_through(worker, path, unclean, error);
     if (err == CAIRN_OK)
@@ -362,7 +362,8 @@ static bool
 batch_full(const struct worker *worker, const struct batch *batch)
 {
     return batch->count >= worker->batch_max
-        || (batch->count % 64 == 0 && now_us() - batch->begun_us > RUNNER_BATCH_US);
+        || (batch->count % 64 == 0
+            && now_us() - batch->begun_us > (worker->far ? RUNNER_BATCH_FAR_US : RUNNER_BATCH_US));
 }
 
 static cairn_err
@@ -390,6 +391,12 @@ finish(struct worker *worker, struct batch *batch, uint64_t position, bool caugh
             return failed_outside(worker, batch->from, err, &error);
         }
     }
+    if (batch->count > 0)
+        worker->committed_us = now_us();
+    if (worker->applier.wal_pages >= RUNNER_WAL_PAGES) {
+        copies_want_sync(worker->runner, worker->model);
+        worker->applier.wal_pages = 0;
+    }
     if (batch->count > 0 && worker->batch_max < RUNNER_BATCH_MAX)
         worker->batch_max *= 2;
     worker->next = position;
@@ -407,6 +414,7 @@ work(struct worker *worker)
     cairn_recorded event;
     cairn_error error = {0};
     cairn_err upcast = CAIRN_OK, err = CAIRN_OK;
+    worker->far = atomic_load(&worker->runner->end) > worker->next + RUNNER_FAR;
     if (worker->feed.reader == NULL && (err = feed_seek(&worker->feed, worker->next, &error)) != CAIRN_OK)
         return failed_outside(worker, worker->next, err, &error);
     while ((err = feed_next(&worker->feed, &event, &upcast, &error)) == CAIRN_OK) {
@@ -561,6 +569,16 @@ rest(struct worker *worker, uint32_t seen, uint64_t timeout_us)
     atomic_fetch_sub(&runner->sleeping, 1);
 }
 
+/* Something was committed just now, and more has come: let it gather. */
+static void
+linger(struct worker *worker)
+{
+    int64_t since = now_us() - worker->committed_us;
+    if (since >= 0 && since < RUNNER_COMMIT_US && worker->applier.checkpoint.complete
+        && worker->next + RUNNER_GATHER > atomic_load(&worker->runner->end))
+        os_wait(&worker->still, 0, (uint64_t)(RUNNER_COMMIT_US - since));
+}
+
 static void
 measure_rate(struct worker *worker)
 {
@@ -649,6 +667,7 @@ work_on(struct worker *worker)
             rest(worker, seen, UINT64_MAX);
             continue;
         }
+        linger(worker);
         enum outcome outcome = work(worker);
         if (outcome == WORK_LEAVE || !runner_publish(worker))
             return;
@@ -684,6 +703,8 @@ worker_main(void *context)
     feed_close(&worker->feed);
     applier_close(&worker->applier);
     sql_time_set(0);
+    model_release(&worker->model->model); /* a doomed file goes now, not when the thread is joined */
+    worker->model = NULL;
     return NULL;
 }
 
@@ -710,6 +731,7 @@ worker_free(struct worker *worker)
         feed_close(&worker->feed);
         applier_close(&worker->applier);
     }
-    model_release(&worker->model->model);
+    if (worker->model != NULL)
+        model_release(&worker->model->model);
     free(worker);
 }
