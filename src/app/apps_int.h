@@ -45,6 +45,7 @@ struct app_projection {
     struct app_code *code;         /* held: the runner reads from its manifest */
     struct projection *projection;
     cairn_str name;
+    uint64_t salt;                 /* how the events that it reads are upcast */
     struct runner *runner;         /* NULL: it could not be started, failure says why */
     cairn_error failure;
 };

@@ -173,11 +173,6 @@ code_make(cairn_apps *apps, const cairn_app_file *files, size_t count, cairn_app
         err = make_deciders(code, visit, context, error);
     if (err == CAIRN_OK)
         err = plan_schemas(code, plan, error);
-    for (size_t i = 0; err == CAIRN_OK && i < code->manifest->projection_count; i++) {
-        uint64_t salt = app_code_salt(code, code->manifest->projections[i]);
-        if (salt != 0)
-            projection_depends_on(code->manifest->projections[i], salt);
-    }
     if (err != CAIRN_OK)
         code_release(code);
     else
@@ -239,7 +234,7 @@ projection_release(struct app_projection *projection)
 {
     if (projection == NULL || atomic_fetch_sub(&projection->refs, 1) != 1)
         return;
-    runner_stop(projection->runner);
+    runner_free(projection->runner);
     code_release(projection->code);
     free(projection);
 }
@@ -291,6 +286,7 @@ run_projection(struct app_projection *projection, cairn_on_error on_error, cairn
         .projection = projection->projection,
         .upcast = app_code_upcast,
         .upcast_context = projection->code,
+        .salt = projection->salt,
         .on_error = on_error,
         .log = apps->options.log,
         .log_context = apps->options.log_context,
@@ -299,7 +295,7 @@ run_projection(struct app_projection *projection, cairn_on_error on_error, cairn
 }
 
 static struct app_projection *
-start_projection(struct app_code *code, size_t index)
+start_projection(struct app_code *code, size_t index, uint64_t salt)
 {
     struct app_projection *projection = calloc(1, sizeof *projection);
     if (projection == NULL)
@@ -310,10 +306,12 @@ start_projection(struct app_code *code, size_t index)
     atomic_fetch_add(&code->refs, 1);
     projection->projection = code->manifest->projections[index];
     projection->name = projection_name(projection->projection);
+    projection->salt = salt;
     cairn_err err = run_projection(projection, code->manifest->projection_on_error[index], &projection->failure);
     if (err == CAIRN_OK && !tell_of_commits(code->apps, projection)) {
         error_set(&projection->failure, CAIRN_E_NOMEM, "no memory for the projection");
-        runner_stop(projection->runner);
+        runner_stop(projection->runner, false);
+        runner_free(projection->runner);
         projection->runner = NULL;
     }
     if (projection->runner == NULL)
@@ -329,13 +327,13 @@ stop_projection(struct app_projection *projection, bool forget)
     if (projection == NULL || projection->runner == NULL)
         return;
     tell_no_more(projection->apps, projection);
-    runner_halt(projection->runner, forget);
+    runner_stop(projection->runner, forget);
 }
 
 static bool
-goes_on(const struct app_projection *have, const struct app_code *code, size_t index)
+goes_on(const struct app_projection *have, const struct app_code *code, size_t index, uint64_t salt)
 {
-    return have != NULL && have->runner != NULL
+    return have != NULL && have->runner != NULL && have->salt == salt
            && cairn_str_equal(projection_digest(have->projection), projection_digest(code->manifest->projections[index]));
 }
 
@@ -354,15 +352,16 @@ app_version_start(struct app_version *version, struct app_version *before)
             stop_projection(have, true);
     }
     for (size_t i = 0; i < code->manifest->projection_count; i++) {
+        uint64_t salt = app_code_salt(code, code->manifest->projections[i]);
         struct app_projection *have =
             before != NULL ? app_version_projection(before, projection_name(code->manifest->projections[i])) : NULL;
-        if (goes_on(have, code, i)) {
+        if (goes_on(have, code, i, salt)) {
             atomic_fetch_add(&have->refs, 1);
             version->projections[i] = have;
             continue;
         }
         stop_projection(have, false); /* its file serves until the new one beside it has caught up */
-        version->projections[i] = start_projection(code, i);
+        version->projections[i] = start_projection(code, i, salt);
     }
 }
 

@@ -33,8 +33,6 @@ void projection_free(struct projection *projection);
 cairn_str projection_name(const struct projection *projection);
 cairn_str projection_ddl(const struct projection *projection); /* for scratch databases that queries are tried on */
 cairn_str projection_digest(const struct projection *projection); /* changes when a rebuild is needed */
-/* What else the read model depends on, such as how events are upcast: mixed into the digest; before it is used. */
-void projection_depends_on(struct projection *projection, uint64_t salt);
 bool projection_type(const struct projection *projection, size_t index, cairn_str *ret);     /* "*" is any */
 bool projection_category(const struct projection *projection, size_t index, cairn_str *ret);
 bool projection_table(const struct projection *projection, size_t index, cairn_str *ret);    /* its tables and views */

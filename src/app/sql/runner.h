@@ -28,9 +28,10 @@ struct runner_options {
     cairn_store *store;
     cairn_scope scope;
     const char *folder;
-    struct projection *projection; /* borrowed until runner_stop() returns */
+    struct projection *projection; /* borrowed until runner_free() */
     event_upcast upcast;
     void *upcast_context;
+    uint64_t salt;                 /* part of the digest: changes when events read differently (upcasters) */
     cairn_on_error on_error;       /* what the app says should happen by itself */
     uint32_t checkpoint_every;     /* (250,000) events between copies kept for as-of and incremental replay; at most 4 copies */
     void (*log)(void *context, cairn_log_level level, cairn_str line);
@@ -40,27 +41,21 @@ struct runner_options {
 /* Open or begin the read model and start the thread. When the file there was made by another digest, it goes on serving
  * (reads only, not advancing) while the new one is built beside it. */
 CAIRN_MUST_CHECK cairn_err runner_start(const struct runner_options *options, struct runner **ret, cairn_error *error);
-/* Stop at a checkpoint; the files stay. NULL is fine. */
-void runner_stop(struct runner *runner);
-/* The same, and delete its files. */
-void runner_remove(struct runner *runner);
-/* The first half of either, for a runner that others may still ask: the thread ends, calls that wait and later ones return
- * CAIRN_E_CLOSED, models that are held stay. runner_stop() then frees it. */
-void runner_halt(struct runner *runner, bool forget);
+/* Stop at a checkpoint, let go of the files; once. Calls that wait, and later ones, return CAIRN_E_CLOSED; models that are
+ * held stay. `forget`: delete the files (those held when they are let go). Returns when the thread has ended. */
+void runner_stop(struct runner *runner, bool forget);
+/* After runner_stop(), when nobody calls any more. NULL is fine. */
+void runner_free(struct runner *runner);
 
 /* The store has committed up to `end`: wakes the thread. Short, never blocks. */
 void runner_committed(struct runner *runner, uint64_t end);
 
-/* While a rebuild runs, pause and resume are about the rebuild. Retry, skip and park are about the event that the model that
- * serves has stopped at, or else the rebuild. Returns when it has taken effect and will survive a restart; replaying parked
- * events goes on in the background.
- * CAIRN_E_INVALID  it has not stopped at an event; nothing is parked; CAIRN_E_EXISTS  a rebuild is under way */
-CAIRN_MUST_CHECK cairn_err runner_do(struct runner *runner, cairn_projection_action action, cairn_error *error);
-/* Rebuild beside from the newest kept copy at or before `from` (0: from nothing); on_error NULL: as the runner's. */
-CAIRN_MUST_CHECK cairn_err runner_rebuild(struct runner *runner, uint64_t from, const cairn_on_error *on_error,
+/* Begin building anew beside the model that serves: from nothing, or from the newest kept copy that has not gone beyond
+ * `from`. An event that cannot be applied is treated as on_error says. CAIRN_E_EXISTS: a rebuild is under way. */
+CAIRN_MUST_CHECK cairn_err runner_rebuild(struct runner *runner, uint64_t from, cairn_on_error on_error,
                                           cairn_error *error);
-/* Wait until no rebuild is under way, at most timeout_ms. CAIRN_E_TIMEOUT: not yet, ret_position says how far it is.
- * CAIRN_E_SCRIPT: it stands at an event, the detail says why; it waits there for retry, skip or park. */
+/* Wait until it has taken the other's place, at most timeout_ms. CAIRN_E_TIMEOUT: not yet, ret_position says how far.
+ * CAIRN_E_SCRIPT: it stands at an event, the detail says why; it is given up. CAIRN_OK also when none is under way. */
 CAIRN_MUST_CHECK cairn_err runner_rebuild_wait(struct runner *runner, uint32_t timeout_ms, uint64_t *ret_position,
                                                cairn_error *error);
 /* While a rebuild runs, pause and resume are about the rebuild. Retry, skip and park are about the event that the model that
