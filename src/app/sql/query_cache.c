@@ -159,7 +159,7 @@ static cairn_err
 attach(sqlite3 *db, const char *path, size_t index, cairn_error *error)
 {
     sqlite3_stmt *statement = NULL;
-    char name[16];
+    char name[32];
     snprintf(name, sizeof name, "model_%zu", index);
     int rc = sqlite3_prepare_v2(db, "ATTACH ?1 AS ?2", -1, &statement, NULL);
     if (rc == SQLITE_OK)
