@@ -328,13 +328,13 @@ static const struct {
     int status;
     const char *says;
 } PROBLEMS[] = {
-    {400, "A parameter, header or the body cannot be read"},
+    {400, "The request is malformed"},
     {403, "Not permitted"},
     {404, "No such thing, or no row"},
     {409, "The idempotency-key was used for something else, or the stream is elsewhere"},
     {413, "Too large"},
     {415, "Not application/json"},
-    {422, "Rejected by the decider (code, message, details), or not valid (faults)"},
+    {422, "A command: rejected by the decider (code, message, details), or its data is not valid (faults). A query: a parameter, filter, sort or cursor is not valid"},
     {429, "Busy: try again after retry-after"},
     {500, "The app's own code failed"},
     {503, "Not available now"},
