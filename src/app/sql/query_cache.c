@@ -25,6 +25,7 @@
 #define IDLE_MAX_US (30 * INT64_C(1000000))
 #define SWEEP_US INT64_C(1000000)
 #define PROGRESS_STEPS 250
+#define LIKE_PATTERN_MAX 200 /* bytes: no deadline is looked at during a LIKE or GLOB */
 
 struct model_file {
     uint64_t generation;
@@ -159,7 +160,7 @@ static cairn_err
 attach(sqlite3 *db, const char *path, size_t index, cairn_error *error)
 {
     sqlite3_stmt *statement = NULL;
-    char name[16];
+    char name[32];
     snprintf(name, sizeof name, "model_%zu", index);
     int rc = sqlite3_prepare_v2(db, "ATTACH ?1 AS ?2", -1, &statement, NULL);
     if (rc == SQLITE_OK)
@@ -199,12 +200,15 @@ conn_open(struct query_cache *cache, const struct query_call *call, size_t count
         err = sql_exec(conn->db, "PRAGMA query_only = 1; PRAGMA temp_store = file; PRAGMA cache_size = -2048;"
                                  "PRAGMA mmap_size = 0;", error);
     if (err == CAIRN_OK)
+        err = query_functions_set(conn->db, error);
+    if (err == CAIRN_OK)
         err = query_sight_set(conn->db, &conn->sight, error);
     if (err != CAIRN_OK) {
         conn_free(conn);
         return err;
     }
     sqlite3_limit(conn->db, SQLITE_LIMIT_LENGTH, QUERY_ANSWER_BYTES);
+    sqlite3_limit(conn->db, SQLITE_LIMIT_LIKE_PATTERN_LENGTH, LIKE_PATTERN_MAX);
     sqlite3_limit(conn->db, SQLITE_LIMIT_ATTACHED, 0);
     sqlite3_busy_timeout(conn->db, 20);
     sqlite3_progress_handler(conn->db, PROGRESS_STEPS, on_progress, cache);
