@@ -224,7 +224,7 @@ read_event(struct manifest_reader *reader, const struct yaml *node, struct app_e
     if (tags && manifest_texts(reader, tags, what, TEXTS_MAX, &event->tags, &event->tag_count))
         for (const struct yaml *tag = tags->kind == YAML_LIST ? tags->first : tags; tag; tag = tags->kind == YAML_LIST ? tag->next : NULL)
             if (check_template_form(reader, tag, "a tag"))
-                manifest_check_template(reader, tag, event->schema_text, what, true);
+                manifest_check_template(reader, tag, event->schema_text, what);
     const struct yaml *upcast = yaml_get(node, "upcast");
     if (upcast && upcast->kind == YAML_LIST)
         manifest_read_upcasts(reader, upcast, event);
@@ -493,7 +493,7 @@ read_command(struct manifest_reader *reader, const struct yaml *node, struct app
     if (stream->text.data[0] == '{')
         yaml_warn(reader, stream->line, "order-{order_id}: what stands before the first '-' is the stream's category, by which it is found.",
                   "%s has no category", what);
-    manifest_check_template(reader, stream, command->schema_text, what, false);
+    manifest_check_template(reader, stream, command->schema_text, what);
 }
 
 /* The templates of a decider's query are filled in from the data of every command that it decides. */
@@ -508,7 +508,7 @@ check_query_templates(struct manifest_reader *reader, const struct app_command *
         const struct yaml *tags = yaml_get(item, "tags");
         for (const struct yaml *tag = tags && tags->kind == YAML_LIST ? tags->first : NULL; tag; tag = tag->next)
             if (tag->kind == YAML_SCALAR)
-                manifest_check_template(reader, tag, command->schema_text, what, false);
+                manifest_check_template(reader, tag, command->schema_text, what);
     }
 }
 

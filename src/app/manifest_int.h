@@ -88,9 +88,9 @@ cairn_str manifest_whole_place(struct manifest_reader *reader, cairn_str pointer
 /* `schema:` of a command or event: a path or an inline mapping. Sets text, path, compiled schema; false: a fault was told. */
 bool manifest_read_schema(struct manifest_reader *reader, const struct yaml *node, const char *what, cairn_str *ret_text,
                           cairn_str *ret_path, struct json_schema **ret_schema);
-/* Do the template's members stand in every document that the schema allows? `optional_fine`: absent is only a warning. */
+/* Do the template's members stand in every document that the schema allows? */
 void manifest_check_template(struct manifest_reader *reader, const struct yaml *node, cairn_str schema_text,
-                             const char *whose, bool optional_fine);
+                             const char *whose);
 
 /* ---- manifest_upcast.c */
 
