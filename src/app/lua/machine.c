@@ -201,7 +201,6 @@ hint_of(const char *message)
         {"'random'", "scripts have no randomness: take command.id, or put it into the command"},
         {"'load'", "scripts cannot load code: require() a file of the app"},
         {"'dofile'", "require() a file of the app"},
-        {"'debug'", "scripts have no debug library"},
         {"'collectgarbage'", "memory is looked after"},
     };
     if (!strstr(message, "a nil value ("))
