@@ -28,6 +28,7 @@ struct manifest_reader {
     bool *file_used;                 /* beside manifest->files: something names it */
     struct manifest_json *json;      /* beside manifest->files */
     size_t schema_bytes;             /* of all schemas made whole */
+    bool schema_wrong;               /* one of them cannot be used */
     struct lua_sources sources;      /* the app's own .lua files */
     struct yaml *root;
     char hint[320];
@@ -72,6 +73,10 @@ bool manifest_file_name_at(const void *context, size_t index, cairn_str *ret); /
 const cairn_app_file *manifest_named_file(struct manifest_reader *reader, const struct yaml *node, const char *what);
 bool manifest_event_name_at(const void *context, size_t index, cairn_str *ret); /* context: the manifest */
 struct app_event *manifest_event(const struct app_manifest *manifest, cairn_str type);
+
+/* app.yaml and its schemas alone, for their types: whatever else is wrong. Freed with app_manifest_free(). */
+CAIRN_MUST_CHECK cairn_err manifest_read_types(const cairn_app_file *files, size_t count, struct app_manifest **ret,
+                                               cairn_error *error);
 
 /* ---- manifest_whole.c */
 

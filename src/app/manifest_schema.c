@@ -41,9 +41,9 @@ inline_text(struct manifest_reader *reader, const struct yaml *node, cairn_str *
     return fine || manifest_nomem(reader);
 }
 
-bool
-manifest_read_schema(struct manifest_reader *reader, const struct yaml *node, const char *what, cairn_str *ret_text,
-                     cairn_str *ret_path, struct json_schema **ret_schema)
+static bool
+read_schema(struct manifest_reader *reader, const struct yaml *node, const char *what, cairn_str *ret_text,
+            cairn_str *ret_path, struct json_schema **ret_schema)
 {
     cairn_str text = {0}, path = {0}, whole;
     cairn_error error = {0};
@@ -74,6 +74,15 @@ manifest_read_schema(struct manifest_reader *reader, const struct yaml *node, co
     *ret_text = whole;
     *ret_path = path;
     return true;
+}
+
+bool
+manifest_read_schema(struct manifest_reader *reader, const struct yaml *node, const char *what, cairn_str *ret_text,
+                     cairn_str *ret_path, struct json_schema **ret_schema)
+{
+    bool fine = read_schema(reader, node, what, ret_text, ret_path, ret_schema);
+    reader->schema_wrong |= !fine;
+    return fine;
 }
 
 /* ---- templates */
