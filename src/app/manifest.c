@@ -10,7 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { MEMBERS_MAX = 500, DECIDERS_MAX = 64, QUERY_ITEMS_MAX = 16, TEXTS_MAX = 64, TEMPLATE_MAX = 512, DESCRIPTION_MAX = 4000 };
+enum { MEMBERS_MAX = 500, DECIDERS_MAX = 64, QUERY_ITEMS_MAX = 16, TEXTS_MAX = 64, TEMPLATE_MAX = 512, DESCRIPTION_MAX = 4000,
+       ARENA_BYTES_MAX = 128 * 1024 * 1024 };
 
 #define SHOWN(text) (int)((text).size < 100 ? (text).size : 100), (text).data
 #define COUNT(array) (sizeof(array) / sizeof *(array))
@@ -224,7 +225,7 @@ read_event(struct manifest_reader *reader, const struct yaml *node, struct app_e
     if (tags && manifest_texts(reader, tags, what, TEXTS_MAX, &event->tags, &event->tag_count))
         for (const struct yaml *tag = tags->kind == YAML_LIST ? tags->first : tags; tag; tag = tags->kind == YAML_LIST ? tag->next : NULL)
             if (check_template_form(reader, tag, "a tag"))
-                manifest_check_template(reader, tag, event->schema_text, what, true);
+                manifest_check_template(reader, tag, event->schema_text, what);
     const struct yaml *upcast = yaml_get(node, "upcast");
     if (upcast && upcast->kind == YAML_LIST)
         manifest_read_upcasts(reader, upcast, event);
@@ -493,7 +494,7 @@ read_command(struct manifest_reader *reader, const struct yaml *node, struct app
     if (stream->text.data[0] == '{')
         yaml_warn(reader, stream->line, "order-{order_id}: what stands before the first '-' is the stream's category, by which it is found.",
                   "%s has no category", what);
-    manifest_check_template(reader, stream, command->schema_text, what, false);
+    manifest_check_template(reader, stream, command->schema_text, what);
 }
 
 /* The templates of a decider's query are filled in from the data of every command that it decides. */
@@ -508,7 +509,7 @@ check_query_templates(struct manifest_reader *reader, const struct app_command *
         const struct yaml *tags = yaml_get(item, "tags");
         for (const struct yaml *tag = tags && tags->kind == YAML_LIST ? tags->first : NULL; tag; tag = tag->next)
             if (tag->kind == YAML_SCALAR)
-                manifest_check_template(reader, tag, command->schema_text, what, false);
+                manifest_check_template(reader, tag, command->schema_text, what);
     }
 }
 
@@ -576,18 +577,19 @@ check_unused(struct manifest_reader *reader)
 }
 
 static void
-read_all(struct manifest_reader *reader, const cairn_app_file *files, size_t count)
+read_all(struct manifest_reader *reader, const cairn_app_file *files, size_t count, bool code)
 {
     static void (*const parts[])(struct manifest_reader *) = {
         read_top, read_events, read_deciders, read_commands, manifest_check_deciders, manifest_read_projections,
         manifest_read_queries, check_unused};
+    enum { PARTS_OF_YAML = 4 };
     if (!take_files(reader, files, count) || !read_yaml(reader))
         return;
     if (reader->root->kind != YAML_MAP) {
         yaml_fault(reader, 1, "app: orders", "app.yaml must be a mapping, and is %s", yaml_kind_name(reader->root));
         return;
     }
-    for (size_t i = 0; i < COUNT(parts) && reader->fatal == CAIRN_OK; i++)
+    for (size_t i = 0; i < (code ? COUNT(parts) : PARTS_OF_YAML) && reader->fatal == CAIRN_OK; i++)
         parts[i](reader);
 }
 
@@ -599,14 +601,33 @@ app_manifest_read(const cairn_app_file *files, size_t count, cairn_app_fault_vis
     reader.manifest = calloc(1, sizeof *reader.manifest);
     if (!reader.manifest)
         return error_set(error, CAIRN_E_NOMEM, "out of memory reading an app");
-    reader.manifest->arena.size_max = 128 * 1024 * 1024;
-    read_all(&reader, files, count);
+    reader.manifest->arena.size_max = ARENA_BYTES_MAX;
+    read_all(&reader, files, count, true);
     cairn_err err = reader.fatal != CAIRN_OK ? reader.fatal : reader.wrong_count > 0 ? CAIRN_E_INVALID : CAIRN_OK;
     if (err == CAIRN_OK)
         *ret = reader.manifest;
     else
         app_manifest_free(reader.manifest);
     return err;
+}
+
+cairn_err
+manifest_read_types(const cairn_app_file *files, size_t count, struct app_manifest **ret, cairn_error *error)
+{
+    cairn_error first = {0}; /* of what is told; some of it does not matter here */
+    struct manifest_reader reader = {.error = &first};
+    reader.manifest = calloc(1, sizeof *reader.manifest);
+    if (!reader.manifest)
+        return error_set(error, CAIRN_E_NOMEM, "out of memory reading an app");
+    reader.manifest->arena.size_max = ARENA_BYTES_MAX;
+    read_all(&reader, files, count, false);
+    cairn_err err = reader.fatal != CAIRN_OK ? reader.fatal : reader.root && !reader.schema_wrong ? CAIRN_OK : CAIRN_E_INVALID;
+    if (err == CAIRN_OK) {
+        *ret = reader.manifest;
+        return CAIRN_OK;
+    }
+    app_manifest_free(reader.manifest);
+    return error_set(error, err, "%s", first.detail);
 }
 
 void

@@ -28,6 +28,7 @@ struct manifest_reader {
     bool *file_used;                 /* beside manifest->files: something names it */
     struct manifest_json *json;      /* beside manifest->files */
     size_t schema_bytes;             /* of all schemas made whole */
+    bool schema_wrong;               /* one of them cannot be used */
     struct lua_sources sources;      /* the app's own .lua files */
     struct yaml *root;
     char hint[320];
@@ -73,6 +74,10 @@ const cairn_app_file *manifest_named_file(struct manifest_reader *reader, const 
 bool manifest_event_name_at(const void *context, size_t index, cairn_str *ret); /* context: the manifest */
 struct app_event *manifest_event(const struct app_manifest *manifest, cairn_str type);
 
+/* app.yaml and its schemas alone, for their types: whatever else is wrong. Freed with app_manifest_free(). */
+CAIRN_MUST_CHECK cairn_err manifest_read_types(const cairn_app_file *files, size_t count, struct app_manifest **ret,
+                                               cairn_error *error);
+
 /* ---- manifest_whole.c */
 
 /* The file as JSON; JSON_NONE: it is none, which was told. */
@@ -88,9 +93,9 @@ cairn_str manifest_whole_place(struct manifest_reader *reader, cairn_str pointer
 /* `schema:` of a command or event: a path or an inline mapping. Sets text, path, compiled schema; false: a fault was told. */
 bool manifest_read_schema(struct manifest_reader *reader, const struct yaml *node, const char *what, cairn_str *ret_text,
                           cairn_str *ret_path, struct json_schema **ret_schema);
-/* Do the template's members stand in every document that the schema allows? `optional_fine`: absent is only a warning. */
+/* Do the template's members stand in every document that the schema allows? */
 void manifest_check_template(struct manifest_reader *reader, const struct yaml *node, cairn_str schema_text,
-                             const char *whose, bool optional_fine);
+                             const char *whose);
 
 /* ---- manifest_upcast.c */
 

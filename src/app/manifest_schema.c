@@ -41,9 +41,9 @@ inline_text(struct manifest_reader *reader, const struct yaml *node, cairn_str *
     return fine || manifest_nomem(reader);
 }
 
-bool
-manifest_read_schema(struct manifest_reader *reader, const struct yaml *node, const char *what, cairn_str *ret_text,
-                     cairn_str *ret_path, struct json_schema **ret_schema)
+static bool
+read_schema(struct manifest_reader *reader, const struct yaml *node, const char *what, cairn_str *ret_text,
+            cairn_str *ret_path, struct json_schema **ret_schema)
 {
     cairn_str text = {0}, path = {0}, whole;
     cairn_error error = {0};
@@ -74,6 +74,15 @@ manifest_read_schema(struct manifest_reader *reader, const struct yaml *node, co
     *ret_text = whole;
     *ret_path = path;
     return true;
+}
+
+bool
+manifest_read_schema(struct manifest_reader *reader, const struct yaml *node, const char *what, cairn_str *ret_text,
+                     cairn_str *ret_path, struct json_schema **ret_schema)
+{
+    bool fine = read_schema(reader, node, what, ret_text, ret_path, ret_schema);
+    reader->schema_wrong |= !fine;
+    return fine;
 }
 
 /* ---- templates */
@@ -183,7 +192,7 @@ check_type(struct manifest_reader *reader, const struct yaml *node, const char *
 /* One name on the way of a member; false: nothing more to look at. */
 static bool
 step_into(struct manifest_reader *reader, struct search *search, const struct yaml *node, const char *whose,
-          cairn_str member, const char *name, bool optional_fine)
+          cairn_str member, const char *name)
 {
     follow_references(search);
     struct json properties = json_get(search->at, "properties"), found = json_get(properties, name);
@@ -199,11 +208,7 @@ step_into(struct manifest_reader *reader, struct search *search, const struct ya
     }
     if (!search->unsure && !is_required(search->at, name)) {
         const char *hint = manifest_hint(reader, "Add \"%s\" to the schema's \"required\".", name);
-        if (optional_fine)
-            yaml_warn(reader, node->line, hint, "%s takes %.*s, which the schema does not require: events without it lack the tag",
-                      whose, (int)member.size, member.data);
-        else
-            yaml_fault(reader, node->line, hint, "%s takes %.*s, which the schema does not require", whose, (int)member.size, member.data);
+        yaml_fault(reader, node->line, hint, "%s takes %.*s, which the schema does not require", whose, (int)member.size, member.data);
     }
     search->at = found;
     return true;
@@ -211,7 +216,7 @@ step_into(struct manifest_reader *reader, struct search *search, const struct ya
 
 static void
 check_member(struct manifest_reader *reader, const struct yaml *node, struct json schema, const char *whose,
-             cairn_str member, bool optional_fine)
+             cairn_str member)
 {
     struct search search = {.root = schema, .at = schema};
     char name[256];
@@ -226,7 +231,7 @@ check_member(struct manifest_reader *reader, const struct yaml *node, struct jso
             name[used++] = c;
         }
         name[used] = '\0';
-        if (!step_into(reader, &search, node, whose, member, name, optional_fine))
+        if (!step_into(reader, &search, node, whose, member, name))
             return;
     }
     follow_references(&search);
@@ -235,8 +240,7 @@ check_member(struct manifest_reader *reader, const struct yaml *node, struct jso
 }
 
 void
-manifest_check_template(struct manifest_reader *reader, const struct yaml *node, cairn_str schema_text, const char *whose,
-                        bool optional_fine)
+manifest_check_template(struct manifest_reader *reader, const struct yaml *node, cairn_str schema_text, const char *whose)
 {
     size_t at = 0;
     cairn_str member;
@@ -245,5 +249,5 @@ manifest_check_template(struct manifest_reader *reader, const struct yaml *node,
     struct json schema = json_trusted(schema_text);
     while (schema.type == JSON_OBJECT && app_template_member(node->text, &at, &member))
         if (member.size < 200)
-            check_member(reader, node, schema, whose, member, optional_fine);
+            check_member(reader, node, schema, whose, member);
 }

@@ -3,6 +3,7 @@
 #include <app/starter.h>
 
 #include <app/bundle.h>
+#include <app/lua/types_ts.h>
 #include <app/manifest_int.h>
 #include <base/error.h>
 
@@ -24,7 +25,12 @@
     X(BOTH, open_orders, "orders/queries/open_orders.sql", "queries/open_orders.sql")   \
     X(BOTH, order_query, "orders/queries/order.sql", "queries/order.sql")               \
     X(LUA, order_lua, "orders/order.lua", "order.lua")                                  \
-    X(LUA, readme, "orders/README.md", "README.md")
+    X(LUA, readme, "orders/README.md", "README.md")                                     \
+    X(TYPESCRIPT, order_ts, "orders/src/order.ts", "src/order.ts")                      \
+    X(TYPESCRIPT, readme_ts, "orders/README-typescript.md", "README.md")                \
+    X(TYPESCRIPT, cairn_d_ts, "typescript/src/cairn.d.ts", "src/cairn.d.ts")            \
+    X(TYPESCRIPT, tsconfig, "typescript/tsconfig.json", "tsconfig.json")                \
+    X(TYPESCRIPT, package, "typescript/package.json", "package.json")
 
 enum kind { BOTH, LUA, TYPESCRIPT };
 
@@ -39,6 +45,7 @@ static const struct starter_file {
     FILES(FILE_ROW)};
 
 #define FILE_COUNT (sizeof starter_files / sizeof *starter_files)
+#define TYPES_PATH "src/types.gen.d.ts"
 
 static const char mark[] = "@APP@";
 
@@ -69,7 +76,7 @@ app_starter(cairn_str name, bool typescript, struct arena *arena, const cairn_ap
 {
     if (!manifest_plain_name_valid(name, true))
         return error_set(error, CAIRN_E_INVALID, "\"%.*s\" is no name for an app", (int)(name.size < 100 ? name.size : 100), name.data);
-    cairn_app_file *files = arena_zalloc(arena, FILE_COUNT * sizeof *files);
+    cairn_app_file *files = arena_zalloc(arena, (FILE_COUNT + 1) * sizeof *files);
     if (!files)
         return error_set(error, CAIRN_E_NOMEM, "out of memory making an app");
     size_t count = 0;
@@ -82,8 +89,36 @@ app_starter(cairn_str name, bool typescript, struct arena *arena, const cairn_ap
         if (!files[count++].text.data)
             return error_set(error, CAIRN_E_NOMEM, "out of memory making an app");
     }
+    if (typescript) {
+        struct buf types = {0};
+        cairn_err err = app_typescript(files, count, &types, error);
+        files[count].path = CAIRN_STR(TYPES_PATH);
+        files[count].text = err == CAIRN_OK ? arena_copy(arena, buf_str(&types)) : (cairn_str){0};
+        buf_free(&types);
+        if (!files[count++].text.data)
+            return err != CAIRN_OK ? err : error_set(error, CAIRN_E_NOMEM, "out of memory making an app");
+    }
     bundle_sort(files, count);
     *ret_files = files;
     *ret_count = count;
     return CAIRN_OK;
+}
+
+cairn_err
+app_typescript(const cairn_app_file *files, size_t count, struct buf *to, cairn_error *error)
+{
+    struct app_manifest *manifest;
+    cairn_err err = manifest_read_types(files, count, &manifest, error);
+    if (err != CAIRN_OK)
+        return err;
+    size_t used = 0;
+    struct lua_type_source *sources = arena_zalloc(&manifest->arena, (manifest->command_count + manifest->event_count + 1) * sizeof *sources);
+    for (size_t i = 0; sources && i < manifest->command_count; i++)
+        sources[used++] = (struct lua_type_source){LUA_TYPE_COMMAND, manifest->commands[i].name, manifest->commands[i].schema_text};
+    for (size_t i = 0; sources && i < manifest->event_count; i++)
+        sources[used++] = (struct lua_type_source){LUA_TYPE_EVENT, manifest->events[i].type, manifest->events[i].schema_text};
+    err = sources ? lua_typescript_types(manifest->name, sources, used, to, error)
+                  : error_set(error, CAIRN_E_NOMEM, "out of memory making types");
+    app_manifest_free(manifest);
+    return err;
 }

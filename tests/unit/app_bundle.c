@@ -216,6 +216,42 @@ TEST(the_starter_is_without_fault_and_bears_its_name)
     arena_free(&arena);
 }
 
+static const cairn_app_file *
+find_file(const cairn_app_file *files, size_t count, const char *path)
+{
+    for (size_t i = 0; i < count; i++)
+        if (cairn_str_equal(files[i].path, cairn_cstr(path)))
+            return &files[i];
+    return NULL;
+}
+
+/* In TypeScript it lacks only what the compiler makes of it, and its types are those of its schemas. */
+TEST(the_starter_in_typescript_has_types_of_its_schemas)
+{
+    struct arena arena = {0};
+    struct buf types = {0};
+    const cairn_app_file *files;
+    size_t count;
+    cairn_error error = {0};
+    CHECK_OK(app_starter(CAIRN_STR("corner-shop"), true, &arena, &files, &count, &error));
+    begin();
+    CHECK_INT(cairn_app_check(files, count, tell, NULL, &error), CAIRN_E_INVALID);
+    CHECK_INT(wrong_count, 1);
+    CHECK(strstr(told, "order.lua, which is not in the app"));
+    const cairn_app_file *made = find_file(files, count, "src/types.gen.d.ts");
+    CHECK(made && find_file(files, count, "src/order.ts") && !find_file(files, count, "order.lua"));
+    CHECK(memmem(made->text.data, made->text.size, "PlaceOrder", 10) && memmem(made->text.data, made->text.size, "price_cents: number", 19));
+    CHECK_OK(app_typescript(files, count, &types, &error));
+    CHECK(cairn_str_equal(buf_str(&types), made->text));
+    buf_free(&types);
+
+    const cairn_app_file broken[] = {{CAIRN_STR("app.yaml"), CAIRN_STR("app: x\ncommands:\n  A:\n    schema: {type: nothing}\n    stream: a\n")}};
+    CHECK_INT(app_typescript(broken, 1, &types, &error), CAIRN_E_INVALID);
+    CHECK(strstr(error.detail, "app.yaml:4"));
+    buf_free(&types);
+    arena_free(&arena);
+}
+
 TEST(research_is_without_fault)
 {
     struct bundle bundle = {0};
@@ -236,6 +272,7 @@ main(void)
         RUN(limits_are_told),
         RUN(paths_of_files),
         RUN(the_starter_is_without_fault_and_bears_its_name),
+        RUN(the_starter_in_typescript_has_types_of_its_schemas),
         RUN(research_is_without_fault),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

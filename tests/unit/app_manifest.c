@@ -193,7 +193,7 @@ static const struct edit edits[] = {
     {"schemas/extra.json", NULL, "{}", "schemas/extra.json", NULL, "no command, event or schema refers", NULL, WARNING},
     /* events */
     {"app.yaml", "tags: [\"customer:{customer}\"]", "tags: [\"customer:{client}\"]", "app.yaml", "{client}", "takes client, which the schema does not have", NULL, ALONE},
-    {"app.yaml", "tags: [\"customer:{customer}\"]", "tags: [\"customer:{quantity}\"]", "app.yaml", "{quantity}", "events without it lack the tag", NULL, WARNING},
+    {"app.yaml", "tags: [\"customer:{customer}\"]", "tags: [\"customer:{quantity}\"]", "app.yaml", "{quantity}", "does not require", "required", ALONE},
     {"app.yaml", "tags: [\"customer:{customer}\"]", "compatibility: BACKWARDS", "app.yaml", "BACKWARDS", "no compatibility level", "BACKWARD", ALONE},
     {"app.yaml", "{to: 2, rename", "{to: 1, rename", "app.yaml", "{to: 1", "to cannot be 1", "From 2", ALONE},
     {"app.yaml", "{to: 3, lua", "{to: 2, lua", "app.yaml", "lua: upcasts", "two steps to version 2", NULL, ALONE},

@@ -1,6 +1,7 @@
 -- Agents and what they have done.
 --
 -- filter status, model
+-- json skills
 -- sort completed desc, agent_id
 -- sort name, findings, failed, open_tasks, last_active
 -- key agent_id
