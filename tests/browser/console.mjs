@@ -150,7 +150,7 @@ async function main() {
     await page.getByLabel("Time, UTC").fill("yesterday");
     await press("Enter");
     await until("time: what is no time is said", () => text(".travel-fault"), (shown) => shown.includes("2026-11-21"));
-    await page.getByLabel("Position").fill("20");
+    await page.getByRole("spinbutton", { name: "Position" }).fill("20");
     await press("Enter");
     await until("time: a position typed", () => page.url(), (url) => url.includes("as_of=20"));
     await press("Escape");

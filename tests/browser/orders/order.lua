@@ -1,0 +1,47 @@
+-- An order is placed once, and then either shipped or cancelled.
+local function must_be_open(state)
+  if not state.status then
+    reject("unknown", "there is no such order")
+  elseif state.status ~= "placed" then
+    reject("not_open", "the order is " .. state.status, { status = state.status })
+  end
+end
+
+return {
+  initial = {},
+  evolve = {
+    OrderPlaced = function(state, event)
+      local total = 0
+      for _, line in ipairs(event.data.lines) do
+        total = total + line.quantity * line.price
+      end
+      return { status = "placed", customer = event.data.customer.name, lines = #event.data.lines, total = total }
+    end,
+    OrderShipped = function(state, event)
+      state.status = "shipped"
+      state.carrier = event.data.carrier
+      return state
+    end,
+    OrderCancelled = function(state, event)
+      state.status = "cancelled"
+      state.reason = event.data.reason
+      return state
+    end,
+  },
+  decide = {
+    PlaceOrder = function(state, command)
+      if state.status then
+        reject("already_placed", "the order " .. command.data.order_id .. " is there already", { status = state.status })
+      end
+      return { type = "OrderPlaced", data = command.data }
+    end,
+    ShipOrder = function(state, command)
+      must_be_open(state)
+      return { type = "OrderShipped", data = command.data }
+    end,
+    CancelOrder = function(state, command)
+      must_be_open(state)
+      return { type = "OrderCancelled", data = command.data }
+    end,
+  },
+}
