@@ -64,34 +64,52 @@ tell_rejection(struct json problem, cairn_error *error, struct arena *arena)
                   has_details ? details.raw.data : "");
 }
 
+/* What to do about it: the server's own hint, or a better one where the command line knows more. */
+static void
+hint_of(const struct args *args, const struct call *call, struct json problem, const cairn_error *error, char *to, size_t size)
+{
+    struct arena arena = {0};
+    cairn_str said = app_text(problem, "hint", &arena);
+    *to = '\0';
+    if (call->retry_after_s)
+        snprintf(to, size, "try again in %llu s", (unsigned long long)call->retry_after_s);
+    else if (error->code == CAIRN_E_NOTFOUND)
+        snprintf(to, size, "`cairn apps` lists the apps, `cairn app NAME` what an app has");
+    else if (error->code == CAIRN_E_CONFLICT && strcmp(args->command->name, "deploy") == 0)
+        snprintf(to, size, "`cairn app NAME history` shows what was deployed since");
+    else if (said.size)
+        snprintf(to, size, "%.*s", (int)said.size, said.data);
+    else if (error->code > CLI_E_UNREACHABLE)
+        snprintf(to, size, "%s", cairn_err_hint(error->code));
+    arena_free(&arena);
+}
+
 static int
 say_refusal(const struct args *args, const struct call *call, const struct buf *text, cairn_error *error)
 {
     struct json problem = {0};
     struct arena arena = {0};
-    struct app_faults faults = {0};
+    struct app_faults faults = {.folder = strcmp(args->command->name, "deploy") == 0 ? args->operands[0] : NULL};
     struct buf places = {0};
     char hint[512] = "";
+    int code = 0;
     if (text->size == 0 || json_check(buf_str(text), &problem, NULL) != CAIRN_OK || problem.type != JSON_OBJECT)
         return fail_error(args->command->name, error);
-    if (!out.json) {
-        app_say_faults(&faults, json_get(problem, "faults"));
-        put_places(&places, json_get(problem, "faults"), &arena);
-    }
+    app_say_faults(&faults, json_get(problem, "faults"));
     if (error->code == CAIRN_E_REJECTED)
         tell_rejection(problem, error, &arena);
-    cairn_str said = app_text(problem, "hint", &arena);
-    if (call->retry_after_s)
-        snprintf(hint, sizeof hint, "try again in %llu s", (unsigned long long)call->retry_after_s);
-    else if (said.size)
-        snprintf(hint, sizeof hint, "%.*s", (int)said.size, said.data);
-    else if (error->code > CLI_E_UNREACHABLE && error->code != CAIRN_E_REJECTED)
-        snprintf(hint, sizeof hint, "%s", cairn_err_hint(error->code));
-    int code = fail_problem(args->command->name, error, *hint ? hint : NULL, problem.raw);
-    if (places.size)
-        fprintf(stderr, "%.*s", (int)places.size, places.data);
-    if (faults.errors)
+    hint_of(args, call, problem, error, hint, sizeof hint);
+    if (faults.errors) { /* they have been said: what is left is that nothing happened */
         code = EXIT_FAILED;
+        error_ignore(error_set(error, error->code, "refused: %zu error%s; nothing has changed", faults.errors,
+                               faults.errors == 1 ? "" : "s"));
+        snprintf(hint, sizeof hint, "`cairn check DIR` finds mistakes without a server");
+    }
+    code = fail_problem(code, args->command->name, error, *hint ? hint : NULL, problem.raw);
+    put_places(&places, json_get(problem, "faults"), &arena);
+    if (places.size && !out.json)
+        fprintf(stderr, "%.*s", (int)places.size, places.data);
+    buf_free(&faults.json);
     buf_free(&places);
     arena_free(&arena);
     return code;
@@ -119,6 +137,28 @@ app_get(const struct args *args, struct wire *wire, struct json *ret)
 {
     struct call call = {.method = "GET"};
     return app_perform(args, wire, &call, ret);
+}
+
+int
+app_current(const struct args *args, struct wire *wire, const char *app, uint64_t *ret_version)
+{
+    struct call call = {.method = "GET"};
+    struct json reply, none, item;
+    cairn_error error = {0};
+    *ret_version = 0;
+    app_path(wire, app, "deployments", NULL);
+    cairn_err err = wire_call(wire, &call, &error);
+    if (err == CAIRN_OK)
+        err = wire_json(wire, &reply, &error);
+    if (err == CAIRN_E_NOTFOUND)
+        return 0;
+    if (err != CAIRN_OK)
+        return fail_error(args->command->name, &error);
+    struct json_walk walk = json_walk(json_get(reply, "deployments"));
+    while (json_next(&walk, &none, &item))
+        if (json_get(item, "current").type == JSON_TRUE || *ret_version == 0) /* newest first */
+            *ret_version = wire_number(item, "version");
+    return 0;
 }
 
 cairn_str

@@ -24,6 +24,8 @@ void app_path(struct wire *wire, const char *app, const char *part, const char *
 int app_perform(const struct args *args, struct wire *wire, struct call *call, struct json *ret);
 /* GET wire->path. */
 int app_get(const struct args *args, struct wire *wire, struct json *ret);
+/* The current version of an app, 0 where there is none (an app that was removed: its newest). 0, or an exit code. */
+int app_current(const struct args *args, struct wire *wire, const char *app, uint64_t *ret_version);
 
 /* A member as text for people: strings decoded, others as they are, null and absent "". Into the arena. */
 cairn_str app_text(struct json object, const char *member, struct arena *arena);

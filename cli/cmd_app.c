@@ -283,18 +283,13 @@ app_rollback(const struct args *args, struct wire *wire, const char *app)
 
 /* ---- files, diff ----------------------------------------------------------------------------------------- */
 
-/* The number of the current version; 0 where none is current. */
+/* The same, where there must be one. */
 static int
 current_version(const struct args *args, struct wire *wire, const char *app, uint64_t *ret)
 {
-    struct json reply, none, item;
-    *ret = 0;
-    app_path(wire, app, "deployments", NULL);
-    int code = app_get(args, wire, &reply);
-    struct json_walk walk = json_walk(json_get(reply, "deployments"));
-    while (!code && json_next(&walk, &none, &item))
-        if (json_get(item, "current").type == JSON_TRUE || *ret == 0) /* newest first: a removed app has none */
-            *ret = wire_number(item, "version");
+    int code = app_current(args, wire, app, ret);
+    if (!code && *ret == 0)
+        code = fail(EXIT_NOT_FOUND, args->command->name, "`cairn apps` lists them", "there is no app %s", app);
     return code;
 }
 
@@ -522,7 +517,8 @@ run_state(const struct args *args)
     } else if (!code) {
         struct arena arena = {0};
         cairn_str at = app_text(reply, "revision", &arena);
-        note("%s as of revision %.*s", args->operands[1], (int)at.size, at.size ? at.data : "");
+        if (at.size)
+            note("%s as of revision %.*s", args->operands[1], (int)at.size, at.data);
         app_say_json(json_get(reply, "state"));
         arena_free(&arena);
     }

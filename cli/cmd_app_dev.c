@@ -1,5 +1,6 @@
 /* `cairn new`, `check`, `deploy`: an app from its first file to a running server. */
 #include <app/starter.h>
+#include <app/yaml.h>
 #include <base/error.h>
 #include <unistd.h>
 
@@ -177,44 +178,78 @@ say_changes(const struct bundle *before, const struct bundle *after)
     }
 }
 
-/* Show what changed against the version before; it is no failure of the deployment when that cannot be had. */
-static void
-compare_with(const struct args *args, struct wire *wire, const char *app, uint64_t version, const struct bundle *after)
+/* What was there before, to tell what a deployment changes. */
+struct before {
+    char app[64];
+    uint64_t version; /* 0: none */
+    struct bundle files;
+};
+
+static int
+look_before(const struct args *args, struct wire *wire, const struct bundle *bundle, struct before *ret)
 {
-    struct bundle before = {0};
+    struct arena arena = {0};
+    struct yaml *root = NULL;
     struct json reply;
     char number[24];
-    snprintf(number, sizeof number, "%llu", (unsigned long long)version);
-    app_path(wire, app, "deployments", number);
-    if (app_get(args, wire, &reply) == 0 && app_folder_take(args, json_get(reply, "files"), &before) == 0) {
-        say_changes(&before, after);
-        bundle_free(&before);
-    }
+    uint32_t line;
+    int code = 0;
+    *ret = (struct before){0};
+    for (size_t i = 0; i < bundle->count; i++)
+        if (cairn_str_equal(bundle->files[i].path, CAIRN_STR("app.yaml")) &&
+            yaml_read(bundle->files[i].text, &arena, &root, &line, NULL) == CAIRN_OK && yaml_get(root, "app"))
+            snprintf(ret->app, sizeof ret->app, "%.*s", (int)(yaml_get(root, "app")->text.size % sizeof ret->app),
+                     yaml_get(root, "app")->text.data ? yaml_get(root, "app")->text.data : "");
+    arena_free(&arena);
+    if (is_app_name(ret->app)) /* else the server will say what is wrong with it */
+        code = app_current(args, wire, ret->app, &ret->version);
+    if (code || ret->version == 0)
+        return code;
+    snprintf(number, sizeof number, "%llu", (unsigned long long)ret->version);
+    app_path(wire, ret->app, "deployments", number);
+    code = app_get(args, wire, &reply);
+    return code ? code : app_folder_take(args, json_get(reply, "files"), &ret->files);
 }
 
 static void
-say_deployed(const struct args *args, struct wire *wire, struct json reply, const struct bundle *bundle)
+say_deployed(const struct args *args, struct json reply, const struct before *before, const struct bundle *after)
 {
-    struct arena arena = {0};
     struct app_faults faults = {.folder = args->operands[0]};
-    bool dry = arg_flag(args, "dry-run"), changed = json_get(reply, "changed").type == JSON_TRUE;
+    bool dry = arg_flag(args, "dry-run");
     uint64_t version = wire_number(reply, "version");
-    cairn_str name = app_text(reply, "app", &arena);
-    cairn_str app = arena_copy(&arena, name); /* the answer's bytes go with the next call */
     app_say_faults(&faults, json_get(reply, "faults"));
-    if (!app.data)
-        app = CAIRN_STR("the app");
-    if (!changed)
-        printf("%s: nothing has changed; version %llu %s\n", app.data, (unsigned long long)version, dry ? "stays" : "is current");
+    if (version == before->version)
+        printf("%s: nothing has changed; version %llu %s\n", before->app, (unsigned long long)version,
+               dry ? "stays" : "is current");
     else if (dry)
-        printf("%s can be deployed%s\n", app.data, version > 1 ? "; it would change:" : " for the first time");
+        printf("%s can be deployed, as version %llu; %s\n", before->app, (unsigned long long)version,
+               before->version ? "it would change:" : "it would be the first:");
     else
-        printf("%sdeployed%s %s, version %llu\n", style_on(STYLE_GREEN), style_off(), app.data, (unsigned long long)version);
-    if (changed && version > 1)
-        compare_with(args, wire, app.data, version - 1, bundle);
-    else if (changed)
-        say_changes(&(struct bundle){0}, bundle);
-    arena_free(&arena);
+        printf("%sdeployed%s %s, version %llu\n", style_on(STYLE_GREEN), style_off(), before->app,
+               (unsigned long long)version);
+    if (version != before->version)
+        say_changes(&before->files, after);
+}
+
+static int
+deploy(const struct args *args, struct wire *wire, const struct bundle *bundle, uint64_t expected)
+{
+    struct before before;
+    struct json reply;
+    int code = look_before(args, wire, bundle, &before);
+    if (!code) {
+        put_deployment(&wire->body, args, bundle, expected);
+        app_path(wire, "deployments", NULL, NULL);
+        struct call call = {.method = "POST", .body = buf_str(&wire->body), .content_type = "application/json",
+                            .patient = true};
+        code = app_perform(args, wire, &call, &reply);
+    }
+    if (!code && out.json)
+        app_say_json(reply);
+    else if (!code)
+        say_deployed(args, reply, &before, bundle);
+    bundle_free(&before.files);
+    return code;
 }
 
 int
@@ -223,7 +258,6 @@ run_deploy(const struct args *args)
     const char *folder = args->operands[0];
     struct bundle bundle;
     struct wire *wire;
-    struct json reply;
     uint64_t expected;
     int code = arg_u64(args, "expected-version", 0, &expected);
     if (!code && arg_text(args, "expected-version") && expected == 0)
@@ -235,15 +269,7 @@ run_deploy(const struct args *args)
         return code;
     code = app_open(args, &wire);
     if (!code) {
-        put_deployment(&wire->body, args, &bundle, expected);
-        app_path(wire, "deployments", NULL, NULL);
-        struct call call = {.method = "POST", .body = buf_str(&wire->body), .content_type = "application/json",
-                            .patient = true};
-        code = app_perform(args, wire, &call, &reply);
-        if (!code && out.json)
-            app_say_json(reply);
-        else if (!code)
-            say_deployed(args, wire, reply, &bundle);
+        code = deploy(args, wire, &bundle, expected);
         app_close(wire);
     }
     bundle_free(&bundle);

@@ -131,17 +131,35 @@ say_events(const char *title, struct json events)
     arena_free(&arena);
 }
 
+/* The answer has two members of each name: how many there are, and which. */
+static struct json
+events_of(struct json status, const char *member)
+{
+    struct json_walk walk = json_walk(status);
+    struct json name, value;
+    while (json_next(&walk, &name, &value))
+        if (value.type == JSON_ARRAY && json_string_is(name, member))
+            return value;
+    return (struct json){0};
+}
+
 static void
 say_status(const char *app, const char *name, struct json status)
 {
     static const char *const lines[][2] = {{"state", "state"},       {"position", "position"}, {"end", "end"},
-                                           {"lag", "lag"},           {"events/s", "events_per_s"}, {"seconds left", "eta_s"},
-                                           {"parked", "parked"},     {"skipped", "skipped"},   {"generation", "generation"}};
+                                           {"lag", "lag"},           {"parked", "parked"},     {"skipped", "skipped"},
+                                           {"generation", "generation"}};
+    double rate, left;
+    char shown[32];
     struct json counts = status, failure = json_get(status, "failure");
     printf("%s%s %s%s\n", style_on(STYLE_BOLD), app, name, style_off());
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
         if (json_get(counts, lines[i][1]).type != JSON_ARRAY)
             say_member(lines[i][0], counts, lines[i][1]);
+    if (json_double(json_get(status, "events_per_s"), &rate) && rate >= 1)
+        printf("%-12s %s\n", "events/s", human_count((uint64_t)rate, shown));
+    if (json_double(json_get(status, "eta_s"), &left) && left > 0)
+        printf("%-12s %s\n", "time left", human_duration((uint64_t)(left * 1e6), shown));
     if (json_get(status, "rebuild").type == JSON_OBJECT)
         say_member("rebuilt to", json_get(status, "rebuild"), "position");
     if (failure.type == JSON_OBJECT) {
@@ -152,9 +170,8 @@ say_status(const char *app, const char *name, struct json status)
         say_member("  error", failure, "error");
         printf("then: cairn projection %s %s retry|skip|park\n", app, name);
     }
-    struct json parked = json_get(status, "parked_events"), skipped = json_get(status, "skipped_events");
-    say_events("Parked", parked.type == JSON_ARRAY ? parked : json_get(status, "parked"));
-    say_events("Skipped", skipped.type == JSON_ARRAY ? skipped : json_get(status, "skipped"));
+    say_events("Parked", events_of(status, "parked"));
+    say_events("Skipped", events_of(status, "skipped"));
 }
 
 static int
@@ -359,7 +376,7 @@ app_replay(const struct args *args, struct wire *wire, const struct replay_optio
     }
     if (!code && replaying.problem.size && json_check(buf_str(&replaying.problem), &problem, NULL) == CAIRN_OK) {
         error_ignore(wire_problem(problem, 500, &error));
-        code = fail_problem(args->command->name, &error, cairn_err_hint(error.code), problem.raw);
+        code = fail_problem(0, args->command->name, &error, cairn_err_hint(error.code), problem.raw);
     } else if (!code && report.type == JSON_NONE) {
         code = fail(EXIT_UNREACHABLE, args->command->name, "run it again: a replay begins anew",
                     "the server ended before it had told the report");

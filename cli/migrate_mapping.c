@@ -461,7 +461,7 @@ end_reading(const struct args *args, struct reading *reading)
         buf_put_str(&problem, CAIRN_STR("]}"));
         error_ignore(error_set(&error, CAIRN_E_INVALID, "%s has %zu fault%s", reading->mapping->path, errors,
                                errors == 1 ? "" : "s"));
-        code = fail_problem(args->command->name, &error, NULL, buf_str(&problem));
+        code = fail_problem(0, args->command->name, &error, NULL, buf_str(&problem));
         buf_free(&problem);
     } else if (errors) {
         code = EXIT_USAGE;

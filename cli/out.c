@@ -226,18 +226,18 @@ fail(int code, const char *what, const char *hint, const char *format, ...)
 }
 
 int
-fail_problem(const char *what, const cairn_error *error, const char *hint, cairn_str problem)
+fail_problem(int code, const char *what, const cairn_error *error, const char *hint, cairn_str problem)
 {
     const char *detail = error->detail[0] ? error->detail : cairn_err_name(error->code);
     if (error->code == CLI_E_INTERRUPTED)
         return say_error(EXIT_INTERRUPTED, what, NULL, "interrupted", error, problem);
-    return say_error(exit_code_of(error->code), what, hint, detail, error, problem);
+    return say_error(code ? code : exit_code_of(error->code), what, hint, detail, error, problem);
 }
 
 int
 fail_hint(const char *what, const cairn_error *error, const char *hint)
 {
-    return fail_problem(what, error, hint, (cairn_str){0});
+    return fail_problem(0, what, error, hint, (cairn_str){0});
 }
 
 int

@@ -45,8 +45,9 @@ __attribute__((format(printf, 4, 5))) int fail(int code, const char *what, const
 /* The same for an error that a call answered. The hint is the library's for its code. */
 int fail_error(const char *what, const cairn_error *error);
 int fail_hint(const char *what, const cairn_error *error, const char *hint);
-/* The same; under --json the object also carries `problem`, a JSON value as the server gave it (or empty). */
-int fail_problem(const char *what, const cairn_error *error, const char *hint, cairn_str problem);
+/* The same with another exit code (0: the error's); under --json the object also carries `problem`, a JSON value as the
+ * server gave it (or empty). */
+int fail_problem(int code, const char *what, const cairn_error *error, const char *hint, cairn_str problem);
 /* A colour for stderr; "" without colours. */
 const char *style_on_err(enum style style);
 
