@@ -15,7 +15,7 @@ static const char USAGE[]
       "\n"
       "  --dir DIR     an empty folder on the disk to be measured\n"
       "  --quick       a minute or two: shorter measurements, a log of 2M events instead of 20M\n"
-      "  --part NAME   append (points 1–3), log (4–6), http (7), ceilings; all of them by default\n"
+      "  --part NAME   append (points 1–3), log (4–6), http (7), commands (8), ceilings; all of them by default\n"
       "  --rounds N    how often everything is measured, in turn\n"
       "  --seconds S   how long each measurement takes\n"
       "  --server F    the cairn program, for what goes over HTTP\n"
@@ -49,7 +49,7 @@ progress(const char *format, ...)
 static bool
 parts_known(const char *parts)
 {
-    static const char *const known[] = {"all", "append", "log", "http", "ceilings"};
+    static const char *const known[] = {"all", "append", "log", "http", "commands", "ceilings"};
     char copy[128];
     snprintf(copy, sizeof copy, "%s", parts);
     for (char *part = strtok(copy, ","); part != NULL; part = strtok(NULL, ",")) {
@@ -136,6 +136,7 @@ main(int count, char **arguments)
     } parts[] = {{"ceilings", part_ceilings},
                  {"append", part_append},
                  {"http", part_http},
+                 {"commands", part_commands},
                  {"log", part_log}};
     struct settings settings = {.parts = "all"};
 

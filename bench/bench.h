@@ -150,6 +150,7 @@ void text_number(char *to, uint64_t number); /* decimal and NUL: cheaper than pr
 void part_append(const struct settings *settings);   /* points 1 to 3 */
 void part_log(const struct settings *settings);      /* points 4 to 6 */
 void part_http(const struct settings *settings);     /* point 7 */
+void part_commands(const struct settings *settings); /* commands and aggregates, in-process */
 void part_ceilings(const struct settings *settings); /* what the load generators could do at most */
 int child_main(int count, char **arguments);         /* the same program as a child of part_log */
 

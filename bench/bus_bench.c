@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 struct counter {
     int64_t sum;
@@ -108,6 +109,14 @@ seconds_now(void)
     return (double)os_monotonic_us(os_real()) / 1e6;
 }
 
+static double
+processor_seconds(void)
+{
+    struct rusage used;
+    getrusage(RUSAGE_SELF, &used);
+    return (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) + (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
+}
+
 static void
 fail(const char *what, cairn_err err)
 {
@@ -179,8 +188,8 @@ main(int count, char **arguments)
     while (atomic_load(&done_count) < submitted)
         os_wait(&slot_word, atomic_load(&slot_word), 1000);
     double took = seconds_now() - begin;
-    printf("%u clients, %u streams%s: %.0f commands/s, %llu failed\n", clients, streams, keys ? ", keys" : "",
-           (double)submitted / took, (unsigned long long)failed_count);
+    printf("%u clients, %u streams%s: %.0f commands/s, %.2f processor-us each, %llu failed\n", clients, streams, keys ? ", keys" : "",
+           (double)submitted / took, processor_seconds() / (double)submitted * 1e6, (unsigned long long)failed_count);
 
     bus_app_release(app);
     bus_free(bus); /* keeps the snapshots that wait */

@@ -66,6 +66,12 @@ static const struct line lines[] = {
     {"7", "HTTP reads of a stream of 4 events, 64 conn.", "http.read_4.per_s", NULL, NULL, AT_LEAST,
      60000},
     {"7", "15,000 idle followers: server memory", "followers.server_mb", NULL, NULL, AT_MOST, 250},
+    {"8", "commands, decider in C, in-process", "commands.c_x64.per_s|commands.c_x256.per_s|commands.c_x1024.per_s",
+     NULL, NULL, AT_LEAST, 1e5},
+    {"8", "aggregate of 1,000 events rebuilt, C", "aggregate.c.p50_us", NULL, NULL, AT_MOST, 1000},
+    {"8", "aggregate of 1,000 events rebuilt, Lua", "aggregate.lua.p50_us", NULL, NULL, AT_MOST, 5000},
+    {"8", "the same from a snapshot, C", "aggregate.c_snapshot.p50_us", NULL, NULL, AT_MOST, 100},
+    {"8", "the same from a snapshot, Lua", "aggregate.lua_snapshot.p50_us", NULL, NULL, AT_MOST, 100},
 };
 #define LINES (sizeof lines / sizeof *lines)
 
@@ -97,6 +103,11 @@ static const struct {
     {"  server's processors while they idle", "followers.idle_cores"},
     {"  one event to all of them", "followers.one_event_to_all_ms"},
     {"  memory of the server after that event", "followers.server_after_event_mb"},
+    {"commands, decider in C, 64 outstanding", "commands.c_x64.per_s"},
+    {"  1,024 outstanding", "commands.c_x1024.per_s"},
+    {"  processors used, 1,024 outstanding", "commands.c_x1024.cores"},
+    {"commands, decider in Lua, 64 outstanding", "commands.lua_x64.per_s"},
+    {"  1,024 outstanding", "commands.lua_x1024.per_s"},
     {"building the large log, 1,000 events in 1,000 streams an append", "log.build_events_per_s"},
     {"  times it was told \"busy, try again\"", "log.build_busy_answers"},
     {"the log's bytes for an event of 256 B", "log.event_bytes"},
@@ -243,7 +254,9 @@ chosen(const char *names, const struct figure *figure)
     } labels[] = {{".cairn_async.", ", async"}, {".cairn_threads.", ", threads"},
                   {".postgres.", "PostgreSQL"}, {".redis.", "Redis"},
                   {".sqlite.", "SQLite"},       {".umadb.", "UmaDB"},
-                  {"_256k.", ", 256 KiB"},      {"_1m.", ", 1 MiB"}};
+                  {"_256k.", ", 256 KiB"},      {"_1m.", ", 1 MiB"},
+                  {"_x64.", ", 64"},            {"_x256.", ", 256"},
+                  {"_x1024.", ", 1,024"}};
     for (size_t i = 0; i < sizeof labels / sizeof *labels; i++)
         if (strstr(figure->name, labels[i].part) != NULL)
             return labels[i].label;

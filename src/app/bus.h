@@ -27,7 +27,7 @@ struct bus_options {
     const cairn_apps_options *apps; /* limits, middleware, authorise, log; borrowed */
 };
 CAIRN_MUST_CHECK cairn_err bus_create(const struct bus_options *options, struct bus **ret, cairn_error *error);
-/* Refuse new commands, finish those under way, stop. */
+/* Refuse new commands, finish those under way, stop. Every app must have been released before. */
 void bus_free(struct bus *bus);
 void bus_committed(struct bus *bus, uint64_t end);
 
@@ -71,7 +71,7 @@ void bus_numbers(struct bus *bus, struct bus_numbers *ret);
 /* Latency of commands that are over, and counts, as Prometheus text with labels app and command. */
 void bus_metrics(struct bus *bus, struct buf *to);
 
-/* A decider behind a webhook: POST {command, state, …}; see docs/apps.md. Owned by the caller. */
+/* A decider behind a webhook: POST {command, state, …}; see docs/webhook-deciders.md. Owned by the caller. */
 CAIRN_MUST_CHECK cairn_err webhook_decider_make(const struct app_decider *spec, const cairn_apps_options *options,
                                                 cairn_decider **ret, cairn_error *error);
 void webhook_decider_free(cairn_decider *decider);

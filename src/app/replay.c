@@ -113,7 +113,7 @@ replay_projections(struct replay *replay, cairn_error *error)
                 continue;
             }
             begun++;
-            err = runner_rebuild(projection->runner, request->from, &request->on_error, error);
+            err = runner_rebuild(projection->runner, request->from, request->on_error, error);
             if (err == CAIRN_E_EXISTS)
                 err = CAIRN_OK; /* under way already: watch that one */
         }

@@ -158,6 +158,40 @@ perform(CURL *curl, struct reply *reply, const char *url, uint32_t timeout_ms, i
     return CAIRN_OK;
 }
 
+static CURLcode
+configure(CURL *curl, const char *url, struct curl_slist *headers, cairn_str body, uint32_t timeout_ms, struct reply *reply)
+{
+    const struct {
+        CURLoption option;
+        long value;
+    } numbers[] = {{CURLOPT_POST, 1}, {CURLOPT_NOSIGNAL, 1}, {CURLOPT_TIMEOUT_MS, (long)timeout_ms},
+                   {CURLOPT_FOLLOWLOCATION, 0}, {CURLOPT_POSTFIELDSIZE, (long)body.size}};
+    const struct {
+        CURLoption option;
+        const void *value;
+    } pointers[] = {{CURLOPT_URL, url}, {CURLOPT_PROTOCOLS_STR, "http,https"}, {CURLOPT_PROXY, ""},
+                    {CURLOPT_HTTPHEADER, headers}, {CURLOPT_POSTFIELDS, body.size > 0 ? body.data : ""},
+                    {CURLOPT_WRITEDATA, reply}};
+    CURLcode code = curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_piece);
+    for (size_t i = 0; code == CURLE_OK && i < sizeof numbers / sizeof *numbers; i++)
+        code = curl_easy_setopt(curl, numbers[i].option, numbers[i].value);
+    for (size_t i = 0; code == CURLE_OK && i < sizeof pointers / sizeof *pointers; i++)
+        code = curl_easy_setopt(curl, pointers[i].option, pointers[i].value);
+    return code;
+}
+
+static cairn_err
+make_headers(const cairn_str *headers, size_t count, struct curl_slist **list, cairn_error *error)
+{
+    bool good = add_header(list, CAIRN_STR("Expect:"));
+    for (size_t i = 0; good && i < count; i++) {
+        if (!is_clean(headers[i]))
+            return error_set(error, CAIRN_E_INVALID, "a header holds a control character");
+        good = add_header(list, headers[i]);
+    }
+    return good ? CAIRN_OK : error_set(error, CAIRN_E_NOMEM, "no memory for an HTTP request");
+}
+
 cairn_err
 fetch_post(void *context, cairn_str url, const cairn_str *headers, size_t header_count, cairn_str body,
            uint32_t timeout_ms, size_t reply_max, int *ret_status, bool (*sink)(void *context, cairn_str bytes),
@@ -170,45 +204,17 @@ fetch_post(void *context, cairn_str url, const cairn_str *headers, size_t header
     memcpy(url_text, url.data, url.size);
     url_text[url.size] = '\0';
     struct handle *handle = take_handle(fetch);
+    if (handle == NULL)
+        return error_set(error, CAIRN_E_NOMEM, "no memory for an HTTP request");
     struct curl_slist *list = NULL;
-    bool good = handle != NULL && add_header(&list, CAIRN_STR("Expect:"));
-    cairn_err err = CAIRN_OK;
-    for (size_t i = 0; good && err == CAIRN_OK && i < header_count; i++) {
-        if (!is_clean(headers[i]))
-            err = error_set(error, CAIRN_E_INVALID, "a header holds a control character");
-        else
-            good = add_header(&list, headers[i]);
-    }
     struct reply reply = {sink, sink_context, 0, reply_max, false};
-    if (good && err == CAIRN_OK) {
-        CURL *curl = handle->curl;
-        const struct {
-            CURLoption option;
-            long value;
-        } numbers[] = {{CURLOPT_POST, 1}, {CURLOPT_NOSIGNAL, 1}, {CURLOPT_TIMEOUT_MS, (long)timeout_ms},
-                       {CURLOPT_FOLLOWLOCATION, 0}, {CURLOPT_PROTOCOLS, CURLPROTO_HTTP | CURLPROTO_HTTPS}};
-        CURLcode code = CURLE_OK;
-        for (size_t i = 0; code == CURLE_OK && i < sizeof numbers / sizeof *numbers; i++)
-            code = curl_easy_setopt(curl, numbers[i].option, numbers[i].value);
-        if (code == CURLE_OK)
-            code = curl_easy_setopt(curl, CURLOPT_URL, url_text);
-        if (code == CURLE_OK)
-            code = curl_easy_setopt(curl, CURLOPT_PROXY, "");
-        if (code == CURLE_OK)
-            code = curl_easy_setopt(curl, CURLOPT_HTTPHEADER, list);
-        if (code == CURLE_OK)
-            code = curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.size);
-        if (code == CURLE_OK)
-            code = curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body.size > 0 ? body.data : "");
-        if (code == CURLE_OK)
-            code = curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_piece);
-        if (code == CURLE_OK)
-            code = curl_easy_setopt(curl, CURLOPT_WRITEDATA, &reply);
-        err = code == CURLE_OK ? perform(curl, &reply, url_text, timeout_ms, ret_status, error)
+    cairn_err err = make_headers(headers, header_count, &list, error);
+    if (err == CAIRN_OK) {
+        CURLcode code = configure(handle->curl, url_text, list, body, timeout_ms, &reply);
+        err = code == CURLE_OK ? perform(handle->curl, &reply, url_text, timeout_ms, ret_status, error)
                                : error_set(error, CAIRN_E_INVALID, "%.100s: %s", url_text, curl_easy_strerror(code));
     }
+    give_handle(fetch, handle);
     curl_slist_free_all(list);
-    if (handle != NULL)
-        give_handle(fetch, handle);
-    return good ? err : error_set(error, CAIRN_E_NOMEM, "no memory for an HTTP request");
+    return err;
 }
