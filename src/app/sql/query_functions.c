@@ -30,6 +30,20 @@ any_null(sqlite3_value **values, int count)
     return false;
 }
 
+/* memmem() a window at a time: what one call looks at beyond the place it finds would be looked at again by the next. */
+static const char *
+find(const char *at, const char *end, cairn_str what)
+{
+    size_t step = what.size > 4096 ? what.size : 4096;
+    for (; (size_t)(end - at) >= what.size; at += step) {
+        size_t rest = (size_t)(end - at), window = rest - what.size < step ? rest : step + what.size - 1;
+        const char *found = memmem(at, window, what.data, what.size);
+        if (found != NULL || window == rest)
+            return found;
+    }
+    return NULL;
+}
+
 /* Where Y first is in X, from 1; 0: nowhere. Bytes when both are blobs, else characters. */
 static void
 instr(sqlite3_context *context, int count, sqlite3_value **values)
@@ -42,7 +56,7 @@ instr(sqlite3_context *context, int count, sqlite3_value **values)
         sqlite3_result_error_nomem(context);
         return;
     }
-    const char *found = y.size == 0 ? x.data : memmem(x.data, x.size, y.data, y.size);
+    const char *found = y.size == 0 ? x.data : find(x.data, x.data + x.size, y);
     sqlite3_int64 place = found != NULL;
     for (const char *p = x.data; found != NULL && p < found; p++)
         place += blobs || ((unsigned char)*p & 0xC0) != 0x80;
@@ -67,7 +81,7 @@ replace(sqlite3_context *context, int count, sqlite3_value **values)
     struct buf to = {0};
     size_t max = (size_t)sqlite3_limit(sqlite3_context_db_handle(context), SQLITE_LIMIT_LENGTH, -1);
     const char *at = x.data, *end = x.data + x.size;
-    for (const char *found; to.size <= max && (found = memmem(at, (size_t)(end - at), y.data, y.size)) != NULL; at = found + y.size) {
+    for (const char *found; to.size <= max && (found = find(at, end, y)) != NULL; at = found + y.size) {
         buf_put(&to, at, (size_t)(found - at));
         buf_put_str(&to, z);
     }
