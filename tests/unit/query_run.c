@@ -340,6 +340,19 @@ TEST(cursors_are_refused_elsewhere)
     CHECK(strstr(rig.error.detail, "has been changed since"));
     CHECK_INT(WITH_CURSOR(other, buf_str(&cursor), NULL), CAIRN_E_INVALID);
     CHECK(strstr(rig.error.detail, "belongs to another query"));
+    /* The same text over a table that has become another. */
+    static struct projection later = {.name = "board", .ddl = "CREATE TABLE task (title TEXT, id INTEGER PRIMARY KEY, due TEXT)", .tables = {"task"}};
+    struct projection *const list[] = {&later};
+    struct query *before = rig_parse("-- key id\n-- limit 2\nSELECT * FROM task", TASK, 1);
+    struct query *after = rig_parse("-- key id\n-- limit 2\nSELECT * FROM task", list, 1);
+    struct buf star = {0};
+    CHECK_INT(rig_call(&rig, before, (struct query_call){0}, NULL), CAIRN_OK);
+    CHECK(next_cursor(&rig, &star).size > 0);
+    CHECK_INT(WITH_CURSOR(after, buf_str(&star), NULL), CAIRN_E_INVALID);
+    CHECK(strstr(rig.error.detail, "has been changed since"));
+    buf_free(&star);
+    query_free(before);
+    query_free(after);
     for (size_t i = 0; i < cursor.size; i++) {
         cursor.data[i] ^= 1;
         CHECK_INT(WITH_CURSOR(query, buf_str(&cursor), NULL), CAIRN_E_INVALID);

@@ -70,7 +70,7 @@ struct query {
     uint64_t id; /* of this parsed query, never used again: prepared statements are kept by it */
     cairn_str name, description, permission;
     cairn_str sql;     /* one SELECT, comments gone, parameters as ?1 … */
-    uint32_t name_hash, sql_hash; /* what cursors are held to */
+    uint32_t name_hash, sql_hash; /* what cursors are held to; the latter of SQL and columns */
     struct query_param *params;
     size_t param_count;
     struct query_column *columns;

@@ -586,7 +586,10 @@ parse_all(struct parse *p, cairn_str path, struct projection *const *projections
     apply_all_names(p, &select);
     q->id = atomic_fetch_add(&last_id, 1) + 1;
     q->name_hash = (uint32_t)hash64(q->name.data, q->name.size, 0);
-    q->sql_hash = (uint32_t)hash64(q->sql.data, q->sql.size, 0);
+    uint64_t hash = hash64(q->sql.data, q->sql.size, 0);
+    for (size_t i = 0; i < q->column_count; i++) /* SELECT * may become other columns */
+        hash = hash64(q->columns[i].name.data, q->columns[i].name.size, hash);
+    q->sql_hash = (uint32_t)hash;
     if (p->failed)
         err = error_set(error, CAIRN_E_NOMEM, "out of memory");
 done:
