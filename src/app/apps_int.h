@@ -81,6 +81,7 @@ struct cairn_apps {
     size_t runner_count, runner_capacity;
     struct query_cache **caches; /* those nobody uses now, warmest last */
     size_t cache_count, cache_capacity;
+    uint64_t cache_gives;
     atomic_bool closing;
 };
 

@@ -11,6 +11,7 @@
 #define QUICK_STEPS 20000 /* of SQLite's virtual machine: below a millisecond; more belongs on another thread */
 #define MODELS_MAX 16
 #define CACHES_MAX 256
+#define TRIM_EVERY 256 /* questions; then those kept close what nobody will ask again */
 
 /* ---- connections ------------------------------------------------------------------------------------------ */
 
@@ -37,6 +38,9 @@ give_cache(cairn_apps *apps, struct query_cache *cache)
             apps->cache_capacity = capacity;
         }
     }
+    if (++apps->cache_gives % TRIM_EVERY == 0)
+        for (size_t i = 0; i < apps->cache_count; i++)
+            query_cache_trim(apps->caches[i]);
     bool kept = apps->cache_count < apps->cache_capacity;
     if (kept)
         apps->caches[apps->cache_count++] = cache;
