@@ -92,6 +92,17 @@ js_holds(struct js_run *run, const struct js_node *node, struct json value, cons
     return holds;
 }
 
+/* A name or a string, decoded. What has to be copied for that is charged by its size, and so bounds the memory. */
+static bool
+text_of(struct js_run *run, struct json string, cairn_str *ret)
+{
+    *ret = js_text(string, run->arena);
+    if (!ret->data)
+        return js_give_up(run, CAIRN_E_NOMEM);
+    bool copied = string.raw.size > 2 && ret->data != string.raw.data + 1;
+    return !copied || js_spend(run, (int64_t)string.raw.size / 32);
+}
+
 /* A short piece of a value for a message. */
 #define SHOWN(value) (int)((value).raw.size > 60 ? 60 : (value).raw.size), (value).raw.data
 #define SHOWN_TEXT(text) (int)((text).size > 100 ? 100 : (text).size), (text).data
@@ -167,9 +178,9 @@ check_string(struct js_run *run, const struct js_string *string, struct json val
     }
     if (!string->pattern && !string->format)
         return valid;
-    cairn_str text = js_text(value, run->arena);
-    if (!text.data)
-        return js_give_up(run, CAIRN_E_NOMEM);
+    cairn_str text;
+    if (!text_of(run, value, &text))
+        return false;
     if (string->pattern && !match(run, string->pattern, text))
         HOLD(js_fail(run, at, "pattern", "must match %.*s", SHOWN_TEXT(string->pattern_text)));
     if (string->format && !js_format_holds(string->format, text))
@@ -340,9 +351,9 @@ has_member(struct js_run *run, struct json value, cairn_str wanted)
 {
     struct json name, item;
     for (struct json_walk walk = json_walk(value); js_spend(run, 1) && json_next(&walk, &name, &item);) {
-        cairn_str text = js_text(name, run->arena);
-        if (!text.data)
-            return js_give_up(run, CAIRN_E_NOMEM);
+        cairn_str text;
+        if (!text_of(run, name, &text))
+            return false;
         if (cairn_str_equal(text, wanted))
             return true;
     }
@@ -384,10 +395,9 @@ check_object(struct js_run *run, const struct js_object *object, struct json val
             return js_give_up(run, CAIRN_E_NOMEM);
     }
     for (struct json_walk walk = json_walk(value); json_next(&walk, &at.name, &item); at.index++) {
-        HOLD(js_spend(run, 1));
-        cairn_str name = js_text(at.name, run->arena);
-        if (!name.data)
-            return js_give_up(run, CAIRN_E_NOMEM);
+        cairn_str name;
+        if (!js_spend(run, 1 + (int64_t)at.name.raw.size / 256) || !text_of(run, at.name, &name))
+            return false;
         const struct js_property *property = find_property(object, name, &hint);
         if (property && property->required >= 0) {
             uint64_t bit = UINT64_C(1) << (property->required % 64), *word = &there[property->required / 64];
@@ -640,8 +650,8 @@ bool
 js_check(struct js_run *run, const struct js_node *node, struct json value, const struct js_path *at,
          struct js_seen *seen)
 {
-    if (!js_spend(run, 1))
-        return false;
+    if (!js_spend(run, 1 + (int64_t)(value.raw.size / (value.type >= JSON_ARRAY ? 1024 : 256))))
+        return false; /* large values take long to walk, to measure, to compare */
     if (node->is_true)
         return true;
     if (node->is_false)

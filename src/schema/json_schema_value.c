@@ -273,7 +273,8 @@ text_of(struct js_compare *compare, struct json string, cairn_str *ret)
     *ret = js_text(string, compare->arena);
     if (!ret->data)
         compare->nomem = true;
-    return ret->data != NULL;
+    bool copied = ret->data && string.raw.size > 2 && ret->data != string.raw.data + 1;
+    return ret->data && (!copied || spend(compare, string.raw.size / 32)); /* bounds the memory */
 }
 
 static bool
@@ -318,7 +319,7 @@ equal_objects(struct js_compare *compare, struct json a, struct json b)
 bool
 js_equal(struct js_compare *compare, struct json a, struct json b)
 {
-    if (a.type != b.type || !spend(compare, 1))
+    if (a.type != b.type || !spend(compare, 1 + a.raw.size / 1024))
         return false;
     if (cairn_str_equal(a.raw, b.raw))
         return true;
@@ -367,7 +368,7 @@ js_hash(struct js_compare *compare, struct json value)
 {
     struct json name, item;
     uint64_t hash = value.type;
-    if (!spend(compare, 1))
+    if (!spend(compare, 1 + value.raw.size / 1024))
         return 0;
     switch (value.type) {
     case JSON_NUMBER: return hash_number(value);

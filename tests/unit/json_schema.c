@@ -272,6 +272,56 @@ TEST(large_values_end_soon)
     buf_free(&text);
 }
 
+/* Goal: many rules on one large text or number neither take long nor take memory without end.
+ * Method: 3,000 rules each on a value of nearly 1 MiB, which has an escape, so that it must be copied. */
+TEST(large_texts_end_soon)
+{
+    static const char *const rules[] = {"{\"pattern\":\"b\"}", "{\"maxLength\":9999999}", "{\"minimum\":0}", "{\"enum\":[1]}",
+                                        "{\"properties\":{\"a\":true}}"};
+    static const char *const values[] = {"\"\\u0062", "\"\\u0062", "1", "\"\\u0062", "{\"\\u0062"};
+    for (size_t i = 0; i < 5; i++) {
+        struct buf schema = {0}, text = {0};
+        buf_printf(&schema, "{\"%s\":[", i == 3 ? "anyOf" : "allOf");
+        buf_put_str(&schema, cairn_cstr(rules[i]));
+        for (int n = 0; n < 3000; n++)
+            buf_printf(&schema, ",%s", rules[i]);
+        buf_printf(&schema, "]}");
+        buf_put_str(&text, cairn_cstr(values[i]));
+        repeat(&text, "1", 1000000);
+        buf_put_str(&text, cairn_cstr(i == 2 ? "" : i == 4 ? "\":1}" : "\""));
+        struct arena arena = {.size_max = 128 << 20};
+        struct json_schema *compiled_schema = NULL;
+        struct json json;
+        int64_t begun = now_ms();
+        CHECK_OK(json_schema_compile(buf_str(&schema), NULL, &compiled_schema, NULL));
+        CHECK_OK(json_check(buf_str(&text), &json, NULL));
+        CHECK_INT(json_schema_validate(compiled_schema, json, &arena, NULL, 0, NULL, NULL), CAIRN_E_LIMIT);
+        CHECK(now_ms() - begun < QUICKLY_MS);
+        arena_free(&arena);
+        json_schema_free(compiled_schema);
+        buf_free(&schema);
+        buf_free(&text);
+    }
+}
+
+/* Goal: without memory the answer is "no memory", wherever it runs out. Method: an arena of one more byte each time. */
+TEST(no_memory_is_an_error)
+{
+    struct json_schema *schema = compiled("{\"properties\":{\"a\":{\"pattern\":\"^x\",\"enum\":[\"\\n\"]}},\"uniqueItems\":true}");
+    for (size_t room = 1;; room++) {
+        struct arena arena = {.size_max = room};
+        struct json_schema_fault faults[4];
+        size_t count;
+        cairn_err err = json_schema_validate(schema, value("{\"\\u0061\":\"\\t\"}"), &arena, faults, 4, &count, NULL);
+        arena_free(&arena);
+        if (err == CAIRN_E_INVALID)
+            break;
+        CHECK_INT(err, CAIRN_E_NOMEM);
+        CHECK(room < 4096);
+    }
+    json_schema_free(schema);
+}
+
 /* ---- numbers, text, memory */
 
 /* Goal: numbers count by their value, however large or small. */
@@ -380,7 +430,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         RUN(faults_name_place_and_reason), RUN(faults_are_bounded), RUN(wrong_schemas_are_refused), RUN(circles_are_refused),
         RUN(fan_out_meets_a_limit), RUN(long_chains_meet_a_limit), RUN(large_schemas_meet_a_limit), RUN(patterns_meet_a_limit),
-        RUN(large_values_end_soon), RUN(numbers_are_exact), RUN(escapes_are_understood), RUN(references_reach_other_texts),
+        RUN(large_values_end_soon), RUN(large_texts_end_soon),
+        RUN(no_memory_is_an_error), RUN(numbers_are_exact), RUN(escapes_are_understood), RUN(references_reach_other_texts),
         RUN(plain_values_take_no_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -104,6 +104,17 @@ static const struct pair pairs[] = {
      "{\"$ref\":\"#/$defs/y\",\"$defs\":{\"y\":{\"properties\":{\"a\":{}},\"unevaluatedProperties\":false}}}", true, true},
     {"unevaluated, changed", "{\"properties\":{\"a\":{}},\"unevaluatedProperties\":false}",
      "{\"properties\":{\"a\":{},\"b\":{}},\"unevaluatedProperties\":false}", false, false},
+    /* the table of docs/schemas.md */
+#define ORDER(qty, more, required) OBJECT("\"order_id\":{\"type\":\"string\",\"minLength\":1}" qty more, ",\"required\":[" required "]" CLOSED)
+#define QTY(type, least) ",\"qty\":{\"type\":\"" type "\",\"minimum\":" least "}"
+#define FIRST ORDER(QTY("integer", "1"), "", "\"order_id\",\"qty\"")
+    {"docs: optional", FIRST, ORDER(QTY("integer", "1"), ",\"note\":{\"type\":\"string\"}", "\"order_id\",\"qty\""), true, false},
+    {"docs: required", FIRST, ORDER(QTY("integer", "1"), ",\"note\":{}", "\"order_id\",\"qty\",\"note\""), false, false},
+    {"docs: no longer required", FIRST, ORDER(QTY("integer", "1"), "", "\"qty\""), true, false},
+    {"docs: taken away", FIRST, ORDER("", "", "\"order_id\""), false, false},
+    {"docs: number", FIRST, ORDER(QTY("number", "1"), "", "\"order_id\",\"qty\""), true, false},
+    {"docs: minimum 0", FIRST, ORDER(QTY("integer", "0"), "", "\"order_id\",\"qty\""), true, false},
+    {"docs: minimum 2", FIRST, ORDER(QTY("integer", "2"), "", "\"order_id\",\"qty\""), false, true},
     {"no schema at all", "{\"type\":\"string\"}", "{\"type\":\"strnig\"}", false, false},
 };
 
