@@ -61,6 +61,8 @@ static const struct pair pairs[] = {
      "{\"patternProperties\":{\"^x\":{\"type\":\"number\"}}}", true, false},
     {"a new pattern that a property falls under", OBJECT("\"xa\":{\"type\":\"string\"}", CLOSED),
      "{\"type\":\"object\",\"properties\":{\"xa\":{}},\"patternProperties\":{\"^x\":{\"type\":\"integer\"}}}", false, false},
+    {"a pattern lets in what additionalProperties refuses", "{\"patternProperties\":{\"^x\":{}},\"additionalProperties\":false}",
+     "{\"properties\":{\"xa\":{\"type\":\"integer\"}}}", false, false},
     {"names", "{\"propertyNames\":{\"maxLength\":3}}", "{\"propertyNames\":{\"maxLength\":4}}", true, false},
     {"names of a closed object", OBJECT("\"a\":{}", CLOSED), "{\"type\":\"object\",\"propertyNames\":{\"maxLength\":1}}", true, false},
     {"fewer members", "{\"minProperties\":2}", "{\"minProperties\":1}", true, false},
