@@ -12,6 +12,7 @@
 #define DEPTH_MAX 48
 #define TEXT_MAX ((size_t)4 << 20)
 #define REFERENCES_MAX 1000
+#define PROPERTIES_MAX 2000 /* of one object; beyond it nobody reads the type */
 
 struct reference {
     cairn_str pointer; /* "#/$defs/Address" without the '#' */
@@ -239,7 +240,8 @@ static void
 put_object(struct render *render, struct json schema, int depth)
 {
     struct json properties = json_get(schema, "properties");
-    if (properties.type == JSON_OBJECT && json_count(properties) > 0) {
+    size_t count = properties.type == JSON_OBJECT ? json_count(properties) : 0;
+    if (count > 0 && count <= PROPERTIES_MAX) {
         put_properties(render, schema, properties, depth);
         return;
     }

@@ -387,7 +387,8 @@ put_object(struct writer *writer, int table)
             machine_stop(L, STOP_MEMORY, CAIRN_E_NOMEM, "out of memory");
     }
     size_t count = machine->key_count - first;
-    value_sort_keys(machine->keys + first, count);
+    if (count > 1)
+        value_sort_keys(machine->keys + first, count);
     buf_put_char(writer->to, '{');
     for (size_t i = 0; i < count; i++) {
         if (i > 0)
