@@ -70,6 +70,48 @@ TEST(loads_what_it_saved)
     rig_close(&rig);
 }
 
+/* Goal: a state belongs to its stream. Method: an initial() that gives the module's own table; two states, one evolves. */
+TEST(states_share_nothing)
+{
+    struct lua_rig rig = {0};
+    rig_open(&rig, "local empty = { list = array{} }\n"
+                   "return { initial = function(stream) empty.stream = stream return empty end,\n"
+                   "evolve = { Add = function(state, event) state.list[#state.list + 1] = event.data end,\n"
+                   "  Fail = function(state) state.list = nil error('half way') end },\n"
+                   "decide = { C = function(state) return { type = 'T', data = state } end } }");
+    void *other = NULL, *first = rig.state;
+    CHECK_OK(rig.decider->state_new(rig.self, CAIRN_STR("order-2"), &other, &rig.error));
+    CHECK_STR(rig_decide(&rig, "C", "{}"), "T {\"list\":[],\"stream\":\"order-1\"}\n");
+    CHECK_STR(rig_evolve(&rig, "Add", "1"), "");
+    CHECK_STR(rig_decide(&rig, "C", "{}"), "T {\"list\":[1],\"stream\":\"order-1\"}\n");
+    rig.state = other;
+    CHECK_STR(rig_decide(&rig, "C", "{}"), "T {\"list\":[],\"stream\":\"order-2\"}\n");
+    CHECK_STR(rig_evolve(&rig, "Fail", "1"), "order.lua:4: half way");
+    rig.decider->state_free(rig.self, rig.state); /* as its owner does */
+    rig.state = first;
+    CHECK_STR(rig_save(&rig), "{\"list\":[1],\"stream\":\"order-1\"}");
+    rig_close(&rig);
+}
+
+/* Goal: what a state is said to need is near what it needs. Method: states of several sizes against the JSON's size. */
+TEST(sizes_are_near)
+{
+    struct lua_rig rig = {0};
+    rig_open(&rig, "return { evolve = { Add = function(state, event) state[#state + 1] = event.data end,\n"
+                   "  Clear = function() return {} end } }");
+    for (int i = 0; i < 5000; i++) {
+        CHECK_STR(rig_evolve(&rig, "Add", "{\"sku\":\"widget-blue\",\"qty\":3,\"price\":1.5}"), "");
+        if (i % 1000 == 999) {
+            size_t size = rig.decider->state_size(rig.self, rig.state), json = strlen(rig_save(&rig));
+            CHECK(size > 3 * json && size < 10 * json);
+        }
+    }
+    for (int i = 0; i < 6000; i++)
+        CHECK_STR(rig_evolve(&rig, "Clear", "{}"), "");
+    CHECK(rig.decider->state_size(rig.self, rig.state) < 20000);
+    rig_close(&rig);
+}
+
 TEST(decide_cannot_change_the_state)
 {
     static const char *const attempts[] = {
@@ -98,6 +140,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {RUN(decides_evolves_and_saves), RUN(loads_what_it_saved),
+                                       RUN(states_share_nothing), RUN(sizes_are_near),
                                        RUN(decide_cannot_change_the_state)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -151,6 +151,10 @@ state_new_work(lua_State *L)
         lua_call(L, 1, 1);
         if (lua_isnil(L, -1))
             return machine_error(L, "initial() returned no state");
+        /* A copy: the table may be the module's own, and would be the state of several streams. */
+        struct lua_machine *machine = call->instance->machine;
+        value_put(L, -1, &machine->out, "initial()", machine->limits.memory_max);
+        value_push(L, json_trusted(buf_str(&machine->out)));
     }
     call->state->ref = luaL_ref(L, LUA_REGISTRYINDEX);
     return 0;
@@ -427,7 +431,7 @@ put_event(lua_State *L, int table, struct decide_call *call, size_t *spent)
     
     cairn_err err = cairn_decide_event(call->decision, stream, &event);
     if (err != CAIRN_OK)
-        machine_stop(L, STOP_HOST, err, cairn_err_name(err));
+        machine_stop(L, STOP_HOST, err, err == CAIRN_E_NOMEM ? "out of memory" : "the event that was decided is refused");
     lua_settop(L, top);
 }
 

@@ -1,15 +1,19 @@
-/* app/lua/lua.h: users' Lua 5.4 in a sandbox.
+/* app/lua/lua.h: users' Lua 5.4 in a sandbox. docs/lua.md is what script authors read.
  *
- * A machine (lua_State) has no I/O, no clock, no randomness, no loading of code, no bytecode, no debug, no coroutines that
- * outlive a call: base functions that are harmless, string (pattern functions under the instruction budget, rep bounded),
- * table, math without random, utf8, and ours: `null`, `array(t)`, `json.encode/decode`, `reject(code, message, details)`.
- * Every call into it has an instruction budget (lua_sethook count) and a memory budget (its allocator): both end the
- * call with CAIRN_E_SCRIPT and leave the machine usable, or mark it broken so that its owner makes another.
+ * A machine (lua_State) has no I/O, no clock, no randomness, no loading of code, no bytecode: base functions that are
+ * harmless, string (patterns under the instruction budget, rep bounded), table, math without random, utf8, coroutine, and
+ * ours: `null`, `array(t)`, `json.encode/decode`, `reject(code, message, details)`. Nothing that a script can see differs
+ * between processes: pairs goes in the order of the keys, texts show no addresses.
+ *
+ * Every call into it has an instruction budget (count hook; work in C is charged), a memory budget (its allocator: the
+ * module, this call's state and what the call makes) and, far above, a limit of processor time. Each ends the call with
+ * CAIRN_E_SCRIPT, past any pcall, and leaves the machine and the other states in it usable.
  *
  * JSON and Lua: objects and arrays are tables (arrays keep a metatable, so that an empty array stays one), null is the
- * value `null`, whole numbers that fit are integers. Depth 128.
+ * value `null` (or absent, where the module says nulls = "nil"), whole numbers that fit are integers. Depth 128. Written
+ * with names in the order of their bytes. A file may return its table, or have it as `default` (compiled TypeScript).
  *
- * A machine belongs to one thread at a time. Errors carry "file.lua:12: message" and a short traceback. */
+ * A machine belongs to one thread at a time. Errors carry "file.lua:12: message" and two callers. */
 #ifndef APP_LUA_LUA_H
 #define APP_LUA_LUA_H
 
@@ -19,7 +23,7 @@
 
 struct lua_limits {
     uint64_t instructions_max; /* (5,000,000) a call */
-    size_t memory_max;         /* (32 MiB) a machine */
+    size_t memory_max;         /* (32 MiB) module, one state and a call */
     size_t output_max;         /* (1 MiB) JSON made by one call */
 };
 

@@ -74,6 +74,7 @@ static int
 base_pcall(lua_State *L)
 {
     luaL_checkany(L, 1);
+    machine_charge(L, 10);
     lua_pushboolean(L, 1);
     lua_insert(L, 1);
     int status = lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 0, 0, finish_pcall);
@@ -96,6 +97,7 @@ static int
 base_xpcall(lua_State *L)
 {
     int count = lua_gettop(L);
+    machine_charge(L, 10);
     luaL_checktype(L, 2, LUA_TFUNCTION);
     lua_pushvalue(L, 2);
     lua_pushcclosure(L, guarded_handler, 1);

@@ -476,7 +476,10 @@ put_value(struct writer *writer, int index)
         }
         if (!isfinite(lua_tonumber(L, index)))
             refuse(writer, isnan(lua_tonumber(L, index)) ? "NaN is no JSON number" : "infinity is no JSON number");
-        json_put_double(to, lua_tonumber(L, index));
+        if (lua_tonumber(L, index) == 0) /* also -0.0, which would be read back as 0 */
+            buf_put_char(to, '0');
+        else
+            json_put_double(to, lua_tonumber(L, index));
         break;
     case LUA_TLIGHTUSERDATA:
     case LUA_TNIL: buf_put_str(to, CAIRN_STR("null")); break;
