@@ -614,8 +614,8 @@ app_manifest_read(const cairn_app_file *files, size_t count, cairn_app_fault_vis
 cairn_err
 manifest_read_types(const cairn_app_file *files, size_t count, struct app_manifest **ret, cairn_error *error)
 {
-    cairn_error first = {0}; /* of what is told; some of it does not matter here */
-    struct manifest_reader reader = {.error = &first};
+    cairn_error first = {0};
+    struct manifest_reader reader = {.error = &first, .types_only = true};
     reader.manifest = calloc(1, sizeof *reader.manifest);
     if (!reader.manifest)
         return error_set(error, CAIRN_E_NOMEM, "out of memory reading an app");

@@ -8,7 +8,8 @@
 static void
 tell(struct manifest_reader *reader, const cairn_app_fault *fault)
 {
-    if (!fault->warning && reader->wrong_count++ == 0)
+    bool matters = !reader->types_only || reader->in_schema || !reader->root;
+    if (!fault->warning && matters && reader->wrong_count++ == 0)
         error_set(reader->error, CAIRN_E_INVALID, "%.*s:%u: %.*s", (int)fault->file.size, fault->file.data, fault->line,
                   (int)fault->message.size, fault->message.data);
     reader->fault_count++;

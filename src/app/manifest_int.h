@@ -29,6 +29,7 @@ struct manifest_reader {
     struct manifest_json *json;      /* beside manifest->files */
     size_t schema_bytes;             /* of all schemas made whole */
     bool schema_wrong;               /* one of them cannot be used */
+    bool in_schema, types_only;      /* reading one; nothing else matters */
     struct lua_sources sources;      /* the app's own .lua files */
     struct yaml *root;
     char hint[320];

@@ -80,7 +80,9 @@ bool
 manifest_read_schema(struct manifest_reader *reader, const struct yaml *node, const char *what, cairn_str *ret_text,
                      cairn_str *ret_path, struct json_schema **ret_schema)
 {
+    reader->in_schema = true;
     bool fine = read_schema(reader, node, what, ret_text, ret_path, ret_schema);
+    reader->in_schema = false;
     reader->schema_wrong |= !fine;
     return fine;
 }
