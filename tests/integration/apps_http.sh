@@ -222,7 +222,7 @@ return {
   decide = {
     Loop = function() while true do end end,
     Leak = function() local t = {} while true do t[#t + 1] = string.rep("x", 1000) end end,
-    Escape = function() return {type = "Happened", data = {io = type(io), os = type(os), load = type(load), debug = type(debug and (debug.getinfo or debug.sethook or debug.getregistry or debug.getmetatable)), package = type(package)}} end,
+    Escape = function() return {type = "Happened", data = {io = type(io), os = type(os), load = type(load), debug = type(debug and (debug.sethook or debug.getregistry or debug.getmetatable or debug.getupvalue or debug.getlocal)), package = type(package)}} end,
     Deep = function() local t = {} for i = 1, 500 do t = {t} end return {type = "Happened", data = t} end,
     Big = function() return {type = "Happened", data = {text = string.rep("x", 3000000)}} end,
     Pattern = function() return {type = "Happened", data = {n = string.find(string.rep("a", 60000), string.rep("a*", 40) .. "b")}} end,
