@@ -9,6 +9,7 @@
 #include <cairn/app.h>
 
 #include "command.h"
+#include "diff.h"
 #include "wire_int.h"
 
 /* ---- calls ---------------------------------------------------------------------------------------- */
@@ -63,13 +64,5 @@ struct replay_options {
 };
 /* Replay with progress, and print the report. EXIT_FAILED where the report tells of differences or failures. */
 int app_replay(const struct args *args, struct wire *wire, const struct replay_options *options);
-
-/* ---- differences (diff.c) ------------------------------------------------------------------------------- */
-
-/* A unified diff of two texts, three lines of context, appended to `to`; nothing when they are equal. Where finding the
- * least one would take too long it shows more lines as changed than need be. */
-void diff_put(struct buf *to, const char *name_a, cairn_str a, const char *name_b, cairn_str b, bool colour);
-/* How many lines were added and removed. False: out of memory. */
-bool diff_count(cairn_str a, cairn_str b, size_t *ret_added, size_t *ret_removed);
 
 #endif

@@ -29,7 +29,8 @@ static bool
 takes_file(const struct command *c)
 {
     return strncmp(c->name, "import", 6) == 0 || strcmp(c->name, "backup") == 0 ||
-           strcmp(c->name, "restore") == 0 || strcmp(c->name, "branch") == 0;
+           strcmp(c->name, "restore") == 0 || strcmp(c->name, "branch") == 0 || strcmp(c->name, "check") == 0 ||
+           strcmp(c->name, "deploy") == 0 || strcmp(c->name, "migrate") == 0;
 }
 
 /* ---- bash --------------------------------------------------------------------------------------- */

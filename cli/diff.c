@@ -1,11 +1,12 @@
 /* Differences of two texts, line by line: Myers' greedy algorithm ("An O(ND) difference algorithm and its variations",
- * 1986, figure 2), with what is equal at both ends taken off first. See app_client.h.
+ * 1986, figure 2), with what is equal at both ends taken off first. See diff.h.
  *
  * Bounds: EDITS_MAX edits are searched; beyond that everything between the equal ends counts as changed. Memory is a
  * row of 2 d + 1 numbers for each number of edits d: at most 4 MiB. */
+#include "diff.h"
+
 #include <stdlib.h>
 
-#include "app_client.h"
 #include "out.h"
 
 #define EDITS_MAX 1000

@@ -15,7 +15,7 @@ $(B)/cairn: $(B)/obj/cli/main.o $(CLI_A) $(SERVER_A) $(ENGINE_A)
 	$(CC) $(LDFLAGS_PRESET) -o $@ $< -Wl,--start-group $(CLI_A) $(SERVER_A) $(ENGINE_A) -Wl,--end-group $(CLI_LIBS) $(SERVER_LIBS)
 
 # Tests and fuzzers of what is in cli/: its objects among the rooms, its libraries among theirs.
-CLI_TESTS := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/unit/import_*.c)) \
+CLI_TESTS := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/unit/import_*.c tests/unit/cli_*.c)) \
              $(B)/tests/fuzz/fuzz_csv $(B)/tests/fuzz/fuzz_xes
 $(CLI_TESTS): $(CLI_A)
 $(CLI_TESTS): private SERVER_A := $(CLI_A) $(SERVER_A)

@@ -44,6 +44,18 @@ _cairn() {
         'subscription parked') cmd='subscription parked' ;;
         'subscription replay') cmd='subscription replay' ;;
         'subscription delete') cmd='subscription delete' ;;
+        ' new') cmd='new' ;;
+        ' check') cmd='check' ;;
+        ' deploy') cmd='deploy' ;;
+        ' apps') cmd='apps' ;;
+        ' app') cmd='app' ;;
+        ' command') cmd='command' ;;
+        ' query') cmd='query' ;;
+        ' state') cmd='state' ;;
+        ' projections') cmd='projections' ;;
+        ' projection') cmd='projection' ;;
+        ' replay') cmd='replay' ;;
+        ' migrate') cmd='migrate' ;;
         ' bench') cmd='bench' ;;
         ' serve') cmd='serve' ;;
         ' completion') cmd='completion' ;;
@@ -139,6 +151,37 @@ _cairn() {
         'subscription take --limit'|'subscription take -n') return 0 ;;
         'subscription nack --reason') return 0 ;;
         'subscription parked --limit'|'subscription parked -n') return 0 ;;
+        'new --in') COMPREPLY=($(compgen -d -- "$cur")); return 0 ;;
+        'deploy --note'|'deploy -m') return 0 ;;
+        'deploy --expected-version'|'deploy -e') return 0 ;;
+        'app --note'|'app -m') return 0 ;;
+        'app --version') return 0 ;;
+        'app --out'|'app -o') COMPREPLY=($(compgen -d -- "$cur")); return 0 ;;
+        'command --data') COMPREPLY=($(compgen -f -- "$cur")); return 0 ;;
+        'command --set'|'command -s') return 0 ;;
+        'command --key'|'command -k') return 0 ;;
+        'command --deadline') return 0 ;;
+        'command --actor') return 0 ;;
+        'command --correlation') return 0 ;;
+        'command --causation') return 0 ;;
+        'query --param'|'query -p') return 0 ;;
+        'query --sort') return 0 ;;
+        'query --limit'|'query -n') return 0 ;;
+        'query --cursor') return 0 ;;
+        'query --as-of') return 0 ;;
+        'query --after-position') return 0 ;;
+        'query --timeout') return 0 ;;
+        'state --revision'|'state -r') return 0 ;;
+        'replay --projection'|'replay -p') return 0 ;;
+        'replay --from'|'replay -f') return 0 ;;
+        'replay --parallel') return 0 ;;
+        'replay --on-error') COMPREPLY=($(compgen -W 'stop skip park' -- "$cur")); return 0 ;;
+        'migrate --sample') return 0 ;;
+        'migrate --batch'|'migrate -b') return 0 ;;
+        'migrate --backup') COMPREPLY=($(compgen -d -- "$cur")); return 0 ;;
+        'migrate --rows') return 0 ;;
+        'migrate --rollback') return 0 ;;
+        'migrate --status') return 0 ;;
         'bench --clients'|'bench -c') return 0 ;;
         'bench --events'|'bench -n') return 0 ;;
         'bench --seconds') return 0 ;;
@@ -154,7 +197,7 @@ _cairn() {
     esac
     local options=' --url --data --json --quiet --verbose --color --cacert --insecure --http2 --help' words= streams=
     case "$cmd" in
-    '') words='append read follow streams stats import export verify backup restore branch scavenge reindex retention delete snapshot subscription bench serve completion version help ' ;;
+    '') words='append read follow streams stats import export verify backup restore branch scavenge reindex retention delete snapshot subscription new check deploy apps app command query state projections projection replay migrate bench serve completion version help ' ;;
     'append') options+=' --type --data --meta --tag --id --content-type --expected --unless-type --unless-tag --after --batch'; streams=1 ;;
     'read') options+=' --all --from --limit --backward --as-of --category --type --tag --since --until --system --data-only'; streams=1 ;;
     'follow') options+=' --all --from --limit --category --type --tag --since --until --system --data-only'; streams=1 ;;
@@ -189,11 +232,23 @@ _cairn() {
     'subscription parked') options+=' --limit' ;;
     'subscription replay') options+='' ;;
     'subscription delete') options+='' ;;
+    'new') options+=' --typescript --in' ;;
+    'check') options+=''; [[ $cur == -* ]] || { COMPREPLY=($(compgen -f -- "$cur")); return 0; } ;;
+    'deploy') options+=' --note --dry-run --expected-version'; [[ $cur == -* ]] || { COMPREPLY=($(compgen -f -- "$cur")); return 0; } ;;
+    'apps') options+='' ;;
+    'app') options+=' --note --version --out' ;;
+    'command') options+=' --data --set --key --deadline --actor --correlation --causation' ;;
+    'query') options+=' --param --sort --limit --cursor --all --as-of --after-position --timeout --csv' ;;
+    'state') options+=' --revision' ;;
+    'projections') options+='' ;;
+    'projection') options+='' ;;
+    'replay') options+=' --projection --aggregates --decisions --from --parallel --on-error' ;;
+    'migrate') options+=' --dry-run --sample --batch --backup --no-backup --rows --rollback --status --force'; [[ $cur == -* ]] || { COMPREPLY=($(compgen -f -- "$cur")); return 0; } ;;
     'bench') options+=' --clients --events --seconds --size --batch'; words='append read stream follow' ;;
     'serve') options+=' --listen --config' ;;
     'completion') options+=''; words='bash zsh fish' ;;
     'version') options+='' ;;
-    'help') options+=' --man'; words='append read follow streams stats import export verify backup restore branch scavenge reindex retention delete snapshot subscription bench serve completion version help ' ;;
+    'help') options+=' --man'; words='append read follow streams stats import export verify backup restore branch scavenge reindex retention delete snapshot subscription new check deploy apps app command query state projections projection replay migrate bench serve completion version help ' ;;
     esac
     if [[ $cur == -* ]]; then words=$options
     elif [[ -n $streams ]]; then words=$(_cairn_streams "$cur"); fi
