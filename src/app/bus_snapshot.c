@@ -1,4 +1,5 @@
-/* Keeping snapshots, beside the commands: a bounded queue and one thread that gives way to the others. A worker saves the
+/* Keeping snapshots, beside the commands: a bounded queue and a few threads that give way to the others. Each waits for the
+ * disk with its snapshot, so that a few share a sync. A worker saves the
  * state as JSON when one is due and hands it over once the events in it are durable; compressing and writing happen here. When
  * the queue is full a snapshot is dropped: the next one is as good. */
 #include "bus_int.h"
@@ -6,6 +7,7 @@
 #include <os/thread.h>
 
 #define QUEUE_MAX 256
+#define THREADS 4
 #define SNAPSHOT_BYTES_MAX (16u << 20)
 
 struct job {
@@ -16,8 +18,9 @@ struct job {
 };
 
 struct snapshots_queue {
-    struct bus *bus;
-    pthread_t thread;
+    struct bus *bus; /* jobs of one stream may overtake each other: any of them is a true state of its revision */
+    pthread_t threads[THREADS];
+    unsigned thread_count;
     pthread_mutex_t lock;
     pthread_cond_t more;
     struct job jobs[QUEUE_MAX];
@@ -61,11 +64,12 @@ snapshots_start(struct bus *bus)
     queue->bus = bus;
     pthread_mutex_init(&queue->lock, NULL);
     pthread_cond_init(&queue->more, NULL);
-    if (pthread_create(&queue->thread, NULL, snapshots_main, queue) == 0)
+    while (queue->thread_count < THREADS
+           && pthread_create(&queue->threads[queue->thread_count], NULL, snapshots_main, queue) == 0)
+        queue->thread_count++;
+    if (queue->thread_count > 0)
         return queue;
-    pthread_cond_destroy(&queue->more);
-    pthread_mutex_destroy(&queue->lock);
-    free(queue);
+    snapshots_stop(queue);
     return NULL;
 }
 
@@ -77,9 +81,10 @@ snapshots_stop(struct snapshots_queue *queue)
         return;
     pthread_mutex_lock(&queue->lock);
     queue->stopping = true;
-    pthread_cond_signal(&queue->more);
+    pthread_cond_broadcast(&queue->more);
     pthread_mutex_unlock(&queue->lock);
-    pthread_join(queue->thread, NULL);
+    for (unsigned i = 0; i < queue->thread_count; i++)
+        pthread_join(queue->threads[i], NULL);
     pthread_cond_destroy(&queue->more);
     pthread_mutex_destroy(&queue->lock);
     free(queue);
