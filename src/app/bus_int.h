@@ -7,7 +7,7 @@
  *   bus_fold.c     state from snapshot and events
  *   bus_build.c    a decision becomes an append: ids, tags, meta, schemas
  *   bus_key.c      idempotency keys
- *   bus_snapshot.c the thread that keeps snapshots
+ *   bus_snapshot.c the threads that keep snapshots
  *   bus_numbers.c  metrics, log line, the end of a command
  *   bus_history.c  states at a revision, replay
  *
