@@ -178,7 +178,7 @@ struct entry {
     bool blocked;        /* until nothing is in flight */
     uint32_t epoch;      /* of the newest append in flight */
     uint32_t in_flight;
-    struct op *last;     /* the newest in flight that was sequenced */
+    struct op *last;     /* the newest that was sequenced, while it is in flight */
     struct op *waiting, **waiting_end;
     size_t bytes;
     int64_t used_us;
