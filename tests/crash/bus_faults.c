@@ -109,6 +109,13 @@ check_keys(void)
     }
 }
 
+/* The log's threads are at work already. */
+static void
+fail_at(uint64_t call)
+{
+    __atomic_store_n(&faulty.fail_at, call, __ATOMIC_SEQ_CST);
+}
+
 static unsigned
 play(unsigned kinds, int errno_value)
 {
@@ -120,10 +127,10 @@ play(unsigned kinds, int errno_value)
         faulty.errno_value = errno_value;
         faulty.torn = at % 2;
         start();
-        faulty.fail_at = faulty.calls + at;
+        fail_at(__atomic_load_n(&faulty.calls, __ATOMIC_SEQ_CST) + at);
         run_all(errno_value == EIO ? CAIRN_E_IO : CAIRN_E_NOSPACE);
-        bool fired = faulty.fired;
-        faulty.fail_at = 0;
+        bool fired = __atomic_load_n(&faulty.fired, __ATOMIC_SEQ_CST);
+        fail_at(0);
         if (errno_value == EIO) {
             rig_stop(&rig);
             os_faulty_init(&faulty, os_real());
