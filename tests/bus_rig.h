@@ -322,7 +322,7 @@ static inline cairn_err
 rig_do(struct rig *rig, const char *name, const char *data, const char *key, struct came *came)
 {
     const cairn_command command = {.name = cairn_cstr(name), .data = cairn_cstr(data), .key = cairn_cstr(key),
-                                   .actor = CAIRN_STR("ann")};
+                                   .actor = CAIRN_STR("ann"), .deadline_ms = 120000};
     return rig_run(rig, &command, came);
 }
 

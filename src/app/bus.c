@@ -143,8 +143,11 @@ check_meta(cairn_str meta, cairn_error *error)
 }
 
 static cairn_err
-check_names(const cairn_command *command, cairn_error *error)
+check_names(const struct bus *bus, const cairn_command *command, cairn_error *error)
 {
+    if (command->data.size > bus->store->event_size_max || command->meta.size > bus->store->event_size_max)
+        return error_set(error, CAIRN_E_LIMIT, "the command's data or meta is larger than an event may be: %u bytes",
+                         bus->store->event_size_max);
     if (command->key.size > BUS_KEY_MAX)
         return error_set(error, CAIRN_E_LIMIT, "the idempotency key is %zu bytes; the limit is %d", command->key.size,
                          BUS_KEY_MAX);
@@ -307,7 +310,7 @@ prepare(struct bus *bus, struct bus_app *app, const struct app_command *spec, co
     struct json data = {0};
     struct buf stream = {0};
     if (err == CAIRN_OK)
-        err = check_names(command, error);
+        err = check_names(bus, command, error);
     if (err == CAIRN_OK)
         err = check_data(spec, command->data, &data, faults, error);
     if (err == CAIRN_OK)

@@ -7,7 +7,7 @@
  *   bus_fold.c     state from snapshot and events
  *   bus_build.c    a decision becomes an append: ids, tags, meta, schemas
  *   bus_key.c      idempotency keys
- *   bus_snapshot.c the thread that keeps snapshots
+ *   bus_snapshot.c the threads that keep snapshots
  *   bus_numbers.c  metrics, log line, the end of a command
  *   bus_history.c  states at a revision, replay
  *
@@ -178,7 +178,7 @@ struct entry {
     bool blocked;        /* until nothing is in flight */
     uint32_t epoch;      /* of the newest append in flight */
     uint32_t in_flight;
-    struct op *last;     /* the newest in flight that was sequenced */
+    struct op *last;     /* the newest that was sequenced, while it is in flight */
     struct op *waiting, **waiting_end;
     size_t bytes;
     int64_t used_us;

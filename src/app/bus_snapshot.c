@@ -1,11 +1,13 @@
-/* Keeping snapshots, beside the commands: a bounded queue and one thread that gives way to the others. A worker saves the
- * state as JSON when one is due and hands it over once the events in it are durable; compressing and writing happen here. When
- * the queue is full a snapshot is dropped: the next one is as good. */
+/* Keeping snapshots, beside the commands: a few lanes, each a bounded queue and a thread that gives way to the others. A
+ * lane waits for the disk with its snapshot, so that a few share a sync; a stream's snapshots go through one lane, so that
+ * an older one never replaces a newer. A worker saves the state as JSON when one is due and hands it over once the events in
+ * it are durable; compressing and writing happen here. When its lane is full a snapshot is dropped: the next one is as good. */
 #include "bus_int.h"
 
 #include <os/thread.h>
 
-#define QUEUE_MAX 256
+#define LANES 4
+#define WAITING_MAX 64 /* in a lane */
 #define SNAPSHOT_BYTES_MAX (16u << 20)
 
 struct job {
@@ -15,73 +17,94 @@ struct job {
     void *memory;
 };
 
-struct snapshots_queue {
+struct lane {
     struct bus *bus;
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t more;
-    struct job jobs[QUEUE_MAX];
+    struct job jobs[WAITING_MAX];
     size_t first, count;
     bool stopping;
 };
 
-static void *
-snapshots_main(void *context)
+struct snapshots_queue {
+    unsigned started;
+    struct lane lanes[LANES];
+};
+
+static void
+count(_Atomic uint64_t *counter)
 {
-    struct snapshots_queue *queue = context;
-    struct bus *bus = queue->bus;
+    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+}
+
+static void *
+lane_main(void *context)
+{
+    struct lane *lane = context;
+    struct bus_counts *counts = &lane->bus->counts;
     os_lower_priority();
-    pthread_mutex_lock(&queue->lock);
+    pthread_mutex_lock(&lane->lock);
     for (;;) {
-        while (queue->count == 0 && !queue->stopping)
-            pthread_cond_wait(&queue->more, &queue->lock);
-        if (queue->count == 0)
+        while (lane->count == 0 && !lane->stopping)
+            pthread_cond_wait(&lane->more, &lane->lock);
+        if (lane->count == 0)
             break;
-        struct job job = queue->jobs[queue->first];
-        queue->first = (queue->first + 1) % QUEUE_MAX;
-        queue->count--;
-        pthread_mutex_unlock(&queue->lock);
-        if (cairn_snapshot_put(bus->store, job.scope, job.stream, &job.snapshot, NULL) == CAIRN_OK)
-            atomic_fetch_add_explicit(&bus->counts.snapshots_taken, 1, memory_order_relaxed);
-        else
-            atomic_fetch_add_explicit(&bus->counts.snapshots_dropped, 1, memory_order_relaxed);
+        struct job job = lane->jobs[lane->first];
+        lane->first = (lane->first + 1) % WAITING_MAX;
+        lane->count--;
+        pthread_mutex_unlock(&lane->lock);
+        cairn_err err = cairn_snapshot_put(lane->bus->store, job.scope, job.stream, &job.snapshot, NULL);
+        count(err == CAIRN_OK ? &counts->snapshots_taken : &counts->snapshots_dropped);
         free(job.memory);
-        pthread_mutex_lock(&queue->lock);
+        pthread_mutex_lock(&lane->lock);
     }
-    pthread_mutex_unlock(&queue->lock);
+    pthread_mutex_unlock(&lane->lock);
     return NULL;
+}
+
+static bool
+start_lane(struct lane *lane, struct bus *bus)
+{
+    lane->bus = bus;
+    pthread_mutex_init(&lane->lock, NULL);
+    pthread_cond_init(&lane->more, NULL);
+    if (pthread_create(&lane->thread, NULL, lane_main, lane) == 0)
+        return true;
+    pthread_cond_destroy(&lane->more);
+    pthread_mutex_destroy(&lane->lock);
+    return false;
 }
 
 struct snapshots_queue *
 snapshots_start(struct bus *bus)
 {
     struct snapshots_queue *queue = calloc(1, sizeof *queue);
-    if (queue == NULL)
+    while (queue != NULL && queue->started < LANES && start_lane(&queue->lanes[queue->started], bus))
+        queue->started++;
+    if (queue != NULL && queue->started == 0) {
+        free(queue);
         return NULL;
-    queue->bus = bus;
-    pthread_mutex_init(&queue->lock, NULL);
-    pthread_cond_init(&queue->more, NULL);
-    if (pthread_create(&queue->thread, NULL, snapshots_main, queue) == 0)
-        return queue;
-    pthread_cond_destroy(&queue->more);
-    pthread_mutex_destroy(&queue->lock);
-    free(queue);
-    return NULL;
+    }
+    return queue;
 }
 
 /* What waits is kept first. */
 void
 snapshots_stop(struct snapshots_queue *queue)
 {
-    if (queue == NULL)
-        return;
-    pthread_mutex_lock(&queue->lock);
-    queue->stopping = true;
-    pthread_cond_signal(&queue->more);
-    pthread_mutex_unlock(&queue->lock);
-    pthread_join(queue->thread, NULL);
-    pthread_cond_destroy(&queue->more);
-    pthread_mutex_destroy(&queue->lock);
+    for (unsigned i = 0; queue != NULL && i < queue->started; i++) {
+        struct lane *lane = &queue->lanes[i];
+        pthread_mutex_lock(&lane->lock);
+        lane->stopping = true;
+        pthread_cond_signal(&lane->more);
+        pthread_mutex_unlock(&lane->lock);
+    }
+    for (unsigned i = 0; queue != NULL && i < queue->started; i++) {
+        pthread_join(queue->lanes[i].thread, NULL);
+        pthread_cond_destroy(&queue->lanes[i].more);
+        pthread_mutex_destroy(&queue->lanes[i].lock);
+    }
     free(queue);
 }
 
@@ -90,15 +113,16 @@ snapshots_keep(struct snapshots_queue *queue, cairn_scope scope, const cairn_sna
                void *memory)
 {
     cairn_str stream = {(char *)memory + snapshot->data.size, stream_size};
-    pthread_mutex_lock(&queue->lock);
-    bool room = queue->count < QUEUE_MAX && !queue->stopping;
+    struct lane *lane = &queue->lanes[hash64(stream.data, stream.size, scope) % queue->started];
+    pthread_mutex_lock(&lane->lock);
+    bool room = lane->count < WAITING_MAX && !lane->stopping;
     if (room) {
-        queue->jobs[(queue->first + queue->count++) % QUEUE_MAX] = (struct job){scope, stream, *snapshot, memory};
-        pthread_cond_signal(&queue->more);
+        lane->jobs[(lane->first + lane->count++) % WAITING_MAX] = (struct job){scope, stream, *snapshot, memory};
+        pthread_cond_signal(&lane->more);
     }
-    pthread_mutex_unlock(&queue->lock);
+    pthread_mutex_unlock(&lane->lock);
     if (!room) {
-        atomic_fetch_add_explicit(&queue->bus->counts.snapshots_dropped, 1, memory_order_relaxed);
+        count(&lane->bus->counts.snapshots_dropped);
         free(memory);
     }
 }

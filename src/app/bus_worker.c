@@ -11,7 +11,9 @@
  *  3. A blocked entry has something in flight; when nothing is any more, it is unblocked and what waited is ready, in order.
  *  4. Before every decision the stream's durable head is compared with the state: later events of others mean that the
  *     state is stale. With appends of ours in flight it is brought up to date after these.
- *  5. When an append that was sequenced fails, every state of the worker is forgotten. */
+ *  5. What became of appends may be told out of order, when two threads tell of two commits: an entry's newest may be settled
+ *     before older ones. The log is durable in order all the same.
+ *  6. When an append that was sequenced fails, every state of the worker is forgotten. */
 #include "bus_int.h"
 
 #define STEP_MAX 64           /* commands between two looks at what became of appends */
@@ -378,12 +380,11 @@ run_on(struct worker *worker, struct entry *entry, struct op *op, int64_t key_ex
     }
     if (worker->decision.count > 0 || op->key_stream.size > 0) {
         append(worker, entry, op, key_expected);
-    } else if (entry->in_flight == 0) {
-        end(worker, op, op->answer, NULL, false, NULL);
-    } else if (entry->over_streams) {
+    } else if (entry->in_flight > 0 && entry->over_streams) {
         wait_on_entry(worker, entry, op, true); /* whether others wrote meanwhile is read when ours are durable */
+    } else if (entry->last == NULL) {
+        end(worker, op, op->answer, NULL, false, NULL); /* the newest in the state is durable, and so are all before it */
     } else {
-        assert(entry->last != NULL);
         op->next = entry->last->followers;
         entry->last->followers = op;
         worker->parked++;

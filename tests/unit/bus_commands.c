@@ -3,6 +3,7 @@
 
 #include <os/os.h>
 #include <sched.h>
+#include <store/store.h>
 
 static struct rig rig;
 
@@ -201,6 +202,39 @@ TEST(key_at_the_same_time)
     }
     CHECK_INT(repeated, 49);
     CHECK_INT(rig_balance(rig.store, "account-1", NULL), 1);
+    rig_end(&rig);
+}
+
+static struct os_ops shifted_ops;
+static struct os shifted = {&shifted_ops};
+static _Atomic int64_t shift_us;
+
+static int64_t
+shifted_now(struct os *os)
+{
+    (void)os;
+    return os_now_us(os_real()) + shift_us;
+}
+
+/* Goal: after a week a key may be used anew, and its new answer counts.
+ * Method: a machine whose clock is set on by eight days between two commands of the same key. */
+TEST(key_is_forgotten_after_a_week)
+{
+    rig = (struct rig){.apps = {.workers = 1}};
+    test_folder(rig.folder);
+    shifted_ops = *os_real()->ops;
+    shifted_ops.now_us = shifted_now;
+    CHECK_OK(cairn_store_open_on(&shifted, rig.folder, &(cairn_options){.create = true}, &rig.store, NULL));
+    CHECK_OK(bus_create(&(struct bus_options){rig.store, &rig.apps}, &rig.bus, NULL));
+    rig.app = rig_deploy(&rig, rig_both);
+    struct came first, second, third;
+    CHECK_OK(rig_do(&rig, "Deposit", "{\"account\":1,\"amount\":1}", "k", &first));
+    shift_us = INT64_C(8) * 24 * 3600 * 1000000;
+    CHECK_OK(rig_do(&rig, "Deposit", "{\"account\":1,\"amount\":2}", "k", &second));
+    CHECK(!second.repeated);
+    CHECK_OK(rig_do(&rig, "Deposit", "{\"account\":1,\"amount\":2}", "k", &third));
+    CHECK(third.repeated && third.position == second.position);
+    CHECK_INT(rig_balance(rig.store, "account-1", NULL), 3);
     rig_end(&rig);
 }
 
@@ -466,7 +500,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         RUN(events_bear_the_command), RUN(decided_in_order_on_states_in_flight), RUN(state_is_what_the_log_says),
         RUN(one_decision_over_two_streams), RUN(outside_writers_are_seen), RUN(key_gives_the_same_answer),
-        RUN(key_at_the_same_time), RUN(seats_are_not_overbooked), RUN(faults_write_nothing), RUN(queue_and_deadline),
+        RUN(key_at_the_same_time),
+        RUN(key_is_forgotten_after_a_week), RUN(seats_are_not_overbooked), RUN(faults_write_nothing), RUN(queue_and_deadline),
         RUN(snapshots_are_used), RUN(cache_is_bounded), RUN(versions_take_turns), RUN(middleware_line_and_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
