@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #define VFS_NAME "cairn"
+#define BUSY_MS 1000 /* readers and writer wait for each other only while one recovers a WAL or closes it */
 /* Milliseconds from the Julian epoch (noon, 24 November 4714 BC) to 1970. */
 #define JULIAN_1970_MS INT64_C(210866760000000)
 
@@ -149,6 +150,8 @@ sql_open(const char *path, enum sql_use use, sqlite3 **ret, cairn_error *error)
         | (use == SQL_READ ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
     sqlite3 *db = NULL;
     int rc = sqlite3_open_v2(use == SQL_SCRATCH ? ":memory:" : path, &db, flags, VFS_NAME);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_busy_timeout(db, BUSY_MS);
     if (rc == SQLITE_OK)
         rc = harden(db);
     /* The first look at the file: here it shows when it is none of SQLite's. */
