@@ -12,7 +12,7 @@
 
 #include "test.h"
 
-#define RIG_WAIT_MS 6000
+#define RIG_WAIT_MS 60000
 
 struct rig {
     char folder[64], store_path[96], models[96];
