@@ -134,9 +134,28 @@ ask(void *context, int action, const char *a, const char *b, const char *c, cons
     }
 }
 
+/* A virtual table declares itself by a CREATE TABLE of its own when a connection first meets it: let that happen before
+ * anybody asks. */
+static void
+meet(sqlite3 *db, const char *table)
+{
+    sqlite3_stmt *statement = NULL;
+    char *sql = sqlite3_mprintf("SELECT 1 FROM \"%w\"", table);
+    if (sql != NULL)
+        (void)sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
+    sqlite3_finalize(statement);
+    sqlite3_free(sql);
+}
+
 void
 guard_set(sqlite3 *db, struct sql_guard *guard)
 {
+    const struct names *tables = &guard->projection->tables;
+    sqlite3_set_authorizer(db, NULL, NULL);
+    meet(db, "json_each");
+    meet(db, "json_tree");
+    for (size_t i = 0; i < tables->count; i++)
+        meet(db, tables->items[i].data);
     sqlite3_set_authorizer(db, ask, guard);
 }
 

@@ -379,6 +379,34 @@ defers(const char *at, const char *end)
     return false;
 }
 
+/* SQLite does not ask about functions in DEFAULT. A name before "(" is a function's, unless what stands before it says
+ * that it is a table's. */
+static bool
+calls_refused(struct reading *in, const char *at, const char *end)
+{
+    static const char *const BEFORE_TABLE[] = {"table", "exists", "references", "into", "on", "view", "trigger", "index"};
+    cairn_str name = {0}, before = {0};
+    size_t size;
+    for (enum sql_token token; (token = sql_next(at, end, &size)) != SQL_END; at += size) {
+        if (token == SQL_SPACE || token == SQL_COMMENT)
+            continue;
+        bool table = false;
+        for (size_t i = 0; i < sizeof BEFORE_TABLE / sizeof *BEFORE_TABLE; i++)
+            table = table || sql_word_is(before.data, before.size, BEFORE_TABLE[i]);
+        char text[64];
+        const char *hint;
+        snprintf(text, sizeof text, "%.*s", (int)(name.size < 63 ? name.size : 63), name.size > 0 ? name.data : "");
+        if (*at == '(' && name.size > 0 && !table && sql_function_refused(text, &hint)) {
+            sql_fault(in->faults, line_of(in, at), hint, "the function is not allowed here: \"%s\"", text);
+            return true;
+        }
+        bool quoted = token == SQL_NAME && size >= 2;
+        before = name;
+        name = token == SQL_WORD || quoted ? (cairn_str){at + quoted, size - 2 * quoted} : (cairn_str){0};
+    }
+    return false;
+}
+
 static bool
 check_ddl(struct reading *in, const char *at, const char *end, uint32_t line)
 {
@@ -399,6 +427,8 @@ check_ddl(struct reading *in, const char *at, const char *end, uint32_t line)
                   "of events ends, not with its event");
         return false;
     }
+    if (calls_refused(in, at, end))
+        return false;
     if (!word_at(words, count, i, "table"))
         return true;
     if (word_at(words, count, i + 1, "if"))

@@ -185,7 +185,8 @@ applier_open(struct applier *applier, const struct runner *runner, const char *p
                                : "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
                                  "PRAGMA journal_size_limit = 67108864;", error);
     if (err == CAIRN_OK)
-        err = sql_exec(applier->db, "PRAGMA cache_size = -16384; PRAGMA secure_delete = OFF; PRAGMA foreign_keys = ON;",
+        err = sql_exec(applier->db, "PRAGMA cache_size = -16384; PRAGMA secure_delete = OFF; PRAGMA foreign_keys = ON;"
+                                     "PRAGMA recursive_triggers = OFF;",
                        error);
     if (err == CAIRN_OK) {
         sqlite3_busy_timeout(applier->db, 1000);

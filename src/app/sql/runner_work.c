@@ -139,6 +139,7 @@ restore_state(struct worker *worker)
         worker->failure.tries = 0;
         fill_failure(&worker->failure, &event, at->failure, false);
     }
+    feed_close(&worker->feed); /* it has gone past the event */
 }
 
 cairn_err
