@@ -131,18 +131,6 @@ say_events(const char *title, struct json events)
     arena_free(&arena);
 }
 
-/* The answer has two members of each name: how many there are, and which. */
-static struct json
-events_of(struct json status, const char *member)
-{
-    struct json_walk walk = json_walk(status);
-    struct json name, value;
-    while (json_next(&walk, &name, &value))
-        if (value.type == JSON_ARRAY && json_string_is(name, member))
-            return value;
-    return (struct json){0};
-}
-
 static void
 say_status(const char *app, const char *name, struct json status)
 {
@@ -154,8 +142,7 @@ say_status(const char *app, const char *name, struct json status)
     struct json counts = status, failure = json_get(status, "failure");
     printf("%s%s %s%s\n", style_on(STYLE_BOLD), app, name, style_off());
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
-        if (json_get(counts, lines[i][1]).type != JSON_ARRAY)
-            say_member(lines[i][0], counts, lines[i][1]);
+        say_member(lines[i][0], counts, lines[i][1]);
     if (json_double(json_get(status, "events_per_s"), &rate) && rate >= 1)
         printf("%-12s %s\n", "events/s", human_count((uint64_t)rate, shown));
     if (json_double(json_get(status, "eta_s"), &left) && left > 0)
@@ -170,8 +157,8 @@ say_status(const char *app, const char *name, struct json status)
         say_member("  error", failure, "error");
         printf("then: cairn projection %s %s retry|skip|park\n", app, name);
     }
-    say_events("Parked", events_of(status, "parked"));
-    say_events("Skipped", events_of(status, "skipped"));
+    say_events("Parked", json_get(status, "parked_events"));
+    say_events("Skipped", json_get(status, "skipped_events"));
 }
 
 static int

@@ -228,7 +228,7 @@ async function answer(method, parts, search, body, headers) {
     act(name, action);
     return status(name);
   }
-  if (what === "projections") return name === undefined ? { projections: await statuses() } : { ...(await status(name)), parked: projections[name].parked ?? [], skipped: [] };
+  if (what === "projections") return name === undefined ? { projections: await statuses() } : { ...(await status(name)), parked_events: projections[name].parked ?? [], skipped_events: [] };
   if (what === "deployments" && name === undefined) return { deployments: listed() };
   if (what === "deployments") {
     const found = deployments.find(({ version }) => String(version) === name);

@@ -156,8 +156,10 @@ export interface ProjectionStatus {
   eta_s?: number | null;
   rebuild?: { position: number; end?: number; eta_s?: number | null; events_per_s?: number } | null;
   failure?: Failure | null;
-  parked?: number | FaultEntry[];
-  skipped?: number | FaultEntry[];
+  parked?: number;
+  skipped?: number;
+  parked_events?: FaultEntry[];
+  skipped_events?: FaultEntry[];
   generation?: number;
   digest?: string;
 }

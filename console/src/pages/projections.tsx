@@ -8,7 +8,6 @@ import { Problem } from "../api.ts";
 import { appPath } from "./app.tsx";
 import { NoApps, stateTone, useApps } from "./apps.tsx";
 
-const counted = (faults: number | FaultEntry[] | undefined): number => (Array.isArray(faults) ? faults.length : num(faults));
 
 function Progress({ position, end, label, eta, perSecond }: { position: number; end: number; label: string; eta?: number | null | undefined; perSecond?: number | undefined }) {
   const share = end > 0 ? Math.min(100, (position / end) * 100) : 100;
@@ -51,7 +50,7 @@ const actionsFor = (status: ProjectionStatus): Action[] => {
   if (status.failure) actions.push("retry", "park", "skip");
   if (status.state === "paused") actions.push("resume");
   else if (!status.failure) actions.push("pause");
-  if (counted(status.parked) > 0) actions.push("replay-parked");
+  if (num(status.parked) > 0) actions.push("replay-parked");
   if (!status.rebuild) actions.push("rebuild");
   return actions;
 };
@@ -127,8 +126,8 @@ function FailureBox({ status }: { status: ProjectionStatus }) {
 }
 
 function Status({ app, status, done, link }: { app: string; status: ProjectionStatus; done: () => void; link: boolean }) {
-  const parked = counted(status.parked);
-  const skipped = counted(status.skipped);
+  const parked = num(status.parked);
+  const skipped = num(status.skipped);
   return (
     <article class="card projection" aria-label={`Projection ${status.name}`}>
       <div class="section-head">
@@ -237,16 +236,15 @@ function FaultTable({ name, faults }: { name: string; faults: FaultEntry[] }) {
 export function ProjectionPage({ app, projection }: { app: string; projection: string }) {
   const path = `${appPath(app)}/projections/${encodeURIComponent(projection)}`;
   const status = useLoad((signal) => json<ProjectionStatus>(path, { signal }), [path], 1500);
-  const list = (faults: number | FaultEntry[] | undefined): FaultEntry[] => (Array.isArray(faults) ? faults : []);
   return (
     <Page title={projection} crumbs={[["Projections", to("/projections")], [app, to("/apps/{app}", { app })]]}>
       <Show of={status} lines={5}>
         {(data) => (
           <>
             <Status app={app} status={data} done={status.reload} link={false} />
-            {counted(data.parked) + counted(data.skipped) === 0 && !data.failure && <Empty title="Every event so far could be applied" />}
-            <FaultTable name="Parked events" faults={list(data.parked)} />
-            <FaultTable name="Skipped events" faults={list(data.skipped)} />
+            {num(data.parked) + num(data.skipped) === 0 && !data.failure && <Empty title="Every event so far could be applied" />}
+            <FaultTable name="Parked events" faults={data.parked_events ?? []} />
+            <FaultTable name="Skipped events" faults={data.skipped_events ?? []} />
           </>
         )}
       </Show>

@@ -73,7 +73,7 @@ CAIRN_MUST_CHECK cairn_err runner_wait(struct runner *runner, uint64_t position,
  * outdated (made by another digest: serves, does not advance), as_of_copies [positions]. A failure that passes by itself has
  * "retrying": true. */
 void runner_status(struct runner *runner, struct buf *to);
-/* {"parked":[{position, stream, revision, type, error, time}],"skipped":[…]}, newest 1,000 each. */
+/* {"parked_events":[{position, stream, revision, type, error, time}],"skipped_events":[…]}, newest 1,000 each. */
 CAIRN_MUST_CHECK cairn_err runner_faults(struct runner *runner, struct buf *to, cairn_error *error);
 struct runner_numbers {
     uint64_t position, end, applied_total, failed_total, parked, skipped, rebuild_position;

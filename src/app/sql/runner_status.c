@@ -155,7 +155,7 @@ runner_numbers(struct runner *runner, struct runner_numbers *ret)
 }
 
 static cairn_err
-put_faults(sqlite3 *db, const char *kind, struct buf *to, cairn_error *error)
+put_faults(sqlite3 *db, const char *kind, const char *name, struct buf *to, cairn_error *error)
 {
     sqlite3_stmt *read = NULL;
     int rc = sqlite3_prepare_v2(db, "SELECT position, stream, revision, type, error, time_us FROM _cairn_fault"
@@ -164,7 +164,7 @@ put_faults(sqlite3 *db, const char *kind, struct buf *to, cairn_error *error)
         sqlite3_bind_text(read, 1, kind, -1, SQLITE_STATIC);
         sqlite3_bind_int(read, 2, RUNNER_FAULTS_SHOWN);
     }
-    json_put_name(to, kind);
+    json_put_name(to, name);
     buf_put_char(to, '[');
     while (rc == SQLITE_OK && (rc = sqlite3_step(read)) == SQLITE_ROW) {
         static const char *const NAMES[] = {"position", "stream", "revision", "type", "error"};
@@ -194,10 +194,10 @@ runner_faults(struct runner *runner, struct buf *to, cairn_error *error)
     if (err == CAIRN_OK) {
         sqlite3_busy_timeout(db, 1000);
         buf_put_char(to, '{');
-        err = put_faults(db, "parked", to, error);
+        err = put_faults(db, "parked", "parked_events", to, error);
     }
     if (err == CAIRN_OK)
-        err = put_faults(db, "skipped", to, error);
+        err = put_faults(db, "skipped", "skipped_events", to, error);
     buf_put_char(to, '}');
     sql_close(db);
     model_release(model);

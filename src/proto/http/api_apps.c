@@ -64,14 +64,18 @@ cairn_err
 api_app_state(struct api_call *call, cairn_error *error)
 {
     APPS_OR_RETURN;
-    const struct api_value *revision = &call->args.value[ARG_AT_REVISION];
+    const struct api_value *asked = &call->args.value[ARG_AT_REVISION];
+    cairn_stream_info stream;
+    err = cairn_stream_info_get(call->api->store, 0, call->parts[1], &stream, error);
+    if (err != CAIRN_OK)
+        return err;
+    int64_t revision = asked->given && asked->number < stream.last_revision ? asked->number : stream.last_revision;
     buf_put_str(call->out, CAIRN_STR("{\"stream\":"));
     json_put_string(call->out, call->parts[1]);
-    if (revision->given)
-        put_number(call->out, "revision", (uint64_t)revision->number);
+    json_put_name(call->out, "revision"); /* -1: nothing has happened yet */
+    json_put_i64(call->out, revision);
     json_put_name(call->out, "state");
-    err = cairn_app_state(apps, call->parts[0], call->parts[1], revision->given ? revision->number : -1, to_out,
-                          call->out, error);
+    err = cairn_app_state(apps, call->parts[0], call->parts[1], revision, to_out, call->out, error);
     buf_put_char(call->out, '}');
     return err;
 }
