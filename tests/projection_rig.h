@@ -170,7 +170,11 @@ rig_dump_file(const char *path, struct buf *to)
     while (sqlite3_step(tables) == SQLITE_ROW) {
         char sql[256];
         buf_printf(to, "%s\n", (const char *)sqlite3_column_text(tables, 0));
-        snprintf(sql, sizeof sql, "SELECT * FROM \"%s\" ORDER BY 1, 2", (const char *)sqlite3_column_text(tables, 0));
+        snprintf(sql, sizeof sql, "SELECT * FROM \"%s\"", (const char *)sqlite3_column_text(tables, 0));
+        CHECK_INT(sqlite3_prepare_v2(db, sql, -1, &rows, NULL), SQLITE_OK);
+        for (int i = 1; i <= sqlite3_column_count(rows); i++)
+            snprintf(sql + strlen(sql), sizeof sql - strlen(sql), "%s%d", i == 1 ? " ORDER BY " : ", ", i);
+        sqlite3_finalize(rows);
         CHECK_INT(sqlite3_prepare_v2(db, sql, -1, &rows, NULL), SQLITE_OK);
         int rc;
         while ((rc = sqlite3_step(rows)) == SQLITE_ROW) {
