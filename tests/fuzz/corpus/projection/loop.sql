@@ -1,0 +1,4 @@
+-- table
+CREATE TABLE [t]("a;b", `c`);
+-- on *
+INSERT INTO t WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM r) SELECT n,n FROM r;
