@@ -252,8 +252,23 @@ runner_take_over(struct worker *worker, cairn_error *error)
         pthread_mutex_unlock(&runner->lock);
         return false;
     }
-    runner->swapping = true; /* the old one publishes nothing from here on */
+    runner->swapping = true; /* the old one begins nothing from here on */
     uint64_t from = runner->generation;
+    while (runner->serving != NULL && runner->serving->working) {
+        uint32_t seen = atomic_load(&runner->moved);
+        pthread_mutex_unlock(&runner->lock);
+        atomic_fetch_add(&runner->waiting, 1);
+        os_wait(&runner->moved, seen, 10000);
+        atomic_fetch_sub(&runner->waiting, 1);
+        pthread_mutex_lock(&runner->lock);
+    }
+    old = runner->serving;
+    if (old != NULL && old->position > worker->next) { /* what it has shown since must not vanish: catch up again */
+        runner->swapping = false;
+        pthread_mutex_unlock(&runner->lock);
+        runner_moved(runner);
+        return false;
+    }
     pthread_mutex_unlock(&runner->lock);
 
     cairn_err err = files_set_current(runner, worker->generation, error);

@@ -177,6 +177,7 @@ struct worker {
     uint64_t base;        /* a rebuild began at a copy of this position; later copies go when it takes over */
     /* guarded by runner->lock */
     bool beside, paused, stopped, complete;
+    bool working; /* between entering and publishing */
     bool gone; /* has nothing to say any more: another serves, or it was given up */
     enum request request;
     cairn_err request_result;

@@ -602,14 +602,7 @@ runner_publish(struct worker *worker)
 {
     struct runner *runner = worker->runner;
     pthread_mutex_lock(&runner->lock);
-    while (runner->swapping && !worker->gone && runner->building != worker) {
-        uint32_t seen = atomic_load(&runner->moved);
-        pthread_mutex_unlock(&runner->lock);
-        atomic_fetch_add(&runner->waiting, 1);
-        os_wait(&runner->moved, seen, 10000);
-        atomic_fetch_sub(&runner->waiting, 1);
-        pthread_mutex_lock(&runner->lock);
-    }
+    worker->working = false;
     bool here = !worker->gone;
     if (here) {
         worker->position = worker->next;
@@ -641,6 +634,36 @@ maybe_copy(struct worker *worker)
         copies_want(runner);
 }
 
+/* Wait while another takes over, then be at work: what is committed from here to publishing, readers may see, so nobody
+ * takes over meanwhile. False: another serves. */
+static bool
+enter(struct worker *worker)
+{
+    struct runner *runner = worker->runner;
+    pthread_mutex_lock(&runner->lock);
+    while (runner->swapping && !worker->gone && runner->building != worker && !atomic_load(&worker->quit)) {
+        uint32_t seen = atomic_load(&runner->moved);
+        pthread_mutex_unlock(&runner->lock);
+        atomic_fetch_add(&runner->waiting, 1);
+        os_wait(&runner->moved, seen, 10000);
+        atomic_fetch_sub(&runner->waiting, 1);
+        pthread_mutex_lock(&runner->lock);
+    }
+    worker->working = !worker->gone;
+    bool here = worker->working;
+    pthread_mutex_unlock(&runner->lock);
+    return here;
+}
+
+static void
+leave(struct worker *worker)
+{
+    pthread_mutex_lock(&worker->runner->lock);
+    worker->working = false;
+    pthread_mutex_unlock(&worker->runner->lock);
+    runner_moved(worker->runner);
+}
+
 static bool
 held(struct worker *worker)
 {
@@ -659,12 +682,15 @@ work_on(struct worker *worker)
         rest(worker, atomic_load(&runner->wake), worker->delay_us);
     while (!atomic_load(&worker->quit)) {
         uint32_t seen = atomic_load(&runner->wake);
+        if (!enter(worker))
+            return;
         handle_request(worker);
         if (atomic_load_explicit(&worker->model->damaged, memory_order_relaxed)) {
             runner_damaged(worker, "a reader found the file damaged");
             return;
         }
         if (held(worker)) {
+            leave(worker);
             rest(worker, seen, UINT64_MAX);
             continue;
         }
@@ -693,6 +719,7 @@ worker_main(void *context)
     struct runner *runner = worker->runner;
     cairn_error error = {0};
     work_on(worker);
+    leave(worker);
     pthread_mutex_lock(&runner->lock);
     bool gone = worker->gone;
     pthread_mutex_unlock(&runner->lock);
