@@ -158,10 +158,10 @@ open_world(const struct settings *settings, struct world *world)
     cairn_err err = cairn_open(folder, &options, &world->store, &error);
     if (err == CAIRN_OK)
         err = cairn_apps_open(world->store, &apps, &world->apps, &error);
-    uint32_t version;
+    cairn_deployed deployed;
     if (err == CAIRN_OK)
         err = cairn_app_deploy(world->apps, files, sizeof files / sizeof *files, &(cairn_deploy_options){0}, on_fault,
-                               NULL, &version, &error);
+                               NULL, &deployed, &error);
     if (err != CAIRN_OK)
         failure("commands: %s", error.detail);
     return err == CAIRN_OK;

@@ -1,12 +1,12 @@
 # `make bench`: Cairn beside its peers, on this machine, in one run. bench/README.md tells how to read it.
 #   make bench                 everything: half an hour, 25 GB of disk
 #   make bench QUICK=1         two or three minutes
-#   make bench PART=append     append, log, http or ceilings; several with commas
+#   make bench PART=append     append, log, http, commands or ceilings; several with commas
 #   make bench UMADB=no        without the peer that has to be compiled
 # The benchmark includes only the public headers, as any embedding program would. `make bench-series` is
 # another thing: the index room alone, from within; so is `make bench-projection`.
 
-BENCH_SRC := $(filter-out bench/series_bench.c bench/projection_bench.c,$(wildcard bench/*.c))
+BENCH_SRC := $(filter-out bench/series_bench.c bench/projection_bench.c bench/bus_bench.c,$(wildcard bench/*.c))
 BENCH_OBJ := $(patsubst bench/%.c,$(B)/obj/bench/%.o,$(BENCH_SRC))
 BENCH_CFLAGS = -std=gnu17 -D_GNU_SOURCE -Iinclude -fno-strict-aliasing -pthread $(WARN) -MMD -MP \
                $(OPT_$(PRESET)) $(CFLAGS) $(shell pkg-config --cflags libpq hiredis sqlite3 2>/dev/null)
@@ -28,6 +28,11 @@ $(B)/bench/series: $(B)/obj/bench/series_bench.o $(ENGINE_A)
 	$(CC) $(LDFLAGS_PRESET) -o $@ $< -Wl,--start-group $(ENGINE_A) -Wl,--end-group $(ENGINE_LIBS)
 
 $(B)/bench/projection: $(B)/obj/bench/projection_bench.o $(ENGINE_A)
+	@mkdir -p $(@D)
+	$(call step,LINK,$@)
+	$(CC) $(LDFLAGS_PRESET) -o $@ $< -Wl,--start-group $(ENGINE_A) -Wl,--end-group $(ENGINE_LIBS)
+
+$(B)/bench/bus: $(B)/obj/bench/bus_bench.o $(ENGINE_A)
 	@mkdir -p $(@D)
 	$(call step,LINK,$@)
 	$(CC) $(LDFLAGS_PRESET) -o $@ $< -Wl,--start-group $(ENGINE_A) -Wl,--end-group $(ENGINE_LIBS)
