@@ -143,6 +143,8 @@ static void
 check_projection_types(struct manifest_reader *reader, const cairn_app_file *file, const struct projection *projection)
 {
     cairn_str type;
+    if (reader->manifest->event_count == 0)
+        return; /* an app that only looks on: every event is another's */
     for (size_t i = 0; projection_type(projection, i, &type); i++)
         if (!cairn_str_equal(type, CAIRN_STR("*")) && !manifest_event(reader->manifest, type))
             manifest_warn(reader, file->path, manifest_line_of_word(file->text, type),

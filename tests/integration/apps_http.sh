@@ -68,6 +68,8 @@ for name, data, want in [("Deposit", {"account": "ann"}, 422), ("Deposit", {"acc
                          ("Deposit", [], 422), ("Deposit", "{", 400), ("Nothing", {}, 404)]:
     status, answer = server.command("bank", name, data)
     check(f"{name} with {json.dumps(data)} is {want}", status == want, answer)
+status, answer = server.command("bank", "Deposit", {"account": "", "amount": 0})
+check("what is wrong with data is said place by place", {f["path"] for f in answer.get("faults", [])} == {"/account", "/amount"}, answer)
 check("what was refused wrote nothing", server.ask("GET", "/v1/streams/account-ann")[1]["last_revision"] == 2)
 status, event = server.ask("GET", "/v1/streams/account-ann/events?from=1")
 meta = event["events"][0]["meta"]

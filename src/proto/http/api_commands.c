@@ -90,6 +90,14 @@ put_rejection(struct buf *to, const cairn_outcome *outcome)
     buf_put_str(to, outcome->repeated ? CAIRN_STR("true") : CAIRN_STR("false"));
 }
 
+/* What is wrong with the data, place by place. */
+static void
+put_faults(struct buf *to, const cairn_outcome *outcome)
+{
+    json_put_name(to, "faults");
+    json_put_compact(to, outcome->details);
+}
+
 void
 api_problem_with(struct api_call *call, cairn_err err, const cairn_error *error, cairn_str members)
 {
@@ -118,7 +126,7 @@ answer(void *context)
     struct api_call *call = &command->call;
     struct http_exchange *x = call->x;
     api_observe(&call->api->append_time, api_now_us() - call->start_us);
-    if (command->err == CAIRN_E_REJECTED) {
+    if (command->err != CAIRN_OK && command->out.size > 0) {
         api_problem_with(call, command->err, &command->error, buf_str(&command->out));
     } else {
         call->out = &command->out;
@@ -141,6 +149,8 @@ over(void *context, cairn_err err, const cairn_outcome *outcome, const cairn_err
         put_outcome(&command->out, &command->call, outcome);
     else if (err == CAIRN_E_REJECTED && outcome != NULL)
         put_rejection(&command->out, outcome);
+    else if (err == CAIRN_E_INVALID && outcome != NULL && outcome->details.size > 0)
+        put_faults(&command->out, outcome);
     command->node.fn = answer;
     command->node.context = command;
     http_post(command->call.loop->loop, &command->node);
