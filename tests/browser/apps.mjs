@@ -33,6 +33,15 @@ const status = async (projection) => (await call(`${api}/orders/projections/${pr
 
 async function main() {
   const web = await startBrowser(base);
+  try {
+    await play(web);
+    finish(web);
+  } finally {
+    await web.close();
+  }
+}
+
+async function play(web) {
   const page = await web.open();
   const text = (selector) => page.locator(selector).first().innerText();
   const go = async (where, on = page) => {
@@ -265,9 +274,6 @@ async function main() {
       await other.context().close();
     });
   }
-
-  finish(web);
-  await web.close();
 }
 
 /* For the pictures: something to see. */
