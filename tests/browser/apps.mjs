@@ -29,7 +29,9 @@ async function send(command, data) {
   const { status, text } = await call(`${api}/orders/commands/${command}`, "POST", data);
   if (status !== 200) throw new Error(`${command}: ${status} ${text.slice(0, 300)}`);
 }
-const status = async (projection) => (await call(`${api}/orders/projections/${projection}`)).json;
+async function status(projection) {
+  return (await call(`${api}/orders/projections/${projection}`)).json;
+}
 
 async function main() {
   const web = await startBrowser(base);
@@ -63,7 +65,7 @@ async function play(web) {
   for (let n = 1; n <= 24; n++) {
     await send("PlaceOrder", { order_id: String(1000 + n), customer: { name: ["Ann", "Ben", "Cleo", "Dan"][n % 4], email: "someone@example.org" }, gift: n % 5 === 0, lines: [{ sku: `A-${n}`, quantity: (n % 3) + 1, price: 3.5 * n }] });
     if (n % 3 === 0) await send("ShipOrder", { order_id: String(1000 + n), carrier: "post" });
-    if (n % 7 === 1) await send("CancelOrder", { order_id: String(1000 + n), reason: "changed their mind" });
+    else if (n % 7 === 1) await send("CancelOrder", { order_id: String(1000 + n), reason: "changed their mind" });
   }
 
   await step("apps", async () => {
