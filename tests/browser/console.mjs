@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 /* The console's pages over the store: overview, streams, a stream, events, time travel, keys, themes, narrow, offline.
  *
  * Goal: what the pages show is what the server holds, now and then; everything can be done with the keyboard; nothing is

@@ -27,7 +27,7 @@ done
 url=$(sed -n 's/.*msg=listening url=\([^ ]*\).*/\1/p' "$work/serve")
 
 # get PATH [CURL ARGUMENTS…]: the answer's head and body go to the files head and body.
-get() { local path=$1; shift; curl -s --max-time 20 -o "$work/body" -D "$work/head" "$@" "$url$path"; }
+get() { local path=$1; shift; rm -f "$work/body"; : >"$work/body"; curl -s --max-time 20 -o "$work/body" -D "$work/head" "$@" "$url$path"; }
 status() { head -n 1 "$work/head" | grep -q " $1"; }
 says() { tr -d '\r' <"$work/head" | grep -qiE "^$1"; }
 says_not() { ! says "$1"; }
