@@ -20,7 +20,7 @@ command -v npm >/dev/null || without "no npm"
 cd console
 stamp=node_modules/.cairn-lockfile
 if ! cmp -s package-lock.json "$stamp"; then
-    if ! npm ci --loglevel=error --fetch-retries=1 --fetch-retry-maxtimeout=5000 --fetch-timeout=60000 >"$log" 2>&1; then
+    if ! npm ci --loglevel=error --fetch-retries=1 --fetch-retry-mintimeout=1000 --fetch-retry-maxtimeout=5000 --fetch-timeout=60000 >"$log" 2>&1; then
         # Out of reach is no fault of ours; a lockfile that does not fit is.
         if grep -qE 'EUSAGE|EINTEGRITY|ERESOLVE|EJSONPARSE' "$log"; then
             cat "$log" >&2

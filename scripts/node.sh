@@ -25,7 +25,7 @@ if ! is_good "$node"; then
     command -v npm >/dev/null || { echo "node.sh: npm is not installed: scripts/deps.sh build" >&2; exit 1; }
     mkdir -p build/node
     npm install --prefix build/node --no-save --no-package-lock --ignore-scripts --no-audit --no-fund --no-update-notifier \
-        --loglevel=error --fetch-retries=1 --fetch-retry-maxtimeout=5000 --fetch-timeout=60000 "$package@22" >&2
+        --loglevel=error --fetch-retries=1 --fetch-retry-mintimeout=1000 --fetch-retry-maxtimeout=5000 --fetch-timeout=60000 "$package@22" >&2
     is_good "$node" || { echo "node.sh: $node does not run here" >&2; exit 1; }
 fi
 echo "$node"

@@ -64,9 +64,10 @@ const decide = {
   ShipOrder: (state, data) => (!state ? ["unknown", "there is no such order"] : state.status !== "placed" ? ["not_placed", `the order is ${state.status}`] : { type: "OrderShipped", data }),
   CancelOrder: (state, data) => (!state ? ["unknown", "there is no such order"] : state.status === "shipped" ? ["shipped", "what has left the house is not cancelled"] : { type: "OrderCancelled", data }),
 };
+const COLUMNS = ["order_id", "customer", "status", "lines", "total", "placed_at"].map((name) => ({ name, type: "text" }));
 const queries = [
-  { name: "orders", description: "Every order with its status and total.", params: [{ name: "status", type: "text", required: false, default: null }], filters: ["status", "customer", "total"], sorts: ["order_id", "customer", "total"], columns: ["order_id", "customer", "status", "lines", "total", "placed_at"], limit: 10, limit_max: 1000, one: false, projections: ["orders"] },
-  { name: "order", description: "One order.", params: [{ name: "order_id", type: "text", required: true }], filters: [], sorts: [], columns: ["order_id", "customer", "status", "lines", "total", "placed_at"], limit: 1, limit_max: 1, one: true, projections: ["orders"] },
+  { name: "orders", description: "Every order with its status and total.", params: [{ name: "status", type: "text", required: false, default: null }], filters: [{ name: "customer", type: "text", operators: ["eq", "ne", "prefix", "in"] }, { name: "total", type: "real", operators: ["eq", "lt", "gt"] }], sorts: ["order_id", "customer", "total"], columns: COLUMNS, limit: 10, limit_max: 1000, one: false, projections: ["orders"] },
+  { name: "order", description: "One order.", params: [{ name: "order_id", type: "text", required: true }], filters: [], sorts: [], columns: COLUMNS, limit: 1, limit_max: 1, one: true, projections: ["orders"] },
 ];
 const projections = {
   orders: { state: "running" },
@@ -183,7 +184,7 @@ async function query(name, search) {
   for (const [name, value] of search) {
     const [column, operator = "eq"] = name.split(".");
     const holds = { eq: (x) => String(x) === value, lt: (x) => x < value, gt: (x) => Number(x) > Number(value), prefix: (x) => String(x).startsWith(value) }[operator];
-    if (known.filters.includes(column) && holds) rows = rows.filter((row) => holds(row[column]));
+    if ((known.filters.some((filter) => filter.name === column) || column === "status") && holds) rows = rows.filter((row) => holds(row[column]));
   }
   const sort = search.get("sort") ?? "order_id";
   const column = sort.replace(/^-/, "");

@@ -145,6 +145,7 @@ export interface Failure {
   type?: string;
   error: string;
   tries?: number;
+  retrying?: boolean;
 }
 export interface ProjectionStatus {
   name: string;
@@ -175,9 +176,10 @@ export interface QueryInfo {
   name: string;
   description?: string;
   params: { name: string; type: string; required?: boolean; default?: Json }[];
-  filters: string[];
-  sorts: string[];
-  columns: (string | { name: string })[];
+  filters: { name: string; type?: string; operators: string[] }[];
+  sorts: string[]; /* in the order declared; the first is the default */
+  sort?: string;
+  columns: { name: string; type?: string }[];
   limit?: number;
   limit_max?: number;
   one?: boolean;

@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 /* The console's pages over apps: commands as forms, states, read models, projections, deployments.
  *
  * Goal: what a person does in the console is what the API does, and what goes wrong is said where it belongs. Method: the
@@ -29,10 +28,21 @@ async function send(command, data) {
   const { status, text } = await call(`${api}/orders/commands/${command}`, "POST", data);
   if (status !== 200) throw new Error(`${command}: ${status} ${text.slice(0, 300)}`);
 }
-const status = async (projection) => (await call(`${api}/orders/projections/${projection}`)).json;
+async function status(projection) {
+  return (await call(`${api}/orders/projections/${projection}`)).json;
+}
 
 async function main() {
   const web = await startBrowser(base);
+  try {
+    await play(web);
+    finish(web);
+  } finally {
+    await web.close();
+  }
+}
+
+async function play(web) {
   const page = await web.open();
   const text = (selector) => page.locator(selector).first().innerText();
   const go = async (where, on = page) => {
@@ -54,7 +64,7 @@ async function main() {
   for (let n = 1; n <= 24; n++) {
     await send("PlaceOrder", { order_id: String(1000 + n), customer: { name: ["Ann", "Ben", "Cleo", "Dan"][n % 4], email: "someone@example.org" }, gift: n % 5 === 0, lines: [{ sku: `A-${n}`, quantity: (n % 3) + 1, price: 3.5 * n }] });
     if (n % 3 === 0) await send("ShipOrder", { order_id: String(1000 + n), carrier: "post" });
-    if (n % 7 === 1) await send("CancelOrder", { order_id: String(1000 + n), reason: "changed their mind" });
+    else if (n % 7 === 1) await send("CancelOrder", { order_id: String(1000 + n), reason: "changed their mind" });
   }
 
   await step("apps", async () => {
@@ -121,7 +131,7 @@ async function main() {
     await page.getByLabel("Data, as JSON").fill('{"order_id":"1002","carrier":"post"}');
     await button("JSON").click();
     await until("command: and JSON as the form", () => page.getByLabel("Carrier").inputValue(), (shown) => shown === "0");
-  });
+  }, page);
 
   await step("a state", async () => {
     await go("/apps/orders/state");
@@ -134,11 +144,11 @@ async function main() {
     check("state: the revision is in the address", page.url().includes("revision=0"), page.url());
     await button("Newest").click();
     await until("state: the newest again", () => text(".json"), (shown) => shown.includes('"shipped"'));
-  });
+  }, page);
 
   await step("a read model", async () => {
     await go("/read-models");
-    await page.getByRole("link", { name: "orders", exact: true }).click();
+    await page.locator(".card").getByRole("link", { name: "orders", exact: true }).click();
     const column = (n) => page.locator(`table.rows tbody td:nth-child(${n})`).allInnerTexts();
     const asked = async (query) => (await call(`${api}/orders/queries/orders?${query}`)).json;
     await until("read model: a page of rows", async () => (await column(1)).join(), async (shown) => shown === (await asked("")).rows.map(({ order_id }) => order_id).join());
@@ -174,7 +184,7 @@ async function main() {
     await field("order_id").fill("none");
     await page.keyboard.press("Enter");
     await web.expectingFailures(() => until("read model: none", () => text(".empty-title"), (shown) => shown === "No rows"));
-  });
+  }, page);
 
   await step("a projection", async () => {
     /* z-1 was placed without an e-mail address, which this projection cannot do without. */
@@ -213,7 +223,7 @@ async function main() {
     await button("Rebuild", orders).click();
     await button("Rebuild", page.locator("dialog")).click();
     await until("projection: rebuilt beside and swapped", () => status("orders"), ({ generation, state, rebuild }) => generation !== before && state === "running" && !rebuild);
-  });
+  }, page);
 
   await step("deployments", async () => {
     const changed = { ...files, "order.lua": files["order.lua"].replace("there is no such order", "nobody knows that order"), "README.md": "# Orders\n" };
@@ -235,7 +245,7 @@ async function main() {
     await button("Roll back to 1", page.locator("dialog")).click();
     await until("deployments: rolled back, as a version of its own", rows, (shown) => shown.length === 3 && shown[0].includes("as it was") && shown[0].includes("back to 1") && shown[0].includes("current"));
     same("deployments: the server runs it", (await call(`${api}/orders`)).json.version, 3);
-  });
+  }, page);
 
   for (const [theme, size] of [["light", { width: 1280, height: 800 }], ["dark", { width: 1280, height: 800 }], ["light", { width: 400, height: 800 }]]) {
     await step(`${theme} ${size.width}`, async () => {
@@ -265,13 +275,14 @@ async function main() {
       await other.context().close();
     });
   }
-
-  finish(web);
-  await web.close();
 }
 
 /* For the pictures: something to see. */
 async function pose(name, page) {
+  if (name === "command") {
+    await page.getByLabel("Order id").fill("1042");
+    await page.getByLabel("Name").fill("Ann");
+  }
   if (name === "overview") {
     for (let n = 0; n < 12; n++) {
       const burst = 20 + ((n * 37) % 60);

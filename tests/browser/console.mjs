@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 /* The console's pages over the store: overview, streams, a stream, events, time travel, keys, themes, narrow, offline.
  *
  * Goal: what the pages show is what the server holds, now and then; everything can be done with the keyboard; nothing is
@@ -31,6 +30,15 @@ async function main() {
   const base = server.url;
   const end = (await call(`${base}/v1/stats`)).json.store.events;
   const web = await startBrowser(base);
+  try {
+    await play(web, base, end);
+    finish(web);
+  } finally {
+    await web.close();
+  }
+}
+
+async function play(web, base, end) {
   const page = await web.open();
   const text = (selector) => page.locator(selector).first().innerText();
   const rows = () => page.locator("table.events tbody tr:not(.inside)").count();
@@ -251,7 +259,4 @@ async function main() {
       await until("offline: and says so no longer", () => page.locator(".offline").count(), (count) => count === 0);
     }),
   );
-
-  finish(web);
-  await web.close();
 }

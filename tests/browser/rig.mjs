@@ -5,7 +5,7 @@
  *   CAIRN_BIN        the program (build/cairn)
  *   CHROMIUM         the browser (/usr/bin/chromium)
  *   CONSOLE_PICTURES set: pictures for docs/console.md are taken into docs/console/ */
-import { execFileSync, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { createRequire } from "node:module";
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -34,7 +34,7 @@ export async function until(name, read, holds = Boolean) {
   for (;;) {
     try {
       value = await read();
-      if (holds(value)) return check(name, true);
+      if (await holds(value)) return check(name, true);
     } catch (error) {
       value = error.message;
     }
@@ -44,11 +44,12 @@ export async function until(name, read, holds = Boolean) {
 }
 
 /* One step of a test: what it throws is its failure, and the next step goes on. */
-export async function step(name, run) {
+export async function step(name, run, page) {
   try {
     await run();
   } catch (error) {
-    check(name, false, String(error.message).split("\n").slice(0, 4).join(" "));
+    const shown = await page?.locator("main").innerText({ timeout: 1000 }).catch(() => "");
+    check(name, false, `${String(error.message).split("\n").slice(0, 4).join(" ")}${shown ? `; the page: ${shown.replace(/\s+/g, " ").slice(0, 400)}` : ""}`);
   }
 }
 
@@ -155,20 +156,7 @@ export async function picture(page, name) {
   if (!process.env.CONSOLE_PICTURES) return;
   const folder = path.join(root, "docs/console");
   mkdirSync(folder, { recursive: true });
-  const file = path.join(folder, `${name}.png`);
-  await page.screenshot({ path: file, animations: "disabled", caret: "hide" });
-  shrink(file);
-}
-
-/* Fewer colours take much less room; where nothing here can do that, the file stays as it is. */
-function shrink(file) {
-  for (const [program, args] of [["pngquant", ["--force", "--ext", ".png", "64", file]], ["convert", [file, "+dither", "-colors", "64", `PNG8:${file}`]]])
-    try {
-      execFileSync(program, args, { stdio: "ignore" });
-      return;
-    } catch {
-      /* the next one */
-    }
+  await page.screenshot({ path: path.join(folder, `${name}.png`), animations: "disabled", caret: "hide", clip: { x: 0, y: 0, width: 1280, height: 600 } });
 }
 
 /* ---- accessibility ----------------------------------------------------------------------------------------- */

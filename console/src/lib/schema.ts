@@ -303,8 +303,8 @@ function objectValue(field: Field, draft: Draft & { kind: "members" }, path: str
     faults.push(...read.faults);
     if (read.value !== undefined) value[name] = read.value;
     else if (required && read.faults.length === 0) {
-      /* An empty text is a text. Where it will not do, minLength says so. */
-      if (member.kind === "string" && !member.schema.format && !member.schema.minLength) value[name] = "";
+      /* An empty text is a text, unless the schema says that it will not do. */
+      if (member.kind === "string" && !member.schema.format && stringFaults(member.schema, "", here).length === 0) value[name] = "";
       else faults.push({ path: here, keyword: "required", message: "is needed" });
     }
   }

@@ -131,9 +131,14 @@ function Status({ app, status, done, link }: { app: string; status: ProjectionSt
   return (
     <article class="card projection" aria-label={`Projection ${status.name}`}>
       <div class="section-head">
-        <h3 class="mono">{link ? <a data-row href={to("/projections/{app}/{projection}", { app, projection: status.name })}>{status.name}</a> : status.name}</h3>
+        {link && (
+          <h3 class="mono">
+            <a data-row href={to("/projections/{app}/{projection}", { app, projection: status.name })}>{status.name}</a>
+          </h3>
+        )}
         <Badge tone={stateTone(status.state)}>{status.state}</Badge>
         {status.rebuild && <Badge tone="accent">rebuilding beside</Badge>}
+        {status.failure?.retrying && <Badge tone="warn">trying again</Badge>}
         <span class="lag">
           {status.state === "failed" ? "" : num(status.lag) > 0 ? plural(num(status.lag), "event") + " behind" : "up to date"}
         </span>
@@ -190,9 +195,9 @@ export function Projections() {
 function FaultTable({ name, faults }: { name: string; faults: FaultEntry[] }) {
   if (faults.length === 0) return null;
   return (
-    <section aria-labelledby={`faults-${name}`}>
+    <section aria-label={name}>
       <div class="section-head">
-        <h2 id={`faults-${name}`}>{name}</h2>
+        <h2>{name}</h2>
         <Badge tone="warn">{faults.length}</Badge>
       </div>
       <Scroll label={name}>

@@ -84,7 +84,7 @@ interface Rows {
 const filtersIn = (query: URLSearchParams, info: QueryInfo): [string, string, string][] =>
   [...query].flatMap(([name, value]) => {
     const [column = "", operator = "eq"] = name.split(".");
-    return info.filters.includes(column) && !info.params.some((param) => param.name === name) ? [[column, operator, value] as [string, string, string]] : [];
+    return info.filters.some((filter) => filter.name === column) && !info.params.some((param) => param.name === name) ? [[column, operator, value] as [string, string, string]] : [];
   });
 const nameOf = (column: string, operator: string): string => (operator === "eq" ? column : `${column}.${operator}`);
 
@@ -129,10 +129,11 @@ function Params({ info }: { info: QueryInfo }) {
 }
 
 function Filters({ info, filters }: { info: QueryInfo; filters: [string, string, string][] }) {
-  const [column, setColumn] = useState(info.filters[0] ?? "");
+  const [column, setColumn] = useState(info.filters[0]?.name ?? "");
   const [operator, setOperator] = useState("eq");
   const [value, setValue] = useState("");
   if (info.filters.length === 0) return null;
+  const operators = info.filters.find(({ name }) => name === column)?.operators ?? ["eq"];
   const add = (event: Event) => {
     event.preventDefault();
     setQuery({ [nameOf(column, operator)]: value, cursor: null });
@@ -142,8 +143,11 @@ function Filters({ info, filters }: { info: QueryInfo; filters: [string, string,
     <form class="filters" onSubmit={add} aria-label="Filters">
       <label>
         <span class="label">Where</span>
-        <select value={column} onChange={(event) => setColumn(event.currentTarget.value)}>
-          {info.filters.map((name) => (
+        <select value={column} onChange={(event) => {
+          setColumn(event.currentTarget.value);
+          setOperator("eq");
+        }}>
+          {info.filters.map(({ name }) => (
             <option key={name}>{name}</option>
           ))}
         </select>
@@ -151,7 +155,7 @@ function Filters({ info, filters }: { info: QueryInfo; filters: [string, string,
       <label>
         <span class="unseen">Comparison</span>
         <select value={operator} onChange={(event) => setOperator(event.currentTarget.value)}>
-          {OPERATORS.map(([name, words]) => (
+          {OPERATORS.filter(([name]) => operators.includes(name)).map(([name, words]) => (
             <option key={name} value={name}>
               {words}
             </option>
@@ -179,10 +183,10 @@ const Cell = ({ value }: { value: Json | undefined }) =>
 
 const isNumber = (value: Json | undefined): boolean => typeof value === "number" || value instanceof Num;
 
-/* A header that sorts: by it, the other way round, then the query's own order again. */
+/* A header that sorts: by it, then the other way round. */
 function Header({ column, sortable, sort, isNumeric }: { column: string; sortable: boolean; sort: string; isNumeric: boolean }) {
   const direction = sort === column ? "ascending" : sort === `-${column}` ? "descending" : undefined;
-  const next = direction === undefined ? column : direction === "ascending" ? `-${column}` : null;
+  const next = direction === "ascending" ? `-${column}` : column;
   return (
     <th scope="col" class={isNumeric ? "number" : ""} aria-sort={direction ?? (sortable ? "none" : undefined)}>
       {sortable ? (
@@ -199,8 +203,8 @@ function Header({ column, sortable, sort, isNumeric }: { column: string; sortabl
 
 function Table({ info, rows }: { info: QueryInfo; rows: JsonObject[] }) {
   const { query } = usePlace();
-  const sort = (query.get("sort") ?? "").split(",")[0]!;
-  const declared = info.columns.map((column) => (typeof column === "string" ? column : column.name));
+  const sort = (query.get("sort") ?? (info.sort ?? "").replace(/^(\S+) desc\b.*/, "-$1")).split(",")[0]!.trim();
+  const declared = info.columns.map(({ name }) => name);
   const columns = declared.length > 0 ? declared : Object.keys(rows[0] ?? {});
   const numeric = new Set(columns.filter((column) => rows.length > 0 && rows.every((row) => isNumber(row[column]) || row[column] === null) && rows.some((row) => isNumber(row[column]))));
   return (
@@ -209,7 +213,7 @@ function Table({ info, rows }: { info: QueryInfo; rows: JsonObject[] }) {
         <thead>
           <tr>
             {columns.map((column) => (
-              <Header key={column} column={column} sortable={info.sorts.some((name) => name.split(" ")[0] === column)} sort={sort} isNumeric={numeric.has(column)} />
+              <Header key={column} column={column} sortable={info.sorts.includes(column)} sort={sort} isNumeric={numeric.has(column)} />
             ))}
           </tr>
         </thead>

@@ -115,6 +115,8 @@ function walkRows(by: 1 | -1): void {
   next?.scrollIntoView({ block: "nearest" });
 }
 
+let seekThere = false; /* the next page is gone to for its search field */
+
 function useKeys(help: () => void): void {
   useEffect(() => {
     let went = -Infinity; /* when g was pressed */
@@ -146,8 +148,8 @@ function useKeys(help: () => void): void {
           field.focus();
           field.select();
         } else {
+          seekThere = true;
           go(to("/streams"));
-          requestAnimationFrame(() => requestAnimationFrame(() => document.querySelector<HTMLElement>("[data-search]")?.focus()));
         }
       }
     };
@@ -187,8 +189,9 @@ export function Shell({ children }: { children: ComponentChildren }) {
   useEffect(() => {
     if (!first.current) {
       scrollTo(0, 0);
-      main.current?.focus({ preventScroll: true });
+      ((seekThere && document.querySelector<HTMLElement>("[data-search]")) || main.current)?.focus({ preventScroll: true });
     }
+    seekThere = false;
     first.current = false;
     document.querySelector(".pages [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }, [path]);

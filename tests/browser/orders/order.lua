@@ -11,11 +11,7 @@ return {
   initial = {},
   evolve = {
     OrderPlaced = function(state, event)
-      local total = 0
-      for _, line in ipairs(event.data.lines) do
-        total = total + line.quantity * line.price
-      end
-      return { status = "placed", customer = event.data.customer.name, lines = #event.data.lines, total = total }
+      return { status = "placed", customer = event.data.customer.name, lines = #event.data.lines, total = event.data.total }
     end,
     OrderShipped = function(state, event)
       state.status = "shipped"
@@ -33,7 +29,12 @@ return {
       if state.status then
         reject("already_placed", "the order " .. command.data.order_id .. " is there already", { status = state.status })
       end
-      return { type = "OrderPlaced", data = command.data }
+      local data = command.data
+      data.total = 0
+      for _, line in ipairs(data.lines) do
+        data.total = data.total + line.quantity * line.price
+      end
+      return { type = "OrderPlaced", data = data }
     end,
     ShipOrder = function(state, command)
       must_be_open(state)
