@@ -20,7 +20,7 @@ test: deps-test
 	@$(MAKE) --no-print-directory -j$$(nproc) build test-programs
 	@$(MAKE) --no-print-directory -j$$(nproc) PRESET=asan build test-programs
 	@$(MAKE) --no-print-directory -j$$(nproc) PRESET=tsan build test-programs
-	@TEST_LEAVE_OUT="$(LEFT_OUT)" tests/run.sh release:$(subst $() $(),$(comma),$(LAYERS)) \
+	@TEST_LEAVE_OUT="$(LEFT_OUT)" tests/run.sh release:$(subst $() $(),$(comma),$(LAYERS)),browser \
 	    asan:unit,property,crash,fuzz,integration tsan:unit,property,integration
 
 test-asan: deps-test
