@@ -100,7 +100,7 @@ TEST(stops_at_an_event)
     buf_clear(&status);
     CHECK_OK(runner_faults(rig.runner, &status, &error));
     buf_put_char(&status, '\0');
-    CHECK(strstr(status.data, "{\"parked\":[],\"skipped\":[{\"position\":3,\"stream\":\"account-1\",\"revision\":2,") != NULL);
+    CHECK(strstr(status.data, "{\"parked_events\":[],\"skipped_events\":[{\"position\":3,\"stream\":\"account-1\",\"revision\":2,") != NULL);
     /* A rebuild leaves it out again by itself. */
     uint64_t before = generation(&rig);
     act(&rig, CAIRN_PROJECTION_REBUILD);
