@@ -16,6 +16,7 @@ cairn=${CAIRN_BIN:-$PWD/build/cairn}
 data=${CAIRN_DATA:-cairn-data}
 listen=${CAIRN_LISTEN:-127.0.0.1:7480}
 export CAIRN_URL=http://$listen
+export CAIRN_APPS_LOG=${CAIRN_APPS_LOG:-0} # a line for every command would hide what follows
 
 if curl -fsS --max-time 2 "$CAIRN_URL/healthz" >/dev/null 2>&1; then
     echo "Something answers at $CAIRN_URL already. Stop it, or choose another: CAIRN_LISTEN=127.0.0.1:7481 make run" >&2
@@ -55,9 +56,11 @@ else
 fi
 
 echo "Deploying apps/research: research workflows carried out by agents; and a few of them, carried out."
-if "$cairn" deploy apps/research; then
+if "$cairn" deploy apps/research >"$data/.deployed"; then
+    sed -n 1p "$data/.deployed"
     scripts/research_workload.sh "$CAIRN_URL" || echo "The workload did not finish; the server goes on." >&2
 fi
+rm -f "$data/.deployed"
 
 # Where there is a desktop, the console opens by itself.
 if [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ] && command -v xdg-open >/dev/null; then
