@@ -366,13 +366,6 @@ put_event(struct history *history, cairn_str stream, const char *type, cairn_uui
     return import_put(history->import, &in, error);
 }
 
-static void
-put_text_member(struct buf *to, const char *name, cairn_str text)
-{
-    json_put_name(to, name);
-    json_put_string(to, text);
-}
-
 /* An event of the stream of one path. */
 static cairn_err
 put_file_event(struct history *history, const struct change *change, cairn_str path, const char *type,
@@ -382,15 +375,15 @@ put_file_event(struct history *history, const struct change *change, cairn_str p
     buf_clear(data);
     buf_put_str(data, CAIRN_STR("{\"commit\":"));
     json_put_string(data, history->header[HEADER_SHA]);
-    put_text_member(data, "path", change->path);
+    json_put_text_member(data, "path", change->path);
     if (change->from.size)
-        put_text_member(data, "from", change->from);
+        json_put_text_member(data, "from", change->from);
     if (change->status != 'D') {
-        put_text_member(data, "mode", change->mode);
-        put_text_member(data, "blob", change->blob);
+        json_put_text_member(data, "mode", change->mode);
+        json_put_text_member(data, "blob", change->blob);
     }
     if (change->status != 'A')
-        put_text_member(data, "previous", change->old_blob);
+        json_put_text_member(data, "previous", change->old_blob);
     if (change->insertions >= 0) {
         json_put_name(data, "insertions");
         json_put_i64(data, change->insertions);
@@ -451,7 +444,7 @@ put_commit_event(struct history *history, cairn_error *error)
     buf_put_char(data, ']');
     put_person(data, "author", &header[HEADER_NAME]);
     put_person(data, "committer", &header[HEADER_COMMITTER_NAME]);
-    put_text_member(data, "message", message);
+    json_put_text_member(data, "message", message);
     const struct {
         const char *name;
         int64_t value;

@@ -317,13 +317,6 @@ local_stream_info(struct target *target, cairn_str stream, cairn_stream_info *re
     return cairn_stream_info_get(store_of(target), 0, stream, ret, error);
 }
 
-static void
-put_number(struct buf *to, const char *name, uint64_t number)
-{
-    json_put_name(to, name);
-    json_put_u64(to, number);
-}
-
 static cairn_err
 local_stats(struct target *target, struct buf *to, cairn_error *error __attribute__((unused)))
 {
@@ -332,23 +325,23 @@ local_stats(struct target *target, struct buf *to, cairn_error *error __attribut
     buf_printf(to, "{\"version\":\"%s\",\"store\":{", cairn_version());
     json_put_name(to, "log_id");
     json_put_uuid(to, stats.log_id);
-    put_number(to, "events", stats.events);
-    put_number(to, "streams", stats.streams);
+    json_put_u64_member(to, "events", stats.events);
+    json_put_u64_member(to, "streams", stats.streams);
     if (stats.events) {
         json_put_name(to, "first_time");
         json_put_time(to, stats.first_time_us);
         json_put_name(to, "last_time");
         json_put_time(to, stats.last_time_us);
     }
-    put_number(to, "log_bytes", stats.log_bytes);
-    put_number(to, "index_bytes", stats.index_bytes);
-    put_number(to, "segments", stats.segments);
-    put_number(to, "index_runs", stats.index_runs);
-    put_number(to, "index_memory_entries", stats.index_memory_entries);
-    put_number(to, "memory_bytes", stats.memory_bytes);
-    put_number(to, "recovered_events", stats.recovered_events);
-    put_number(to, "discarded_bytes", stats.discarded_bytes);
-    put_number(to, "index_faults", stats.index_faults);
+    json_put_u64_member(to, "log_bytes", stats.log_bytes);
+    json_put_u64_member(to, "index_bytes", stats.index_bytes);
+    json_put_u64_member(to, "segments", stats.segments);
+    json_put_u64_member(to, "index_runs", stats.index_runs);
+    json_put_u64_member(to, "index_memory_entries", stats.index_memory_entries);
+    json_put_u64_member(to, "memory_bytes", stats.memory_bytes);
+    json_put_u64_member(to, "recovered_events", stats.recovered_events);
+    json_put_u64_member(to, "discarded_bytes", stats.discarded_bytes);
+    json_put_u64_member(to, "index_faults", stats.index_faults);
     json_put_name(to, "failed");
     buf_put_str(to, cairn_cstr(stats.failed ? "true" : "false"));
     json_put_name(to, "disk_full");
@@ -459,12 +452,12 @@ put_group(void *context, const cairn_group_status *status)
         json_put_name(to, "category");
         json_put_string(to, status->config.category);
     }
-    put_number(to, "checkpoint", status->checkpoint);
-    put_number(to, "end", status->end);
-    put_number(to, "outstanding", status->outstanding);
-    put_number(to, "retrying", status->retrying);
-    put_number(to, "parked", status->parked);
-    put_number(to, "acked_total", status->acked_total);
+    json_put_u64_member(to, "checkpoint", status->checkpoint);
+    json_put_u64_member(to, "end", status->end);
+    json_put_u64_member(to, "outstanding", status->outstanding);
+    json_put_u64_member(to, "retrying", status->retrying);
+    json_put_u64_member(to, "parked", status->parked);
+    json_put_u64_member(to, "acked_total", status->acked_total);
     buf_put_char(to, '}');
 }
 

@@ -122,15 +122,18 @@ typedef struct cairn_apps_options {
     uint32_t retries_max;           /* (16) lost races of one command */
     size_t state_cache_bytes;       /* (64 MiB) states kept in memory, over all workers */
     uint32_t state_cache_ttl_ms;    /* (600,000) */
-    bool read_only;                 /* no projections run, no commands: for queries and checks on a copy */
+    bool read_only;                 /* no projections run, so no queries; no commands: for looking and checking history */
 } cairn_apps_options;
 
 /* Load every deployed app and start its projections. The store must outlive the apps; nobody else may use
  * cairn_on_commit() meanwhile except through cairn_apps_on_commit(). */
 CAIRN_API CAIRN_MUST_CHECK cairn_err cairn_apps_open(cairn_store *store, const cairn_apps_options *options,
                                                      cairn_apps **ret_apps, cairn_error *error);
-/* Finish commands under way, stop projections at a checkpoint. NULL is fine. */
+/* Finish commands under way, stop projections at a checkpoint. No other call may be under way. NULL is fine. */
 CAIRN_API void cairn_apps_close(cairn_apps *apps);
+/* Before cairn_apps_close(), where other threads may still be calling: stops projections, so that queries and replays that
+ * wait return CAIRN_E_CLOSED now. Commands and deployments are refused from here on; those under way are finished. */
+CAIRN_API void cairn_apps_stop(cairn_apps *apps);
 /* Must be told of commits: from the function given to cairn_on_commit(). Short, never blocks. */
 CAIRN_API void cairn_apps_committed(cairn_apps *apps, uint64_t end);
 
@@ -178,6 +181,7 @@ typedef struct cairn_deploy_options {
 typedef struct cairn_deployed {
     uint32_t version; /* that runs now; of a dry run: that it would be */
     bool changed;     /* false: the very files that ran before; nothing was written */
+    char app[64];     /* its name, as app.yaml says */
 } cairn_deployed;
 
 /* Deploy a folder's files: all of it takes effect, durable, or nothing does and every fault was visited. The

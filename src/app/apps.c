@@ -3,6 +3,7 @@
 
 #include <base/error.h>
 #include <os/os.h>
+#include <os/wait.h>
 
 #include <errno.h>
 #include <stdarg.h>
@@ -94,6 +95,8 @@ apps_show(cairn_apps *apps, struct app *app, struct app_version *version)
     struct app_version *before = app->current;
     app->current = version;
     pthread_mutex_unlock(&apps->lock);
+    atomic_fetch_add(&apps->shown, 1);
+    os_wake(&apps->shown, INT32_MAX);
     app_version_release(before); /* commands and queries under way finish on it */
 }
 
@@ -105,8 +108,12 @@ make_folder(cairn_apps *apps, cairn_error *error)
     if (apps->options.folder == NULL)
         return error_set(error, CAIRN_E_INVALID, "options.folder is NULL: read models need a folder");
     apps->folder = strdup(apps->options.folder);
-    if (apps->folder == NULL)
+    if (apps->options.native_folder != NULL)
+        apps->native_folder = strdup(apps->options.native_folder);
+    if (apps->folder == NULL || (apps->native_folder == NULL && apps->options.native_folder != NULL))
         return error_set(error, CAIRN_E_NOMEM, "no memory for the apps");
+    apps->options.folder = apps->folder; /* the caller's strings may go */
+    apps->options.native_folder = apps->native_folder;
     int made = os_mkdir(os_real(), apps->folder);
     if (made != 0 && made != -EEXIST)
         return error_set_errno(error, -made, "cannot make the folder %s for read models", apps->folder);
@@ -145,18 +152,32 @@ cairn_apps_open(cairn_store *store, const cairn_apps_options *options, cairn_app
     return CAIRN_OK;
 }
 
+/* Versions stay shown: what was held is served to the end, what comes is refused by `closing` or by runners that stopped. */
+void
+cairn_apps_stop(cairn_apps *apps)
+{
+    if (apps == NULL)
+        return;
+    atomic_store(&apps->closing, true);
+    pthread_mutex_lock(&apps->deploying);
+    for (struct app *app = apps->first; app != NULL; app = app->next)
+        if (app->current != NULL)
+            app_version_stop(app->current, false);
+    pthread_mutex_unlock(&apps->deploying);
+    atomic_fetch_add(&apps->shown, 1);
+    os_wake(&apps->shown, INT32_MAX);
+}
+
 void
 cairn_apps_close(cairn_apps *apps)
 {
     if (apps == NULL)
         return;
-    atomic_store(&apps->closing, true);
+    cairn_apps_stop(apps);
     /* Each app lets go of its version; the bus lets go of them when the last command is over. */
     for (struct app *app = apps->first; app != NULL; app = app->next)
-        if (app->current != NULL) {
-            app_version_stop(app->current, false);
+        if (app->current != NULL)
             apps_show(apps, app, NULL);
-        }
     bus_free(apps->bus);
     schema_registry_free(apps->registry);
     while (apps->first != NULL) {
@@ -169,6 +190,7 @@ cairn_apps_close(cairn_apps *apps)
     free(apps->caches);
     free(apps->runners);
     free(apps->folder);
+    free(apps->native_folder);
     pthread_mutex_destroy(&apps->deploying);
     pthread_mutex_destroy(&apps->lock);
     pthread_mutex_destroy(&apps->runners_lock);
@@ -263,7 +285,7 @@ cairn_app_state(cairn_apps *apps, cairn_str app, cairn_str stream, int64_t revis
     if (err != CAIRN_OK)
         return err;
     size_t decider;
-    if (app_version_decider_of(version, stream, &decider))
+    if (app_stream_decider(version->code->manifest, stream, &decider))
         err = bus_state(apps->bus, version->bus_app, decider, stream, revision, sink, context, error);
     else
         err = error_set(error, CAIRN_E_NOTFOUND, "no command of the app %.*s writes to a stream of that name",

@@ -8,7 +8,8 @@
  * not disturb it; it keeps the code that it was made from.
  *
  * Locks: deploying (one deployment at a time) before lock (the list of apps, current versions, counts) before
- * runners_lock (the runners that commits are told to). None is held while a query runs or a runner is waited for. */
+ * runners_lock (the runners that commits are told to). deploying is held while runners start and stop; the other two only
+ * for a look at memory, because the commit thread takes runners_lock and loops take lock. */
 #ifndef APP_APPS_INT_H
 #define APP_APPS_INT_H
 
@@ -46,8 +47,9 @@ struct app_projection {
     struct projection *projection;
     cairn_str name;
     uint64_t salt;                 /* how the events that it reads are upcast */
-    struct runner *runner;         /* NULL: it could not be started, failure says why */
-    cairn_error failure;
+    cairn_on_error on_error;
+    _Atomic(struct runner *) runner; /* NULL: it could not be started, failure says why; set once, also later by a retry */
+    cairn_error failure;             /* of the first try; never changes afterwards */
 };
 
 struct app_version {
@@ -71,7 +73,7 @@ struct app {
 struct cairn_apps {
     cairn_store *store;
     cairn_apps_options options;
-    char *folder;
+    char *folder, *native_folder;
     struct bus *bus;
     struct schema_registry *registry;
     pthread_mutex_t deploying, lock, runners_lock, caches_lock;
@@ -82,6 +84,7 @@ struct cairn_apps {
     struct query_cache **caches; /* those nobody uses now, warmest last */
     size_t cache_count, cache_capacity;
     uint64_t cache_gives;
+    _Atomic uint32_t shown; /* goes up with every apps_show(): who met a runner that was stopped waits here for its successor */
     atomic_bool closing;
 };
 
@@ -115,12 +118,15 @@ void version_plan_free(struct version_plan *plan); /* also the version, when it 
 void app_version_start(struct app_version *version, struct app_version *before);
 /* Stop all of its projections; `forget`: their read models are deleted. */
 void app_version_stop(struct app_version *version, bool forget);
+/* Try again to start a projection that could not be. Under deploying, while its version is the current one. */
+CAIRN_MUST_CHECK cairn_err app_projection_retry(struct app_projection *projection, cairn_error *error);
+/* Those that run, held, in memory of the caller's (free); for looking at them without runners_lock. */
+size_t app_projections_hold(cairn_apps *apps, struct app_projection ***ret);
+void app_projection_release(struct app_projection *projection); /* NULL is fine */
 void app_version_hold(struct app_version *version);
 void app_version_release(struct app_version *version); /* NULL is fine */
 struct app_projection *app_version_projection(const struct app_version *version, cairn_str name);
 const struct query *app_version_query(const struct app_version *version, cairn_str name);
-/* The decider of a stream, by the commands' templates; false: none writes there. */
-bool app_version_decider_of(const struct app_version *version, cairn_str stream, size_t *ret);
 
 /* upcasting.c: an event_upcast; context is an app_code. Events of other apps stay as they are stored. */
 cairn_err app_code_upcast(void *context, cairn_recorded *event, struct arena *arena, cairn_error *error);
@@ -135,9 +141,8 @@ struct deployed_file {
 struct deployed {
     cairn_deployment about;
     struct deployed_file *files;
-    bool removed; /* the newest event says that the app was removed */
 };
-/* The version (0: the newest), its strings in the arena. CAIRN_E_NOTFOUND. */
+/* The version (0: the newest, also when the app has been removed since), its strings in the arena. CAIRN_E_NOTFOUND. */
 CAIRN_MUST_CHECK cairn_err deployments_find(cairn_apps *apps, cairn_str app, uint32_t version, struct arena *arena,
                                             struct deployed *ret, cairn_error *error);
 CAIRN_MUST_CHECK cairn_err deployments_files(cairn_apps *apps, cairn_str app, const struct deployed *deployed,

@@ -3,6 +3,7 @@
 
 #include <base/error.h>
 #include <os/os.h>
+#include <os/wait.h>
 
 #include <stdlib.h>
 
@@ -61,6 +62,7 @@ struct question {
     size_t count;
     int64_t deadline_us; /* monotonic */
     uint64_t position;
+    bool stopped; /* it met a runner that a deployment has stopped */
 };
 
 static uint32_t
@@ -94,16 +96,17 @@ hold_live(struct question *question, cairn_error *error)
     question->position = UINT64_MAX;
     for (size_t i = 0; i < question->count; i++) {
         struct runner *runner = question->projections[i]->runner;
-        uint64_t wanted = request->after_position + 1;
+        uint64_t wanted = request->after_position < UINT64_MAX ? request->after_position + 1 : UINT64_MAX;
         if (request->has_after_position && runner_position(runner) < wanted) {
             if (request->quick_only)
                 return error_set(error, CAIRN_E_BUSY, "the read model has to be waited for");
             cairn_err err = runner_wait(runner, wanted, time_left_ms(question), error);
+            question->stopped |= err == CAIRN_E_CLOSED;
             if (err != CAIRN_OK)
                 return err;
         }
+        uint64_t position = runner_position(runner); /* before: what is held then has it, whatever takes its place meanwhile */
         question->models[i] = runner_hold(runner);
-        uint64_t position = runner_position(runner);
         question->position = position < question->position ? position : question->position;
     }
     return CAIRN_OK;
@@ -119,6 +122,7 @@ hold_as_of(struct question *question, cairn_error *error)
     for (size_t i = 0; i < question->count; i++) {
         cairn_err err = runner_hold_as_of(question->projections[i]->runner, end, time_left_ms(question),
                                           &question->models[i], error);
+        question->stopped |= err == CAIRN_E_CLOSED;
         if (err != CAIRN_OK)
             return err;
     }
@@ -160,6 +164,7 @@ ask_once(struct question *question, struct buf *out, cairn_error *error)
         return err;
     question->query = app_version_query(question->version, request->query);
     question->count = 0;
+    question->stopped = false;
     memset(question->models, 0, sizeof question->models);
     cairn_str permission = question->query != NULL ? query_permission(question->query) : (cairn_str){0};
     if (question->query == NULL)
@@ -193,10 +198,15 @@ cairn_app_query(cairn_apps *apps, const cairn_app_query_request *request, cairn_
                                 .deadline_us = os_monotonic_us(os_real()) + (int64_t)timeout_ms * 1000};
     struct buf out = {0};
     cairn_err err;
-    /* A deployment that replaces a projection closes the runner that was waited for: ask its successor. */
-    do
+    /* A deployment that replaces a projection stops the runner that was waited for: ask its successor when it is shown. */
+    for (;;) {
+        uint32_t shown = atomic_load(&apps->shown), left_ms;
         err = ask_once(&question, &out, error);
-    while (err == CAIRN_E_CLOSED && !atomic_load(&apps->closing) && time_left_ms(&question) > 0);
+        if (err != CAIRN_E_CLOSED || !question.stopped || atomic_load(&apps->closing)
+            || (left_ms = time_left_ms(&question)) == 0)
+            break;
+        os_wait(&apps->shown, shown, (uint64_t)left_ms * 1000);
+    }
     if (err == CAIRN_OK && out.failed)
         err = error_set(error, CAIRN_E_NOMEM, "no memory for the answer");
     if (err == CAIRN_OK && !sink(context, buf_str(&out)))

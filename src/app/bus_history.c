@@ -121,27 +121,6 @@ struct replay {
     cairn_snapshot snapshot;
 };
 
-/* The decider of the streams that are named so: the command whose template begins like it does, the longest counts. */
-static bool
-find_decider(const struct bus_app *app, cairn_str stream, size_t *ret)
-{
-    const struct app_manifest *manifest = app->manifest;
-    size_t best = 0;
-    bool found = false;
-    for (size_t i = 0; i < manifest->command_count; i++) {
-        const struct app_command *command = &manifest->commands[i];
-        const char *brace = memchr(command->stream.data, '{', command->stream.size);
-        size_t size = brace ? (size_t)(brace - command->stream.data) : command->stream.size;
-        if (manifest->deciders[command->decider].item_count > 0 || size > stream.size
-            || memcmp(command->stream.data, stream.data, size) != 0 || (found && size <= best))
-            continue;
-        best = size;
-        found = true;
-        *ret = command->decider;
-    }
-    return found;
-}
-
 static void
 differs(struct replay *replay, uint64_t revision, const char *what)
 {
@@ -310,20 +289,13 @@ check_decision(struct replay *replay, const cairn_recorded *event, cairn_error *
     return decide_again(replay, event, &command, error);
 }
 
-static bool
-put_piece(void *context, cairn_str bytes)
-{
-    buf_put_str(context, bytes);
-    return !((struct buf *)context)->failed;
-}
-
 /* The state has come to where the snapshot was taken. */
 static void
 check_snapshot(struct replay *replay)
 {
     const cairn_decider *decider = replay->app->deciders[replay->spare->decider];
     buf_clear(&replay->text);
-    if (decider->save(replay->spare->self, replay->fold.state, put_piece, &replay->text, NULL) == CAIRN_OK
+    if (decider->save(replay->spare->self, replay->fold.state, buf_sink, &replay->text, NULL) == CAIRN_OK
         && !same_text(buf_str(&replay->text), replay->snapshot.data))
         differs(replay, replay->snapshot.revision, "the snapshot has another state");
 }
@@ -391,7 +363,7 @@ bus_replay_stream(struct bus *bus, struct bus_app *app, cairn_str stream, bool s
                   struct bus_replay_counts *counts, cairn_error *error)
 {
     size_t decider;
-    if (!find_decider(app, stream, &decider))
+    if (!app_stream_decider(app->manifest, stream, &decider))
         return error_set(error, CAIRN_E_NOTFOUND, "the app %.*s has no decider for the stream %.*s",
                          (int)app->manifest->name.size, app->manifest->name.data, (int)(stream.size > 100 ? 100 : stream.size),
                          stream.data);

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 
 #define STREAM_SIZE (sizeof APP_STREAM_PREFIX + APP_NAME_MAX)
-#define APP_FILES_MAX 256
+#define PATH_SIZE 4096
 #define SHA256_TEXT 65
 
 static cairn_str
@@ -28,11 +28,13 @@ stream_of(cairn_str app, char to[STREAM_SIZE])
 
 /* ---- reading ------------------------------------------------------------------------------------------------ */
 
+/* Empty when there is none; data is NULL when there is no memory. */
 static cairn_str
 text_at(struct json value, const char *name, struct arena *arena)
 {
-    cairn_str text = json_string(json_get(value, name), arena);
-    return text.data != NULL ? arena_copy(arena, text) : (cairn_str){"", 0};
+    struct json member = json_get(value, name);
+    cairn_str text = json_string(member, arena);
+    return member.type != JSON_STRING ? (cairn_str){"", 0} : text.data != NULL ? arena_copy(arena, text) : text;
 }
 
 static uint64_t
@@ -58,22 +60,32 @@ read_deployed(const cairn_recorded *event, struct arena *arena, struct deployed 
         .file_count = json_count(files),
     };
     ret->files = arena_zalloc(arena, (ret->about.file_count + 1) * sizeof *ret->files);
-    if (ret->files == NULL)
-        return error_set(error, CAIRN_E_NOMEM, "no memory for the app's history");
+    bool whole = ret->files != NULL && ret->about.by.data != NULL && ret->about.note.data != NULL
+                 && ret->about.digest.data != NULL;
     struct json_walk walk = json_walk(files);
     struct json unused;
-    for (size_t i = 0; json_next(&walk, &unused, &item); i++)
+    for (size_t i = 0; whole && json_next(&walk, &unused, &item); i++) {
         ret->files[i] = (struct deployed_file){text_at(item, "path", arena), text_at(item, "sha256", arena),
                                                number_at(item, "revision")};
-    return CAIRN_OK;
+        whole = ret->files[i].path.data != NULL && ret->files[i].sha256.data != NULL;
+    }
+    return whole ? CAIRN_OK : error_set(error, CAIRN_E_NOMEM, "no memory for the app's history");
 }
 
-typedef bool (*deployed_visit)(void *context, const struct deployed *deployed); /* false: enough */
+/* What an event says before its list of files is read. */
+struct told {
+    const cairn_recorded *event;
+    uint32_t version;
+    bool removed; /* AppRemoved: nothing else */
+};
+/* CAIRN_E_END: enough. */
+typedef cairn_err (*told_visit)(void *context, const struct told *told, cairn_error *error);
 
-/* Newest first. AppRemoved is visited with removed = true and nothing else. */
+/* Newest first; memory is the visitor's business, because an app may have many versions. ret_revision (may be NULL): the
+ * stream's last, -1 when there is none. */
 static cairn_err
-walk_deployments(cairn_apps *apps, cairn_str app, struct arena *arena, deployed_visit visit, void *context,
-                 int64_t *ret_revision, cairn_error *error)
+walk_deployments(cairn_apps *apps, cairn_str app, told_visit visit, void *context, int64_t *ret_revision,
+                 cairn_error *error)
 {
     char stream[STREAM_SIZE];
     const cairn_read_options options = {.from = CAIRN_FROM_END, .direction = CAIRN_BACKWARD, .system = true};
@@ -81,64 +93,65 @@ walk_deployments(cairn_apps *apps, cairn_str app, struct arena *arena, deployed_
     cairn_err err = cairn_read_stream(apps->store, stream_of(app, stream), &options, &reader, error);
     if (err != CAIRN_OK)
         return err;
-    bool first = true;
-    for (;;) {
-        cairn_recorded event;
-        err = cairn_reader_next(reader, &event, error);
-        if (err != CAIRN_OK)
-            break;
-        if (first && ret_revision != NULL)
-            *ret_revision = (int64_t)event.revision;
-        first = false;
-        struct deployed deployed = {.removed = true};
-        if (cairn_str_equal(event.event.type, CAIRN_STR(APP_EVENT_DEPLOYED)))
-            err = read_deployed(&event, arena, &deployed, error);
-        else if (!cairn_str_equal(event.event.type, CAIRN_STR(APP_EVENT_REMOVED)))
-            continue;
-        if (err != CAIRN_OK || !visit(context, &deployed))
-            break;
+    int64_t revision = -1;
+    cairn_recorded event;
+    while (err == CAIRN_OK && (err = cairn_reader_next(reader, &event, error)) == CAIRN_OK) {
+        if (revision < 0)
+            revision = (int64_t)event.revision;
+        struct told told = {.event = &event, .removed = cairn_str_equal(event.event.type, CAIRN_STR(APP_EVENT_REMOVED))};
+        bool deployed = cairn_str_equal(event.event.type, CAIRN_STR(APP_EVENT_DEPLOYED));
+        if (deployed)
+            told.version = (uint32_t)number_at(json_trusted(event.event.data), "version");
+        if (deployed || told.removed)
+            err = visit(context, &told, error);
     }
     cairn_reader_free(reader);
+    if (ret_revision != NULL)
+        *ret_revision = revision;
     return err == CAIRN_E_END ? CAIRN_OK : err;
 }
 
 struct wanted {
-    uint32_t version;
+    uint32_t version; /* 0: the newest */
+    struct arena *arena;
     bool found, removed_since;
     struct deployed deployed;
 };
 
-static bool
-is_wanted(void *context, const struct deployed *deployed)
+static cairn_err
+is_wanted(void *context, const struct told *told, cairn_error *error)
 {
     struct wanted *wanted = context;
-    if (deployed->removed) {
-        wanted->removed_since = true;
-        return true;
-    }
-    if (wanted->version != 0 && deployed->about.version != wanted->version)
-        return true;
-    wanted->deployed = *deployed;
-    wanted->found = true;
-    return false;
+    wanted->removed_since |= told->removed;
+    if (told->removed || (wanted->version != 0 && told->version != wanted->version))
+        return CAIRN_OK;
+    cairn_err err = read_deployed(told->event, wanted->arena, &wanted->deployed, error);
+    wanted->found = err == CAIRN_OK;
+    return err == CAIRN_OK ? CAIRN_E_END : err;
+}
+
+static cairn_err
+no_such_app(cairn_str name, cairn_error *error)
+{
+    return error_set(error, CAIRN_E_NOTFOUND, "there is no app named '%.*s'", (int)(name.size < 64 ? name.size : 64),
+                     name.data);
 }
 
 cairn_err
 deployments_find(cairn_apps *apps, cairn_str app, uint32_t version, struct arena *arena, struct deployed *ret,
                  cairn_error *error)
 {
-    struct wanted wanted = {.version = version};
+    struct wanted wanted = {.version = version, .arena = arena};
     if (!app_name_valid(app))
-        return error_set(error, CAIRN_E_NOTFOUND, "there is no app of that name");
-    cairn_err err = walk_deployments(apps, app, arena, is_wanted, &wanted, NULL, error);
+        return no_such_app(app, error);
+    cairn_err err = walk_deployments(apps, app, is_wanted, &wanted, NULL, error);
     if (err != CAIRN_OK)
         return err;
     if (!wanted.found)
-        return version == 0 ? error_set(error, CAIRN_E_NOTFOUND, "there is no app named '%.*s'", (int)app.size, app.data)
+        return version == 0 ? no_such_app(app, error)
                             : error_set(error, CAIRN_E_NOTFOUND, "the app '%.*s' has no version %u", (int)app.size,
                                         app.data, version);
     *ret = wanted.deployed;
-    ret->removed = wanted.removed_since && version == 0;
     return CAIRN_OK;
 }
 
@@ -186,7 +199,6 @@ struct deploying {
     struct arena arena;
     struct app *app;
     struct deployed before; /* the newest version there is, file_count 0 when none */
-    bool had_before;
 };
 
 /* Text that was deployed with the newest version keeps its event; only what is new is added. */
@@ -197,13 +209,6 @@ same_text(const struct deployed *before, const char *sha256)
         if (before->files[i].sha256.size == SHA256_TEXT - 1 && memcmp(before->files[i].sha256.data, sha256, SHA256_TEXT - 1) == 0)
             return &before->files[i];
     return NULL;
-}
-
-static void
-put_text(struct buf *to, const char *name, cairn_str text)
-{
-    json_put_name(to, name);
-    json_put_string(to, text);
 }
 
 /* The events of "$app-<name>": new texts, then what is deployed. */
@@ -217,11 +222,11 @@ make_events(struct deploying *job, cairn_event **ret, size_t *ret_count, cairn_e
     size_t count = 0;
     struct buf data = {0};
     buf_printf(&data, "{\"version\":%u", job->app->newest + 1);
-    put_text(&data, "digest", manifest->digest);
+    json_put_text_member(&data, "digest", manifest->digest);
     if (job->options->by.size > 0)
-        put_text(&data, "by", job->options->by);
+        json_put_text_member(&data, "by", job->options->by);
     if (job->options->note.size > 0)
-        put_text(&data, "note", job->options->note);
+        json_put_text_member(&data, "note", job->options->note);
     if (job->rollback_of != 0)
         buf_printf(&data, ",\"rollback_of\":%u", job->rollback_of);
     buf_put_str(&data, CAIRN_STR(",\"files\":["));
@@ -239,8 +244,8 @@ make_events(struct deploying *job, cairn_event **ret, size_t *ret_count, cairn_e
                                             .data = file->text};
         json_put_comma(&data);
         buf_put_char(&data, '{');
-        put_text(&data, "path", file->path);
-        put_text(&data, "sha256", cairn_cstr(sha256_text));
+        json_put_text_member(&data, "path", file->path);
+        json_put_text_member(&data, "sha256", cairn_cstr(sha256_text));
         json_put_name(&data, "revision");
         json_put_u64(&data, revision);
         buf_put_char(&data, '}');
@@ -277,8 +282,25 @@ append_deployment(struct deploying *job, cairn_at *ret_at, cairn_error *error)
     if (err != CAIRN_OK)
         return err;
     job->app->stream_revision += (int64_t)count;
-    if (job->plan.schemas.event_count > 0)
-        err = schema_registry_refresh(job->apps->registry, error);
+    /* It is there now, whatever comes: a registry that could not be read does so before the next deployment, and until then
+     * this version knows its newest schemas itself. */
+    cairn_error why = {0};
+    if (job->plan.schemas.event_count > 0 && schema_registry_refresh(job->apps->registry, &why) != CAIRN_OK)
+        apps_log(job->apps, CAIRN_LOG_ERROR, "msg=\"schemas cannot be read\" detail=\"%s\"", why.detail);
+    return CAIRN_OK;
+}
+
+/* What the stream says is what counts: after an append that failed nobody knows otherwise. */
+static cairn_err
+read_newest(struct deploying *job, cairn_error *error)
+{
+    struct wanted newest = {.arena = &job->arena};
+    cairn_err err = walk_deployments(job->apps, cairn_cstr(job->app->name), is_wanted, &newest,
+                                     &job->app->stream_revision, error);
+    if (err == CAIRN_OK && newest.found) {
+        job->before = newest.deployed;
+        job->app->newest = newest.deployed.about.version;
+    }
     return err;
 }
 
@@ -300,26 +322,28 @@ deploy_now(struct deploying *job, cairn_deployed *ret, cairn_error *error)
 {
     cairn_apps *apps = job->apps;
     const struct app_manifest *manifest = job->plan.version->code->manifest;
+    *ret = (cairn_deployed){0};
+    memcpy(ret->app, manifest->name.data, manifest->name.size);
     job->app = apps_find(apps, manifest->name);
     cairn_err err = expect_version(job, error);
     if (err != CAIRN_OK)
         return err;
     struct app_version *current = job->app != NULL ? job->app->current : NULL;
     if (current != NULL && cairn_str_equal(current->code->manifest->digest, manifest->digest)) {
-        *ret = (cairn_deployed){.version = current->number};
+        ret->version = current->number;
         return CAIRN_OK;
     }
     if (job->options->dry_run) {
-        *ret = (cairn_deployed){.version = (job->app != NULL ? job->app->newest : 0) + 1, .changed = true};
+        ret->version = (job->app != NULL ? job->app->newest : 0) + 1;
+        ret->changed = true;
         return CAIRN_OK;
     }
     job->app = apps_entry(apps, manifest->name);
+    if (job->app != NULL && (err = read_newest(job, error)) != CAIRN_OK)
+        return err;
     if (job->app == NULL || job->app->newest >= APP_VERSIONS_MAX)
         return error_set(error, CAIRN_E_LIMIT, "there are %d apps, or %d versions of this one, which is the limit", APPS_MAX,
                          APP_VERSIONS_MAX);
-    err = deployments_find(apps, manifest->name, 0, &job->arena, &job->before, error);
-    if (err != CAIRN_OK && err != CAIRN_E_NOTFOUND)
-        return err;
     cairn_at at;
     err = append_deployment(job, &at, error);
     if (err != CAIRN_OK)
@@ -331,9 +355,14 @@ deploy_now(struct deploying *job, cairn_deployed *ret, cairn_error *error)
     version->rollback_of = job->rollback_of;
     version->position = at.first_position;
     version->time_us = os_now_us(os_real());
+    if (read_newest(job, NULL) == CAIRN_OK && job->before.about.version == version->number) { /* as it will be after a restart */
+        version->position = job->before.about.position;
+        version->time_us = job->before.about.time_us;
+    }
     app_version_start(version, current);
     apps_show(apps, job->app, version);
-    *ret = (cairn_deployed){.version = version->number, .changed = true};
+    ret->version = version->number;
+    ret->changed = true;
     apps_log(apps, CAIRN_LOG_INFO, "msg=deployed app=%s version=%u", job->app->name, ret->version);
     return CAIRN_OK;
 }
@@ -348,8 +377,13 @@ deploy(cairn_apps *apps, const cairn_app_file *files, size_t count, const cairn_
         return error_set(error, CAIRN_E_READONLY, "the apps were opened for reading only");
     if (job.options->by.size > 256 || job.options->note.size > 4096)
         return error_set(error, CAIRN_E_LIMIT, "by has at most 256 bytes and note 4096");
+    if (!utf8_valid(job.options->by) || !utf8_valid(job.options->note))
+        return error_set(error, CAIRN_E_INVALID, "by and note must be UTF-8 text");
     pthread_mutex_lock(&apps->deploying);
-    cairn_err err = app_version_plan(apps, files, count, visit, context, &job.plan, error);
+    cairn_err err = atomic_load(&apps->closing) ? error_set(error, CAIRN_E_CLOSED, "the apps are closing")
+                                                : schema_registry_refresh(apps->registry, error);
+    if (err == CAIRN_OK)
+        err = app_version_plan(apps, files, count, visit, context, &job.plan, error);
     if (err == CAIRN_OK)
         err = deploy_now(&job, ret, error);
     version_plan_free(&job.plan);
@@ -393,9 +427,10 @@ cairn_app_remove(cairn_apps *apps, cairn_str name, cairn_error *error)
     pthread_mutex_lock(&apps->deploying);
     struct app *app = apps_find(apps, name);
     cairn_err err = CAIRN_OK;
-    if (app == NULL || app->current == NULL) {
-        err = error_set(error, CAIRN_E_NOTFOUND, "there is no app named '%.*s'", (int)(name.size < 64 ? name.size : 64),
-                        name.data);
+    if (atomic_load(&apps->closing)) {
+        err = error_set(error, CAIRN_E_CLOSED, "the apps are closing");
+    } else if (app == NULL || app->current == NULL) {
+        err = no_such_app(name, error);
     } else {
         char stream[STREAM_SIZE];
         const cairn_event event = {.type = CAIRN_STR(APP_EVENT_REMOVED), .data = CAIRN_STR("{}")};
@@ -406,8 +441,12 @@ cairn_app_remove(cairn_apps *apps, cairn_str name, cairn_error *error)
         err = cairn_append_all(apps->store, &request, &at, error);
         if (err == CAIRN_OK) {
             app->stream_revision++;
-            app_version_stop(app->current, true);
-            apps_show(apps, app, NULL);
+            struct app_version *version = app->current;
+            app_version_hold(version);
+            apps_show(apps, app, NULL); /* first, so that nobody meets what is being stopped */
+            app_version_stop(version, true);
+            app_version_release(version);
+            apps_log(apps, CAIRN_LOG_INFO, "msg=removed app=%s", app->name);
         }
     }
     pthread_mutex_unlock(&apps->deploying);
@@ -419,33 +458,40 @@ cairn_app_remove(cairn_apps *apps, cairn_str name, cairn_error *error)
 struct history {
     cairn_deployment_visit visit;
     void *context;
+    struct arena arena; /* of one at a time */
     bool newest_seen;
     size_t count;
 };
 
-static bool
-tell_history(void *context, const struct deployed *deployed)
+static cairn_err
+tell_history(void *context, const struct told *told, cairn_error *error)
 {
     struct history *history = context;
-    if (!deployed->removed) {
-        cairn_deployment about = deployed->about;
-        about.current = !history->newest_seen;
-        history->visit(history->context, &about);
+    struct deployed deployed;
+    cairn_err err = CAIRN_OK;
+    if (!told->removed) {
+        arena_reset(&history->arena);
+        err = read_deployed(told->event, &history->arena, &deployed, error);
+    }
+    if (!told->removed && err == CAIRN_OK) {
+        deployed.about.current = !history->newest_seen;
+        history->visit(history->context, &deployed.about);
         history->count++;
     }
     history->newest_seen = true; /* removed since: none is current */
-    return true;
+    return err;
 }
 
 cairn_err
 cairn_app_history(cairn_apps *apps, cairn_str app, cairn_deployment_visit visit, void *context, cairn_error *error)
 {
-    struct arena arena = {0};
+    if (apps == NULL || visit == NULL)
+        return error_set(error, CAIRN_E_INVALID, "apps and visit must be given");
     struct history history = {.visit = visit, .context = context};
-    cairn_err err = app_name_valid(app) ? walk_deployments(apps, app, &arena, tell_history, &history, NULL, error) : CAIRN_OK;
+    cairn_err err = app_name_valid(app) ? walk_deployments(apps, app, tell_history, &history, NULL, error) : CAIRN_OK;
     if (err == CAIRN_OK && history.count == 0)
-        err = error_set(error, CAIRN_E_NOTFOUND, "there is no app named '%.*s'", (int)(app.size < 64 ? app.size : 64), app.data);
-    arena_free(&arena);
+        err = no_such_app(app, error);
+    arena_free(&history.arena);
     return err;
 }
 
@@ -475,29 +521,69 @@ log_fault(void *context, const cairn_app_fault *fault)
                  (int)fault->file.size, fault->file.data, fault->line, (int)fault->message.size, fault->message.data);
 }
 
+struct tidying {
+    char folder[PATH_SIZE];
+    const struct app_version *version;
+};
+
+static void
+unlink_left_over(void *context, const char *file)
+{
+    const struct tidying *tidying = context;
+    char path[PATH_SIZE];
+    const struct app_manifest *manifest = tidying->version != NULL ? tidying->version->code->manifest : NULL;
+    for (size_t i = 0; manifest != NULL && i < manifest->projection_count; i++) {
+        cairn_str name = projection_name(manifest->projections[i]);
+        if (strncmp(file, name.data, name.size) == 0 && (file[name.size] == '-' || file[name.size] == '.' || file[name.size] == '@'))
+            return;
+    }
+    int size = snprintf(path, sizeof path, "%s/%s", tidying->folder, file);
+    if (file[0] != '.' && size > 0 && (size_t)size < sizeof path)
+        (void)os_unlink(os_real(), path);
+}
+
+/* Read models of projections that the version (NULL: none) does not have: a crash came between the deployment that left
+ * them out and their deletion. */
+static void
+tidy_models(cairn_apps *apps, const struct app *app, const struct app_version *version)
+{
+    struct tidying tidying = {.version = version};
+    int size = snprintf(tidying.folder, sizeof tidying.folder, "%s/%s", apps->folder, app->name);
+    if (!apps->options.read_only && size > 0 && (size_t)size < sizeof tidying.folder)
+        (void)os_list(os_real(), tidying.folder, unlink_left_over, &tidying);
+}
+
 static cairn_err
 load_app(cairn_apps *apps, cairn_str name, cairn_error *error)
 {
     struct arena arena = {0};
-    struct wanted wanted = {0};
+    struct wanted wanted = {.arena = &arena};
     struct version_plan plan = {0};
     cairn_app_file *files;
     cairn_error why = {0};
     struct app *app = apps_entry(apps, name);
     if (app == NULL)
         return error_set(error, CAIRN_E_LIMIT, "there are more than %d apps, which is the limit", APPS_MAX);
-    cairn_err err = walk_deployments(apps, name, &arena, is_wanted, &wanted, &app->stream_revision, error);
-    if (err != CAIRN_OK || !wanted.found)
+    cairn_err err = walk_deployments(apps, name, is_wanted, &wanted, &app->stream_revision, &why);
+    if (err == CAIRN_OK && wanted.found) {
+        app->newest = wanted.deployed.about.version;
+        if (!wanted.removed_since)
+            err = deployments_files(apps, name, &wanted.deployed, &arena, &files, &why);
+    }
+    if (err == CAIRN_OK && (!wanted.found || wanted.removed_since)) {
+        tidy_models(apps, app, NULL);
         goto done;
-    app->newest = wanted.deployed.about.version;
-    if (wanted.removed_since)
+    }
+    if (err == CAIRN_OK)
+        err = app_version_plan(apps, files, wanted.deployed.about.file_count, log_fault, apps, &plan, &why);
+    if (err == CAIRN_E_NOMEM || err == CAIRN_E_IO) {
+        err = error_set(error, err, "%s", why.detail);
         goto done;
-    err = deployments_files(apps, name, &wanted.deployed, &arena, &files, error);
-    if (err != CAIRN_OK)
-        goto done;
-    if (app_version_plan(apps, files, wanted.deployed.about.file_count, log_fault, apps, &plan, &why) != CAIRN_OK) {
+    }
+    if (err != CAIRN_OK) { /* the others are none the worse for it */
         apps_log(apps, CAIRN_LOG_ERROR, "msg=\"a deployed app cannot run\" app=%s version=%u detail=\"%s\"", app->name,
                  app->newest, why.detail);
+        err = CAIRN_OK;
         goto done;
     }
     struct app_version *version = plan.version;
@@ -506,6 +592,7 @@ load_app(cairn_apps *apps, cairn_str name, cairn_error *error)
     version->rollback_of = wanted.deployed.about.rollback_of;
     version->time_us = wanted.deployed.about.time_us;
     version->position = wanted.deployed.about.position;
+    tidy_models(apps, app, version);
     app_version_start(version, NULL);
     apps_show(apps, app, version);
 done:

@@ -6,20 +6,6 @@
 
 #include <stdlib.h>
 
-static void
-put_text(struct buf *to, const char *name, cairn_str text)
-{
-    json_put_name(to, name);
-    json_put_string(to, text);
-}
-
-static void
-put_number(struct buf *to, const char *name, uint64_t number)
-{
-    json_put_name(to, name);
-    json_put_u64(to, number);
-}
-
 void
 app_projection_status(struct app_projection *projection, struct buf *to)
 {
@@ -28,11 +14,11 @@ app_projection_status(struct app_projection *projection, struct buf *to)
         return;
     }
     buf_put_char(to, '{');
-    put_text(to, "name", projection->name);
-    put_text(to, "state", CAIRN_STR("failed"));
+    json_put_text_member(to, "name", projection->name);
+    json_put_text_member(to, "state", CAIRN_STR("failed"));
     json_put_name(to, "failure");
     buf_put_char(to, '{');
-    put_text(to, "error", cairn_cstr(projection->failure.detail));
+    json_put_text_member(to, "error", cairn_cstr(projection->failure.detail));
     buf_put_str(to, CAIRN_STR("}}"));
 }
 
@@ -54,13 +40,13 @@ static void
 put_head(struct buf *to, const struct app_version *version)
 {
     const struct app_manifest *manifest = version->code->manifest;
-    put_text(to, "name", manifest->name);
-    put_text(to, "title", manifest->title.size > 0 ? manifest->title : manifest->name);
-    put_text(to, "description", manifest->description);
-    put_number(to, "version", version->number);
+    json_put_text_member(to, "name", manifest->name);
+    json_put_text_member(to, "title", manifest->title.size > 0 ? manifest->title : manifest->name);
+    json_put_text_member(to, "description", manifest->description);
+    json_put_u64_member(to, "version", version->number);
     json_put_name(to, "deployed_at");
     json_put_time(to, version->time_us);
-    put_text(to, "digest", manifest->digest);
+    json_put_text_member(to, "digest", manifest->digest);
 }
 
 static void
@@ -70,9 +56,9 @@ put_summary(struct buf *to, const struct app_version *version)
     json_put_comma(to);
     buf_put_char(to, '{');
     put_head(to, version);
-    put_number(to, "commands", manifest->command_count);
-    put_number(to, "queries", manifest->query_count);
-    put_number(to, "events", manifest->event_count);
+    json_put_u64_member(to, "commands", manifest->command_count);
+    json_put_u64_member(to, "queries", manifest->query_count);
+    json_put_u64_member(to, "events", manifest->event_count);
     put_projections(to, version);
     buf_put_char(to, '}');
 }
@@ -86,11 +72,11 @@ put_commands(struct buf *to, const struct app_manifest *manifest)
         const struct app_command *command = &manifest->commands[i];
         json_put_comma(to);
         buf_put_char(to, '{');
-        put_text(to, "name", command->name);
-        put_text(to, "description", command->description);
-        put_text(to, "stream", command->stream);
-        put_text(to, "decider", manifest->deciders[command->decider].name);
-        put_text(to, "permission", command->permission);
+        json_put_text_member(to, "name", command->name);
+        json_put_text_member(to, "description", command->description);
+        json_put_text_member(to, "stream", command->stream);
+        json_put_text_member(to, "decider", manifest->deciders[command->decider].name);
+        json_put_text_member(to, "permission", command->permission);
         json_put_name(to, "schema");
         if (command->schema_text.size > 0)
             json_put_compact(to, command->schema_text);
@@ -110,11 +96,11 @@ put_events(struct buf *to, const struct app_code *code)
         const struct app_event *event = &code->manifest->events[i];
         json_put_comma(to);
         buf_put_char(to, '{');
-        put_text(to, "type", event->type);
-        put_text(to, "description", event->description);
-        put_text(to, "compatibility", cairn_cstr(compat_level_name(event->compat)));
-        put_number(to, "version", code->schema_versions[i]);
-        put_number(to, "schema_id", code->schema_ids[i]);
+        json_put_text_member(to, "type", event->type);
+        json_put_text_member(to, "description", event->description);
+        json_put_text_member(to, "compatibility", cairn_cstr(compat_level_name(event->compat)));
+        json_put_u64_member(to, "version", code->schema_versions[i]);
+        json_put_u64_member(to, "schema_id", code->schema_ids[i]);
         json_put_name(to, "schema");
         if (event->schema_text.size > 0)
             json_put_compact(to, event->schema_text);
@@ -136,11 +122,11 @@ put_deciders(struct buf *to, const struct app_manifest *manifest)
         const struct app_decider *decider = &manifest->deciders[i];
         json_put_comma(to);
         buf_put_char(to, '{');
-        put_text(to, "name", decider->name);
-        put_text(to, "kind", cairn_cstr(kinds[decider->kind]));
-        put_text(to, "source", decider->source);
-        put_number(to, "snapshot_every_events", decider->snapshots.every_events);
-        put_number(to, "snapshot_every_bytes", decider->snapshots.every_bytes);
+        json_put_text_member(to, "name", decider->name);
+        json_put_text_member(to, "kind", cairn_cstr(kinds[decider->kind]));
+        json_put_text_member(to, "source", decider->source);
+        json_put_u64_member(to, "snapshot_every_events", decider->snapshots.every_events);
+        json_put_u64_member(to, "snapshot_every_bytes", decider->snapshots.every_bytes);
         buf_put_char(to, '}');
     }
     buf_put_char(to, ']');
@@ -153,7 +139,7 @@ put_statistics(struct buf *to, struct bus *bus)
     bus_numbers(bus, &numbers);
     json_put_name(to, "statistics");
     buf_put_char(to, '{');
-#define NUMBER(field) put_number(to, #field, numbers.field)
+#define NUMBER(field) json_put_u64_member(to, #field, numbers.field)
     NUMBER(accepted);
     NUMBER(rejected);
     NUMBER(invalid);
@@ -271,6 +257,22 @@ hold_projection(cairn_apps *apps, cairn_str app, cairn_str name, struct app_vers
                      (int)(name.size < 64 ? name.size : 64), name.data);
 }
 
+/* One that could not be started (a full disk, say) is not lost until the next restart. */
+static cairn_err
+start_again(cairn_apps *apps, const struct app_version *version, struct app_projection *projection,
+            cairn_projection_action action, cairn_error *error)
+{
+    if (action != CAIRN_PROJECTION_RETRY && action != CAIRN_PROJECTION_RESUME && action != CAIRN_PROJECTION_REBUILD)
+        return error_set(error, projection->failure.code, "it does not run, retry starts it: %s", projection->failure.detail);
+    pthread_mutex_lock(&apps->deploying);
+    const struct app *app = apps_find(apps, version->code->manifest->name);
+    cairn_err err = app == NULL || app->current != version || atomic_load(&apps->closing)
+                        ? error_set(error, CAIRN_E_CLOSED, "another version of the app has taken this one's place")
+                        : app_projection_retry(projection, error);
+    pthread_mutex_unlock(&apps->deploying);
+    return err;
+}
+
 cairn_err
 cairn_projection_do(cairn_apps *apps, cairn_str app, cairn_str name, cairn_projection_action action,
                     cairn_error *error)
@@ -281,7 +283,7 @@ cairn_projection_do(cairn_apps *apps, cairn_str app, cairn_str name, cairn_proje
     if (err != CAIRN_OK)
         return err;
     err = projection->runner != NULL ? runner_do(projection->runner, action, error)
-                                     : error_set(error, projection->failure.code, "%s", projection->failure.detail);
+                                     : start_again(apps, version, projection, action, error);
     app_version_release(version);
     return err;
 }
@@ -350,21 +352,25 @@ cairn_apps_metrics(cairn_apps *apps, cairn_sink sink, void *context)
         {"cairn_projection_skipped", "gauge", "Events left out."},
     };
     struct buf out = {0};
+    struct app_projection **held = NULL;
     bus_metrics(apps->bus, &out);
-    pthread_mutex_lock(&apps->runners_lock);
-    for (size_t f = 0; f < sizeof figures / sizeof figures[0] && apps->runner_count > 0; f++) {
+    size_t count = app_projections_hold(apps, &held);
+    struct runner_numbers *numbers = calloc(count + 1, sizeof *numbers);
+    for (size_t i = 0; numbers != NULL && i < count; i++)
+        runner_numbers(held[i]->runner, &numbers[i]);
+    for (size_t f = 0; f < sizeof figures / sizeof figures[0] && numbers != NULL && count > 0; f++) {
         buf_printf(&out, "# HELP %s %s\n# TYPE %s %s\n", figures[f].name, figures[f].help, figures[f].name,
                    figures[f].kind);
-        for (size_t i = 0; i < apps->runner_count; i++) {
-            const struct app_projection *projection = apps->runners[i];
-            struct runner_numbers numbers;
-            runner_numbers(projection->runner, &numbers);
-            cairn_str app = projection->code->manifest->name, name = projection->name;
+        for (size_t i = 0; i < count; i++) {
+            cairn_str app = held[i]->code->manifest->name, name = held[i]->name;
             buf_printf(&out, "%s{app=\"%.*s\",projection=\"%.*s\"} %.17g\n", figures[f].name, (int)app.size, app.data,
-                       (int)name.size, name.data, figure_value(&numbers, f));
+                       (int)name.size, name.data, figure_value(&numbers[i], f));
         }
     }
-    pthread_mutex_unlock(&apps->runners_lock);
+    free(numbers);
+    for (size_t i = 0; i < count; i++)
+        app_projection_release(held[i]);
+    free(held);
     if (!out.failed)
         sink(context, buf_str(&out));
     buf_free(&out);

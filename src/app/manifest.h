@@ -110,6 +110,10 @@ bool app_template_member(cairn_str template_text, size_t *at, cairn_str *ret_mem
 CAIRN_MUST_CHECK cairn_err app_template_fill(cairn_str template_text, struct json data, struct buf *to,
                                              cairn_error *error);
 
+/* The decider of a stream by its name: of the commands whose template could have been filled in to give it, the one with the
+ * most text before its first brace. False: none writes there. Decisions over several streams have no stream. */
+bool app_stream_decider(const struct app_manifest *manifest, cairn_str stream, size_t *ret);
+
 /* The app's OpenAPI 3.1 document; /v1/apps/{app}/… paths. */
 void app_openapi(const struct app_manifest *manifest, uint32_t version, struct buf *to);
 #endif

@@ -9,13 +9,6 @@
 
 /* ---- small pieces */
 
-static void
-put_text(struct buf *to, const char *name, cairn_str text)
-{
-    json_put_name(to, name);
-    json_put_string(to, text);
-}
-
 /* A name as a component's: ^[a-zA-Z0-9._-]+$, with a NUL behind it. Any other name is its number. */
 static cairn_str
 component_name(char to[160], const char *kind, cairn_str name, size_t index)
@@ -52,9 +45,9 @@ put_summary(struct buf *to, cairn_str name, cairn_str description)
     while (size < description.size && description.data[size] != '\n'
            && !(description.data[size] == '.' && (size + 1 == description.size || description.data[size + 1] == ' ')))
         size++;
-    put_text(to, "summary", size > 0 ? (cairn_str){description.data, size} : name);
+    json_put_text_member(to, "summary", size > 0 ? (cairn_str){description.data, size} : name);
     if (size + 1 < description.size)
-        put_text(to, "description", description);
+        json_put_text_member(to, "description", description);
 }
 
 static void
@@ -78,9 +71,9 @@ put_command(struct buf *to, const struct app_manifest *manifest, size_t index)
     put_path(to, manifest, "commands", command->name);
     buf_printf(to, "{\"post\":{\"operationId\":\"%.*s\",\"tags\":[\"commands\"]", (int)component.size, component.data);
     put_summary(to, command->name, command->description);
-    put_text(to, "x-cairn-stream", command->stream);
+    json_put_text_member(to, "x-cairn-stream", command->stream);
     if (command->permission.size > 0)
-        put_text(to, "x-cairn-permission", command->permission);
+        json_put_text_member(to, "x-cairn-permission", command->permission);
     buf_printf(to, ",\"parameters\":[");
     static const char *const HEADERS[] = {"IdempotencyKey", "Deadline", "Correlation", "Causation", "Actor"};
     for (size_t i = 0; i < sizeof HEADERS / sizeof *HEADERS; i++)
@@ -263,7 +256,7 @@ put_query(struct buf *to, const struct app_manifest *manifest, size_t index, str
     buf_printf(to, "{\"get\":{\"operationId\":\"%.*s\",\"tags\":[\"queries\"]", (int)id.size, id.data);
     put_summary(to, name, description);
     if (permission.size > 0)
-        put_text(to, "x-cairn-permission", permission);
+        json_put_text_member(to, "x-cairn-permission", permission);
     buf_printf(to, ",\"parameters\":[");
     put_params(to, json_get(described, "params"));
     put_filters(to, json_get(described, "filters"));
@@ -397,10 +390,10 @@ app_openapi(const struct app_manifest *manifest, uint32_t version, struct buf *t
         return;
     }
     buf_printf(to, "{\"openapi\":\"3.1.0\",\"info\":{");
-    put_text(to, "title", manifest->title.size > 0 ? manifest->title : manifest->name);
+    json_put_text_member(to, "title", manifest->title.size > 0 ? manifest->title : manifest->name);
     buf_printf(to, ",\"version\":\"%u\"", version);
     if (manifest->description.size > 0)
-        put_text(to, "description", manifest->description);
+        json_put_text_member(to, "description", manifest->description);
     buf_printf(to, "},\"servers\":[{\"url\":\"/\"}],\"tags\":[{\"name\":\"commands\",\"description\":\"What may be asked of the "
                    "app\"},{\"name\":\"queries\",\"description\":\"What its read models answer\"}],\"paths\":{");
     for (size_t i = 0; i < manifest->command_count; i++)

@@ -17,7 +17,6 @@
 #define PAGE_STREAMS 4096
 #define PARALLEL_MAX 64
 #define FAILURES_MAX 100
-#define PREFIXES_MAX 256
 
 struct replay {
     cairn_apps *apps;
@@ -37,22 +36,9 @@ struct replay {
     struct bus_replay_counts counts;
     uint64_t streams, failures;
     struct buf failed;
-    atomic_bool stop;
+    atomic_bool stop; /* no further stream */
+    atomic_bool given_up; /* because the caller, or closing, said so */
 };
-
-static void
-put_text(struct buf *to, const char *name, cairn_str text)
-{
-    json_put_name(to, name);
-    json_put_string(to, text);
-}
-
-static void
-put_number(struct buf *to, const char *name, uint64_t number)
-{
-    json_put_name(to, name);
-    json_put_u64(to, number);
-}
 
 static bool
 may_go_on(struct replay *replay, const char *what, uint64_t done, uint64_t total)
@@ -81,13 +67,13 @@ watch_projection(struct replay *replay, struct app_projection *projection, cairn
     struct buf *to = &replay->report;
     json_put_comma(to);
     buf_put_char(to, '{');
-    put_text(to, "name", projection->name);
-    put_text(to, "outcome", err == CAIRN_OK ? CAIRN_STR("rebuilt") : CAIRN_STR("failed"));
-    put_number(to, "position", position);
+    json_put_text_member(to, "name", projection->name);
+    json_put_text_member(to, "outcome", err == CAIRN_OK ? CAIRN_STR("rebuilt") : CAIRN_STR("failed"));
+    json_put_u64_member(to, "position", position);
     json_put_name(to, "seconds");
     json_put_double(to, (double)(os_monotonic_us(os_real()) - began_us) / 1e6);
     if (err != CAIRN_OK) {
-        put_text(to, "error", cairn_cstr(why.detail));
+        json_put_text_member(to, "error", cairn_cstr(why.detail));
         replay->complained = true;
     }
     buf_put_char(to, '}');
@@ -134,8 +120,8 @@ note_failure(struct replay *replay, cairn_str stream, const cairn_error *why)
     if (replay->failures++ < FAILURES_MAX) {
         json_put_comma(&replay->failed);
         buf_put_char(&replay->failed, '{');
-        put_text(&replay->failed, "stream", stream);
-        put_text(&replay->failed, "error", cairn_cstr(why->detail));
+        json_put_text_member(&replay->failed, "stream", stream);
+        json_put_text_member(&replay->failed, "error", cairn_cstr(why->detail));
         buf_put_char(&replay->failed, '}');
     }
     pthread_mutex_unlock(&replay->lock);
@@ -143,15 +129,20 @@ note_failure(struct replay *replay, cairn_str stream, const cairn_error *why)
         atomic_store(&replay->stop, true);
 }
 
-static void *
-replay_streams(void *context)
+/* `leader`: on the caller's thread, where progress is told. */
+static void
+replay_streams(struct replay *replay, bool leader)
 {
-    struct replay *replay = context;
     struct bus_replay_counts counts = {0};
     for (;;) {
         size_t at = atomic_fetch_add(&replay->next, 1);
         if (at >= replay->page_size || atomic_load(&replay->stop))
             break;
+        if (leader && !may_go_on(replay, "streams", replay->streams + at, 0)) {
+            atomic_store(&replay->given_up, true);
+            atomic_store(&replay->stop, true);
+            break;
+        }
         struct bus_replay_counts before = counts;
         cairn_error why = {0};
         cairn_err err = bus_replay_stream(replay->apps->bus, replay->version->bus_app, replay->page[at],
@@ -168,6 +159,12 @@ replay_streams(void *context)
     replay->counts.differing += counts.differing;
     replay->counts.failed += counts.failed;
     pthread_mutex_unlock(&replay->lock);
+}
+
+static void *
+help_replay(void *context)
+{
+    replay_streams(context, false);
     return NULL;
 }
 
@@ -180,7 +177,7 @@ take_name(void *context, cairn_str stream, uint64_t first_position)
     replay->after = arena_copy(&replay->names, stream);
     if (replay->after.data == NULL)
         return false;
-    if (app_version_decider_of(replay->version, stream, &decider))
+    if (app_stream_decider(replay->version->code->manifest, stream, &decider))
         replay->page[replay->page_size++] = replay->after;
     return replay->page_size < PAGE_STREAMS;
 }
@@ -195,11 +192,34 @@ replay_page(struct replay *replay)
     wanted = wanted < PARALLEL_MAX ? wanted : PARALLEL_MAX;
     wanted = wanted < replay->page_size ? wanted : replay->page_size;
     atomic_store(&replay->next, 0);
-    while (started + 1 < wanted && pthread_create(&threads[started], NULL, replay_streams, replay) == 0)
+    while (started + 1 < wanted && pthread_create(&threads[started], NULL, help_replay, replay) == 0)
         started++;
-    replay_streams(replay); /* this thread works too, alone when no other could be had */
+    replay_streams(replay, true); /* this thread works too, alone when no other could be had */
     for (size_t i = 0; i < started; i++)
         pthread_join(threads[i], NULL);
+}
+
+static cairn_str
+prefix_of(const struct app_manifest *manifest, size_t command)
+{
+    cairn_str pattern = manifest->commands[command].stream;
+    const char *open = memchr(pattern.data, '{', pattern.size);
+    return (cairn_str){pattern.data, open != NULL ? (size_t)(open - pattern.data) : pattern.size};
+}
+
+/* Are the streams of this command among those of another one, which is looked at instead? */
+static bool
+is_covered(const struct app_manifest *manifest, size_t command)
+{
+    cairn_str prefix = prefix_of(manifest, command);
+    for (size_t i = 0; i < manifest->command_count; i++) {
+        cairn_str other = prefix_of(manifest, i);
+        bool begins = other.size <= prefix.size && memcmp(other.data, prefix.data, other.size) == 0;
+        if (begins && manifest->deciders[manifest->commands[i].decider].item_count == 0
+            && (other.size < prefix.size || i < command))
+            return true;
+    }
+    return false;
 }
 
 /* Every stream whose name begins as a command's template does. */
@@ -216,10 +236,10 @@ replay_prefix(struct replay *replay, cairn_str prefix, cairn_error *error)
         replay_page(replay);
         replay->streams += replay->page_size;
         bool more = replay->page_size == PAGE_STREAMS;
+        if (atomic_load(&replay->given_up))
+            return error_set(error, CAIRN_E_CLOSED, "the replay was stopped");
         if (atomic_load(&replay->stop) || !more)
             return CAIRN_OK;
-        if (!may_go_on(replay, "streams", replay->streams, 0))
-            return error_set(error, CAIRN_E_CLOSED, "the replay was stopped");
         struct arena next = {0};
         last = arena_copy(&next, replay->after);
         arena_free(&replay->names);
@@ -233,30 +253,19 @@ static cairn_err
 replay_aggregates(struct replay *replay, cairn_error *error)
 {
     const struct app_manifest *manifest = replay->version->code->manifest;
-    cairn_str done[PREFIXES_MAX];
-    size_t done_count = 0;
     int64_t began_us = os_monotonic_us(os_real());
     cairn_err err = CAIRN_OK;
-    for (size_t i = 0; i < manifest->command_count && err == CAIRN_OK && !atomic_load(&replay->stop); i++) {
-        cairn_str pattern = manifest->commands[i].stream;
-        const char *open = memchr(pattern.data, '{', pattern.size);
-        cairn_str prefix = {pattern.data, open != NULL ? (size_t)(open - pattern.data) : pattern.size};
-        bool seen = manifest->deciders[manifest->commands[i].decider].item_count > 0;
-        for (size_t k = 0; k < done_count && !seen; k++)
-            seen = cairn_str_equal(done[k], prefix);
-        if (seen || done_count == PREFIXES_MAX)
-            continue;
-        done[done_count++] = prefix;
-        err = replay_prefix(replay, prefix, error);
-    }
+    for (size_t i = 0; i < manifest->command_count && err == CAIRN_OK && !atomic_load(&replay->stop); i++)
+        if (manifest->deciders[manifest->commands[i].decider].item_count == 0 && !is_covered(manifest, i))
+            err = replay_prefix(replay, prefix_of(manifest, i), error);
     struct buf *to = &replay->report;
     json_put_name(to, "aggregates");
     buf_put_char(to, '{');
-    put_number(to, "streams", replay->streams);
-    put_number(to, "events", replay->counts.events);
-    put_number(to, "commands", replay->counts.commands);
-    put_number(to, "differing", replay->counts.differing);
-    put_number(to, "failed", replay->counts.failed);
+    json_put_u64_member(to, "streams", replay->streams);
+    json_put_u64_member(to, "events", replay->counts.events);
+    json_put_u64_member(to, "commands", replay->counts.commands);
+    json_put_u64_member(to, "differing", replay->counts.differing);
+    json_put_u64_member(to, "failed", replay->counts.failed);
     json_put_name(to, "seconds");
     json_put_double(to, (double)(os_monotonic_us(os_real()) - began_us) / 1e6);
     json_put_name(to, "failures");
@@ -272,6 +281,8 @@ cairn_app_replay(cairn_apps *apps, const cairn_replay_request *request, cairn_re
 {
     if (apps == NULL || request == NULL || sink == NULL)
         return error_set(error, CAIRN_E_INVALID, "apps, request and sink must be given");
+    if (apps->options.read_only && (request->aggregates || !request->decisions))
+        return error_set(error, CAIRN_E_READONLY, "the apps were opened for reading only: decisions can be checked, nothing else");
     struct replay *replay = calloc(1, sizeof *replay);
     if (replay == NULL)
         return error_set(error, CAIRN_E_NOMEM, "no memory for the replay");
@@ -280,8 +291,8 @@ cairn_app_replay(cairn_apps *apps, const cairn_replay_request *request, cairn_re
     cairn_err err = apps_hold(apps, request->app, &replay->version, error);
     if (err == CAIRN_OK) {
         buf_put_char(&replay->report, '{');
-        put_text(&replay->report, "app", request->app);
-        put_number(&replay->report, "version", replay->version->number);
+        json_put_text_member(&replay->report, "app", request->app);
+        json_put_u64_member(&replay->report, "version", replay->version->number);
         if (!request->decisions)
             err = replay_projections(replay, error);
         if (err == CAIRN_OK && (request->aggregates || request->decisions))

@@ -129,3 +129,49 @@ app_template_fill(cairn_str text, struct json data, struct buf *to, cairn_error 
     buf_put(to, text.data + done, text.size - done);
     return to->failed ? error_set(error, CAIRN_E_NOMEM, "out of memory filling in a template") : CAIRN_OK;
 }
+
+/* Text between braces stands for one character or more. As with shell patterns, only the latest such place ever needs to be
+ * tried again, so the work is bounded by the two sizes. */
+static bool
+template_fits(cairn_str pattern, cairn_str name)
+{
+    size_t p = 0, n = 0, again_p = SIZE_MAX, again_n = 0;
+    while (n < name.size || p < pattern.size) {
+        const char *close = p < pattern.size && pattern.data[p] == '{'
+                                ? memchr(pattern.data + p, '}', pattern.size - p) : NULL;
+        if (close != NULL && n < name.size) {
+            p = again_p = (size_t)(close + 1 - pattern.data);
+            again_n = ++n;
+        } else if (close == NULL && p < pattern.size && n < name.size && pattern.data[p] == name.data[n]) {
+            p++;
+            n++;
+        } else if (again_p != SIZE_MAX && again_n < name.size) {
+            p = again_p;
+            n = ++again_n;
+        } else {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool
+app_stream_decider(const struct app_manifest *manifest, cairn_str stream, size_t *ret)
+{
+    size_t best = 0;
+    bool found = false;
+    if (stream.size > 0 && stream.data[0] == '$') /* no command writes there */
+        return false;
+    for (size_t i = 0; i < manifest->command_count; i++) {
+        const struct app_command *command = &manifest->commands[i];
+        const char *brace = memchr(command->stream.data, '{', command->stream.size);
+        size_t size = brace ? (size_t)(brace - command->stream.data) : command->stream.size;
+        if (manifest->deciders[command->decider].item_count > 0 || (found && size <= best)
+            || !template_fits(command->stream, stream))
+            continue;
+        best = size;
+        found = true;
+        *ret = command->decider;
+    }
+    return found;
+}

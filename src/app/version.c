@@ -229,8 +229,8 @@ version_plan_free(struct version_plan *plan)
 
 /* ---- projections --------------------------------------------------------------------------------------------------- */
 
-static void
-projection_release(struct app_projection *projection)
+void
+app_projection_release(struct app_projection *projection)
 {
     if (projection == NULL || atomic_fetch_sub(&projection->refs, 1) != 1)
         return;
@@ -239,37 +239,66 @@ projection_release(struct app_projection *projection)
     free(projection);
 }
 
+/* Room for one more; it stays, because only one thread at a time starts projections. */
 static bool
-tell_of_commits(cairn_apps *apps, struct app_projection *projection)
+make_room(cairn_apps *apps)
 {
     pthread_mutex_lock(&apps->runners_lock);
-    if (apps->runner_count == apps->runner_capacity) {
+    bool room = apps->runner_count < apps->runner_capacity;
+    if (!room) {
         size_t capacity = apps->runner_capacity * 2 + 16;
         struct app_projection **more = realloc(apps->runners, capacity * sizeof(struct app_projection *));
-        if (more == NULL) {
-            pthread_mutex_unlock(&apps->runners_lock);
-            return false;
+        room = more != NULL;
+        if (room) {
+            apps->runners = more;
+            apps->runner_capacity = capacity;
         }
-        apps->runners = more;
-        apps->runner_capacity = capacity;
     }
-    apps->runners[apps->runner_count++] = projection;
     pthread_mutex_unlock(&apps->runners_lock);
-    return true;
+    return room;
 }
 
 static void
-tell_no_more(cairn_apps *apps, const struct app_projection *projection)
+tell_of_commits(cairn_apps *apps, struct app_projection *projection)
 {
     pthread_mutex_lock(&apps->runners_lock);
-    for (size_t i = 0; i < apps->runner_count; i++)
-        if (apps->runners[i] == projection)
-            apps->runners[i--] = apps->runners[--apps->runner_count];
+    apps->runners[apps->runner_count++] = projection;
+    /* What was committed since it looked at the log's end was told to the others only. */
+    runner_committed(projection->runner, cairn_end(apps->store));
     pthread_mutex_unlock(&apps->runners_lock);
 }
 
+/* True: it was told until now, so it has not been stopped yet. */
+static bool
+tell_no_more(cairn_apps *apps, const struct app_projection *projection)
+{
+    bool told = false;
+    pthread_mutex_lock(&apps->runners_lock);
+    for (size_t i = 0; i < apps->runner_count && !told; i++)
+        if (apps->runners[i] == projection) {
+            apps->runners[i] = apps->runners[--apps->runner_count];
+            told = true;
+        }
+    pthread_mutex_unlock(&apps->runners_lock);
+    return told;
+}
+
+size_t
+app_projections_hold(cairn_apps *apps, struct app_projection ***ret)
+{
+    pthread_mutex_lock(&apps->runners_lock);
+    size_t count = apps->runner_count;
+    *ret = malloc((count + 1) * sizeof(struct app_projection *));
+    for (size_t i = 0; *ret != NULL && i < count; i++) {
+        (*ret)[i] = apps->runners[i];
+        atomic_fetch_add(&apps->runners[i]->refs, 1);
+    }
+    pthread_mutex_unlock(&apps->runners_lock);
+    return *ret != NULL ? count : 0;
+}
+
 static cairn_err
-run_projection(struct app_projection *projection, cairn_on_error on_error, cairn_error *error)
+run_projection(struct app_projection *projection, cairn_error *error)
 {
     cairn_apps *apps = projection->apps;
     cairn_str app = projection->code->manifest->name;
@@ -287,11 +316,18 @@ run_projection(struct app_projection *projection, cairn_on_error on_error, cairn
         .upcast = app_code_upcast,
         .upcast_context = projection->code,
         .salt = projection->salt,
-        .on_error = on_error,
+        .on_error = projection->on_error,
         .log = apps->options.log,
         .log_context = apps->options.log_context,
     };
-    return runner_start(&options, &projection->runner, error);
+    struct runner *runner = NULL;
+    cairn_err err = make_room(apps) ? runner_start(&options, &runner, error)
+                                    : error_set(error, CAIRN_E_NOMEM, "no memory for the projection");
+    if (err == CAIRN_OK) {
+        projection->runner = runner;
+        tell_of_commits(apps, projection);
+    }
+    return err;
 }
 
 static struct app_projection *
@@ -307,14 +343,8 @@ start_projection(struct app_code *code, size_t index, uint64_t salt)
     projection->projection = code->manifest->projections[index];
     projection->name = projection_name(projection->projection);
     projection->salt = salt;
-    cairn_err err = run_projection(projection, code->manifest->projection_on_error[index], &projection->failure);
-    if (err == CAIRN_OK && !tell_of_commits(code->apps, projection)) {
-        error_set(&projection->failure, CAIRN_E_NOMEM, "no memory for the projection");
-        runner_stop(projection->runner, false);
-        runner_free(projection->runner);
-        projection->runner = NULL;
-    }
-    if (projection->runner == NULL)
+    projection->on_error = code->manifest->projection_on_error[index];
+    if (run_projection(projection, &projection->failure) != CAIRN_OK)
         apps_log(code->apps, CAIRN_LOG_ERROR, "msg=\"a projection cannot run\" app=%.*s projection=%.*s detail=\"%s\"",
                  (int)code->manifest->name.size, code->manifest->name.data, (int)projection->name.size,
                  projection->name.data, projection->failure.detail);
@@ -324,16 +354,25 @@ start_projection(struct app_code *code, size_t index, uint64_t salt)
 static void
 stop_projection(struct app_projection *projection, bool forget)
 {
-    if (projection == NULL || projection->runner == NULL)
-        return;
-    tell_no_more(projection->apps, projection);
-    runner_stop(projection->runner, forget);
+    if (projection != NULL && projection->runner != NULL && tell_no_more(projection->apps, projection))
+        runner_stop(projection->runner, forget);
+}
+
+cairn_err
+app_projection_retry(struct app_projection *projection, cairn_error *error)
+{
+    cairn_err err = projection->runner == NULL ? run_projection(projection, error) : CAIRN_OK;
+    if (err == CAIRN_OK)
+        apps_log(projection->apps, CAIRN_LOG_INFO, "msg=\"a projection runs now\" projection=%.*s",
+                 (int)projection->name.size, projection->name.data);
+    return err;
 }
 
 static bool
 goes_on(const struct app_projection *have, const struct app_code *code, size_t index, uint64_t salt)
 {
     return have != NULL && have->runner != NULL && have->salt == salt
+           && have->on_error == code->manifest->projection_on_error[index]
            && cairn_str_equal(projection_digest(have->projection), projection_digest(code->manifest->projections[index]));
 }
 
@@ -385,7 +424,7 @@ app_version_release(struct app_version *version)
         return;
     if (version->projections != NULL)
         for (size_t i = 0; i < version->code->manifest->projection_count; i++)
-            projection_release(version->projections[i]);
+            app_projection_release(version->projections[i]);
     free(version->projections);
     if (version->bus_app != NULL)
         bus_app_release(version->bus_app);
@@ -411,42 +450,4 @@ app_version_query(const struct app_version *version, cairn_str name)
         if (cairn_str_equal(query_name(version->code->manifest->queries[i]), name))
             return version->code->manifest->queries[i];
     return NULL;
-}
-
-/* Could the template have been filled in to give this name? Text between braces stands for one character or more. As with
- * shell patterns, only the latest such place ever needs to be tried again, so the work is bounded by the two sizes. */
-static bool
-template_fits(cairn_str pattern, cairn_str name)
-{
-    size_t p = 0, n = 0, again_p = SIZE_MAX, again_n = 0;
-    while (n < name.size || p < pattern.size) {
-        const char *close = p < pattern.size && pattern.data[p] == '{'
-                                ? memchr(pattern.data + p, '}', pattern.size - p) : NULL;
-        if (close != NULL && n < name.size) {
-            p = again_p = (size_t)(close + 1 - pattern.data);
-            again_n = ++n;
-        } else if (close == NULL && p < pattern.size && n < name.size && pattern.data[p] == name.data[n]) {
-            p++;
-            n++;
-        } else if (again_p != SIZE_MAX && again_n < name.size) {
-            p = again_p;
-            n = ++again_n;
-        } else {
-            return false;
-        }
-    }
-    return true;
-}
-
-bool
-app_version_decider_of(const struct app_version *version, cairn_str stream, size_t *ret)
-{
-    const struct app_manifest *manifest = version->code->manifest;
-    for (size_t i = 0; i < manifest->command_count; i++)
-        if (manifest->deciders[manifest->commands[i].decider].item_count == 0
-            && template_fits(manifest->commands[i].stream, stream)) {
-            *ret = manifest->commands[i].decider;
-            return true;
-        }
-    return false;
 }

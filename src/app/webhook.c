@@ -137,13 +137,6 @@ sign(const struct webhook *webhook, cairn_str body, char to[160], cairn_str *ret
     return true;
 }
 
-static bool
-take_piece(void *context, cairn_str bytes)
-{
-    buf_put_str(context, bytes);
-    return !((struct buf *)context)->failed;
-}
-
 static cairn_err
 post_once(const struct webhook *webhook, cairn_str body, unsigned attempt, int *ret_status, struct buf *reply,
           cairn_error *error)
@@ -157,7 +150,7 @@ post_once(const struct webhook *webhook, cairn_str body, unsigned attempt, int *
         return error_set(error, CAIRN_E_NOMEM, "no memory to sign a request");
     buf_clear(reply);
     return webhook->post(webhook->post_context, webhook->url, headers, count, body, webhook->timeout_ms, REPLY_MAX,
-                         ret_status, take_piece, reply, error);
+                         ret_status, buf_sink, reply, error);
 }
 
 /* Network errors and statuses that say "later" are tried again, after a while that doubles. */

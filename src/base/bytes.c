@@ -118,3 +118,11 @@ buf_printf(struct buf *buf, const char *format, ...)
     }
     buf->failed = true;
 }
+
+bool
+buf_sink(void *buf, cairn_str bytes)
+{
+    struct buf *to = buf;
+    buf_put_str(to, bytes);
+    return !to->failed;
+}

@@ -36,6 +36,9 @@ void buf_put(struct buf *buf, const void *bytes, size_t size);
 void buf_put_char(struct buf *buf, char c);
 void buf_put_str(struct buf *buf, cairn_str text);
 __attribute__((format(printf, 2, 3))) void buf_printf(struct buf *buf, const char *format, ...);
+/* Whatever hands out bytes piece by piece (cairn_sink in cairn/app.h) into the struct buf that `buf` points to; false: it
+ * has failed. */
+bool buf_sink(void *buf, cairn_str bytes);
 static inline cairn_str buf_str(const struct buf *buf) { return (cairn_str){buf->data, buf->size}; }
 
 #endif

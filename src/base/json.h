@@ -57,6 +57,10 @@ bool json_double(struct json value, double *ret);
 void json_put_string(struct buf *to, cairn_str text); /* quoted; invalid UTF-8 becomes U+FFFD */
 void json_put_name(struct buf *to, const char *name); /* ,"name": (comma unless after { or [) */
 void json_put_comma(struct buf *to);                  /* , unless after { or [ or at the beginning */
+/* A member whole: json_put_name() and its value. */
+void json_put_text_member(struct buf *to, const char *name, cairn_str text);
+void json_put_u64_member(struct buf *to, const char *name, uint64_t n);
+void json_put_bool_member(struct buf *to, const char *name, bool value);
 void json_put_u64(struct buf *to, uint64_t n);
 void json_put_i64(struct buf *to, int64_t n);
 void json_put_double(struct buf *to, double n); /* shortest that reads back the same; not finite: null */

@@ -71,6 +71,27 @@ json_put_name(struct buf *to, const char *name)
 }
 
 void
+json_put_text_member(struct buf *to, const char *name, cairn_str text)
+{
+    json_put_name(to, name);
+    json_put_string(to, text);
+}
+
+void
+json_put_u64_member(struct buf *to, const char *name, uint64_t n)
+{
+    json_put_name(to, name);
+    json_put_u64(to, n);
+}
+
+void
+json_put_bool_member(struct buf *to, const char *name, bool value)
+{
+    json_put_name(to, name);
+    buf_put_str(to, value ? CAIRN_STR("true") : CAIRN_STR("false"));
+}
+
+void
 json_put_u64(struct buf *to, uint64_t n)
 {
     char digits[20], *at = digits + sizeof digits;

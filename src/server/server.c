@@ -1,9 +1,9 @@
 /* Wiring: a store, the API on it, HTTP in front. See server.h.
  *
- *   start: store ─► apps ─► api ─► http           stop: api_drain ─► http ─► api ─► apps ─► store
+ *   start: store ─► apps ─► api ─► http           stop: api_drain ─► apps stop ─► http ─► api ─► apps ─► store
  *
- * Stopping goes from the outside in, except that appends under way are waited for first: their answers need
- * the loops. */
+ * Stopping goes from the outside in, except that appends and commands under way are waited for first: their answers
+ * need the loops; and that queries which wait for a read model are ended, because the pool waits for them. */
 #include <server/server.h>
 
 #include <base/error.h>
@@ -181,6 +181,7 @@ server_stop(struct server *server)
         return;
     if (server->api)
         api_drain(server->api);
+    cairn_apps_stop(server->apps);
     if (server->http)
         http_server_stop(server->http, (unsigned)(server->config.grace_us / 1000));
     api_free(server->api);

@@ -68,20 +68,6 @@ api_proof(struct api_call *call, cairn_error *error)
 /* ---- /v1/stats ---------------------------------------------------------------------------------------- */
 
 static void
-put_number(struct buf *to, const char *name, uint64_t n)
-{
-    json_put_name(to, name);
-    json_put_u64(to, n);
-}
-
-static void
-put_bool(struct buf *to, const char *name, bool value)
-{
-    json_put_name(to, name);
-    buf_put_str(to, value ? CAIRN_STR("true") : CAIRN_STR("false"));
-}
-
-static void
 put_time(struct buf *to, const char *name, bool known, int64_t time_us)
 {
     json_put_name(to, name);
@@ -124,11 +110,11 @@ put_store_stats(struct buf *to, const cairn_stats *stats)
     json_put_name(to, "log_id");
     json_put_uuid(to, stats->log_id);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        put_number(to, numbers[i].name, numbers[i].value);
+        json_put_u64_member(to, numbers[i].name, numbers[i].value);
     put_time(to, "first_time", stats->events > 0, stats->first_time_us);
     put_time(to, "last_time", stats->events > 0, stats->last_time_us);
-    put_bool(to, "failed", stats->failed);
-    put_bool(to, "disk_full", stats->disk_full);
+    json_put_bool_member(to, "failed", stats->failed);
+    json_put_bool_member(to, "disk_full", stats->disk_full);
     if (stats->failed || stats->disk_full) {
         json_put_name(to, "failure");
         json_put_string(to, cairn_cstr(stats->failure.detail));
@@ -156,19 +142,19 @@ api_stats(struct api_call *call, cairn_error *error)
     put_store_stats(to, &stats);
     json_put_name(to, "server");
     buf_put_char(to, '{');
-    put_number(to, "uptime_ms", (uint64_t)(api_now_us() - call->api->started_us) / 1000);
-    put_number(to, "connections", server.connections);
-    put_number(to, "connections_total", server.connections_total);
-    put_number(to, "requests_total", server.requests_total);
-    put_number(to, "rejected_total", server.rejected_total);
-    put_number(to, "bytes_in_total", server.bytes_in_total);
-    put_number(to, "bytes_out_total", server.bytes_out_total);
-    put_number(to, "body_bytes", server.body_bytes);
-    put_number(to, "followers", atomic_load(&call->api->followers));
-    put_number(to, "events_followed_total", atomic_load(&call->api->followed_total));
+    json_put_u64_member(to, "uptime_ms", (uint64_t)(api_now_us() - call->api->started_us) / 1000);
+    json_put_u64_member(to, "connections", server.connections);
+    json_put_u64_member(to, "connections_total", server.connections_total);
+    json_put_u64_member(to, "requests_total", server.requests_total);
+    json_put_u64_member(to, "rejected_total", server.rejected_total);
+    json_put_u64_member(to, "bytes_in_total", server.bytes_in_total);
+    json_put_u64_member(to, "bytes_out_total", server.bytes_out_total);
+    json_put_u64_member(to, "body_bytes", server.body_bytes);
+    json_put_u64_member(to, "followers", atomic_load(&call->api->followers));
+    json_put_u64_member(to, "events_followed_total", atomic_load(&call->api->followed_total));
     if (call->api->config.data_folder &&
         os_free_space(os_real(), call->api->config.data_folder, &free_bytes) == 0)
-        put_number(to, "disk_free_bytes", free_bytes);
+        json_put_u64_member(to, "disk_free_bytes", free_bytes);
     buf_put_str(to, CAIRN_STR("}}"));
     return CAIRN_OK;
 }

@@ -9,28 +9,6 @@
 
 #define FILES_MAX 256
 
-static bool
-to_out(void *context, cairn_str bytes)
-{
-    struct buf *out = context;
-    buf_put_str(out, bytes);
-    return !out->failed;
-}
-
-static void
-put_text(struct buf *to, const char *name, cairn_str text)
-{
-    json_put_name(to, name);
-    json_put_string(to, text);
-}
-
-static void
-put_number(struct buf *to, const char *name, uint64_t number)
-{
-    json_put_name(to, name);
-    json_put_u64(to, number);
-}
-
 #define APPS_OR_RETURN                                                                                               \
     cairn_apps *apps;                                                                                                \
     cairn_err err = api_apps(call, &apps, error);                                                                    \
@@ -43,21 +21,21 @@ cairn_err
 api_app_list(struct api_call *call, cairn_error *error)
 {
     APPS_OR_RETURN;
-    return cairn_app_describe(apps, (cairn_str){0}, to_out, call->out, error);
+    return cairn_app_describe(apps, (cairn_str){0}, buf_sink, call->out, error);
 }
 
 cairn_err
 api_app_get(struct api_call *call, cairn_error *error)
 {
     APPS_OR_RETURN;
-    return cairn_app_describe(apps, call->parts[0], to_out, call->out, error);
+    return cairn_app_describe(apps, call->parts[0], buf_sink, call->out, error);
 }
 
 cairn_err
 api_app_openapi(struct api_call *call, cairn_error *error)
 {
     APPS_OR_RETURN;
-    return cairn_app_openapi(apps, call->parts[0], to_out, call->out, error);
+    return cairn_app_openapi(apps, call->parts[0], buf_sink, call->out, error);
 }
 
 cairn_err
@@ -75,7 +53,7 @@ api_app_state(struct api_call *call, cairn_error *error)
     json_put_name(call->out, "revision"); /* -1: nothing has happened yet */
     json_put_i64(call->out, revision);
     json_put_name(call->out, "state");
-    err = cairn_app_state(apps, call->parts[0], call->parts[1], revision, to_out, call->out, error);
+    err = cairn_app_state(apps, call->parts[0], call->parts[1], revision, buf_sink, call->out, error);
     buf_put_char(call->out, '}');
     return err;
 }
@@ -134,7 +112,7 @@ take_files(struct json value, struct arena *arena, struct deployment *ret, cairn
 static cairn_err
 read_deployment(struct api_call *call, bool rollback, struct deployment *ret, cairn_error *error)
 {
-    struct json body, name, value;
+    struct json body = {0}, name, value;
     memset(ret, 0, sizeof *ret);
     cairn_err err = json_check(call->body, &body, error);
     call->malformed = err == CAIRN_E_INVALID;
@@ -168,43 +146,20 @@ static void
 put_fault(void *context, const cairn_app_fault *fault)
 {
     struct buf *to = context;
-    if (to->size > 0)
-        buf_put_char(to, ',');
+    json_put_comma(to);
     buf_put_char(to, '{');
-    put_text(to, "file", fault->file);
-    put_number(to, "line", fault->line);
-    put_text(to, "message", fault->message);
-    put_text(to, "hint", fault->hint);
-    json_put_name(to, "warning");
-    buf_put_str(to, fault->warning ? CAIRN_STR("true}") : CAIRN_STR("false}"));
-}
-
-/* The name that app.yaml gives is the app's; the answer repeats it. */
-static cairn_str
-name_in(const struct deployment *deployment)
-{
-    for (size_t i = 0; i < deployment->count; i++) {
-        cairn_str text = deployment->files[i].text;
-        if (!cairn_str_equal(deployment->files[i].path, CAIRN_STR("app.yaml")))
-            continue;
-        for (size_t at = 0; at + 4 < text.size; at++)
-            if ((at == 0 || text.data[at - 1] == '\n') && memcmp(text.data + at, "app:", 4) == 0) {
-                const char *from = text.data + at + 4, *end = text.data + text.size;
-                while (from < end && (*from == ' ' || *from == '"' || *from == '\''))
-                    from++;
-                const char *to = from;
-                while (to < end && *to > ' ' && *to != '"' && *to != '\'' && *to != '#')
-                    to++;
-                return (cairn_str){from, (size_t)(to - from)};
-            }
-    }
-    return (cairn_str){"", 0};
+    json_put_text_member(to, "file", fault->file);
+    json_put_u64_member(to, "line", fault->line);
+    json_put_text_member(to, "message", fault->message);
+    json_put_text_member(to, "hint", fault->hint);
+    json_put_bool_member(to, "warning", fault->warning);
+    buf_put_char(to, '}');
 }
 
 static cairn_err
-answer_deployment(struct api_call *call, cairn_str app, cairn_err err, const cairn_deployed *deployed, const struct buf *faults)
+answer_deployment(struct api_call *call, cairn_err err, const cairn_deployed *deployed, const struct buf *faults)
 {
-    if (err == CAIRN_E_INVALID && faults->size > 0) {
+    if (err != CAIRN_OK && faults->size > 0) {
         struct buf members = {0};
         buf_put_str(&members, CAIRN_STR("\"faults\":["));
         buf_put_str(&members, buf_str(faults));
@@ -216,10 +171,9 @@ answer_deployment(struct api_call *call, cairn_str app, cairn_err err, const cai
         return err;
     call->status = 201;
     buf_put_char(call->out, '{');
-    put_text(call->out, "app", app);
-    put_number(call->out, "version", deployed->version);
-    json_put_name(call->out, "changed");
-    buf_put_str(call->out, deployed->changed ? CAIRN_STR("true") : CAIRN_STR("false"));
+    json_put_text_member(call->out, "app", cairn_cstr(deployed->app));
+    json_put_u64_member(call->out, "version", deployed->version);
+    json_put_bool_member(call->out, "changed", deployed->changed);
     json_put_name(call->out, "faults");
     buf_put_char(call->out, '[');
     buf_put_str(call->out, buf_str(faults));
@@ -239,7 +193,7 @@ api_app_deploy(struct api_call *call, cairn_error *error)
         return err;
     err = cairn_app_deploy(apps, deployment.files, deployment.count, &deployment.options, put_fault, &faults, &deployed,
                            error);
-    err = answer_deployment(call, name_in(&deployment), err, &deployed, &faults);
+    err = answer_deployment(call, err, &deployed, &faults);
     buf_free(&faults);
     return err;
 }
@@ -256,7 +210,7 @@ api_app_rollback(struct api_call *call, cairn_error *error)
         return err;
     err = cairn_app_rollback(apps, call->parts[0], deployment.to_version, &deployment.options, put_fault, &faults,
                              &deployed, error);
-    err = answer_deployment(call, call->parts[0], err, &deployed, &faults);
+    err = answer_deployment(call, err, &deployed, &faults);
     buf_free(&faults);
     return err;
 }
@@ -277,18 +231,18 @@ put_deployment(void *context, const cairn_deployment *deployment)
     struct buf *to = context;
     json_put_comma(to);
     buf_put_char(to, '{');
-    put_number(to, "version", deployment->version);
+    json_put_u64_member(to, "version", deployment->version);
     json_put_name(to, "time");
     json_put_time(to, deployment->time_us);
-    put_number(to, "position", deployment->position);
-    put_text(to, "by", deployment->by);
-    put_text(to, "note", deployment->note);
-    put_text(to, "digest", deployment->digest);
-    put_number(to, "files", deployment->file_count);
+    json_put_u64_member(to, "position", deployment->position);
+    json_put_text_member(to, "by", deployment->by);
+    json_put_text_member(to, "note", deployment->note);
+    json_put_text_member(to, "digest", deployment->digest);
+    json_put_u64_member(to, "files", deployment->file_count);
     if (deployment->rollback_of != 0)
-        put_number(to, "rollback_of", deployment->rollback_of);
-    json_put_name(to, "current");
-    buf_put_str(to, deployment->current ? CAIRN_STR("true}") : CAIRN_STR("false}"));
+        json_put_u64_member(to, "rollback_of", deployment->rollback_of);
+    json_put_bool_member(to, "current", deployment->current);
+    buf_put_char(to, '}');
 }
 
 cairn_err
@@ -319,7 +273,7 @@ api_app_files(struct api_call *call, cairn_error *error)
     if (!parse_u64(call->parts[1], &version) || version == 0 || version > UINT32_MAX)
         return error_set(error, CAIRN_E_NOTFOUND, "a version is a whole number from 1");
     buf_put_char(call->out, '{');
-    put_number(call->out, "version", version);
+    json_put_u64_member(call->out, "version", version);
     json_put_name(call->out, "files");
     buf_put_char(call->out, '{');
     err = cairn_app_files(apps, call->parts[0], (uint32_t)version, put_file, call->out, error);
@@ -335,7 +289,7 @@ api_projection_list(struct api_call *call, cairn_error *error)
     APPS_OR_RETURN;
     struct buf whole = {0};
     struct json app;
-    err = cairn_app_describe(apps, call->parts[0], to_out, &whole, error);
+    err = cairn_app_describe(apps, call->parts[0], buf_sink, &whole, error);
     if (err == CAIRN_OK) {
         app = json_trusted(buf_str(&whole));
         buf_put_str(call->out, CAIRN_STR("{\"projections\":"));
@@ -350,7 +304,7 @@ cairn_err
 api_projection_get(struct api_call *call, cairn_error *error)
 {
     APPS_OR_RETURN;
-    return cairn_projection_status(apps, call->parts[0], call->parts[1], to_out, call->out, error);
+    return cairn_projection_status(apps, call->parts[0], call->parts[1], buf_sink, call->out, error);
 }
 
 cairn_err

@@ -1,6 +1,7 @@
 /* Commands and queries of apps.
  *
  *   POST …/commands/{Command}:  loop ─► cairn_command_async ─► (worker or commit thread) over ─► http_post ─► loop: answer
+ *                                  └─ a large body: pool, because its data is read and validated here
  *   GET  …/queries/{query}:     loop, with a small budget of work ─► answer
  *                                    └─ needs more: pool, with the request's time ─► answer
  *
@@ -15,6 +16,8 @@
 
 #include <stdio.h>
 
+#define SUBMIT_INLINE_BYTES (64u << 10)
+
 cairn_err
 api_apps(struct api_call *call, cairn_apps **ret, cairn_error *error)
 {
@@ -28,38 +31,25 @@ api_apps(struct api_call *call, cairn_apps **ret, cairn_error *error)
 
 struct command {
     struct api_call call; /* its arena is the exchange's */
+    cairn_command given;
+    cairn_err refused; /* on the pool: it was not taken on */
     struct http_post_node node;
     cairn_err err;
     cairn_error error;
-    struct buf out; /* written by the worker: the answer, or the members of a rejection */
-    bool repeated;
+    struct buf out; /* written by the worker: the answer, or what a problem has besides the usual members */
 };
-
-static void
-put_text(struct buf *to, const char *name, cairn_str text)
-{
-    json_put_name(to, name);
-    json_put_string(to, text);
-}
-
-static void
-put_number(struct buf *to, const char *name, uint64_t number)
-{
-    json_put_name(to, name);
-    json_put_u64(to, number);
-}
 
 static void
 put_outcome(struct buf *to, const struct api_call *call, const cairn_outcome *outcome)
 {
     buf_put_str(to, CAIRN_STR("{\"command_id\":"));
     json_put_uuid(to, outcome->id);
-    put_text(to, "app", call->parts[0]);
-    put_text(to, "command", call->parts[1]);
-    put_text(to, "stream", outcome->stream);
+    json_put_text_member(to, "app", call->parts[0]);
+    json_put_text_member(to, "command", call->parts[1]);
+    json_put_text_member(to, "stream", outcome->stream);
     if (outcome->event_count > 0) {
-        put_number(to, "revision", outcome->at.revision);
-        put_number(to, "position", outcome->position);
+        json_put_u64_member(to, "revision", outcome->at.revision);
+        json_put_u64_member(to, "position", outcome->position);
     }
     json_put_name(to, "events");
     buf_put_char(to, '[');
@@ -67,7 +57,7 @@ put_outcome(struct buf *to, const struct api_call *call, const cairn_outcome *ou
         json_put_comma(to);
         buf_put_str(to, CAIRN_STR("{\"type\":"));
         json_put_string(to, outcome->types[i]);
-        put_number(to, "position", outcome->at.first_position + i);
+        json_put_u64_member(to, "position", outcome->at.first_position + i);
         buf_put_char(to, '}');
     }
     buf_put_str(to, outcome->repeated ? CAIRN_STR("],\"repeated\":true}") : CAIRN_STR("],\"repeated\":false}"));
@@ -77,8 +67,8 @@ put_outcome(struct buf *to, const struct api_call *call, const cairn_outcome *ou
 static void
 put_rejection(struct buf *to, const cairn_outcome *outcome)
 {
-    put_text(to, "code", outcome->code);
-    put_text(to, "message", outcome->message);
+    json_put_text_member(to, "code", outcome->code);
+    json_put_text_member(to, "message", outcome->message);
     json_put_name(to, "details");
     if (outcome->details.size > 0)
         json_put_compact(to, outcome->details);
@@ -86,16 +76,7 @@ put_rejection(struct buf *to, const cairn_outcome *outcome)
         buf_put_str(to, CAIRN_STR("null"));
     json_put_name(to, "command_id");
     json_put_uuid(to, outcome->id);
-    json_put_name(to, "repeated");
-    buf_put_str(to, outcome->repeated ? CAIRN_STR("true") : CAIRN_STR("false"));
-}
-
-/* What is wrong with the data, place by place. */
-static void
-put_faults(struct buf *to, const cairn_outcome *outcome)
-{
-    json_put_name(to, "faults");
-    json_put_compact(to, outcome->details);
+    json_put_bool_member(to, "repeated", outcome->repeated);
 }
 
 void
@@ -147,10 +128,12 @@ over(void *context, cairn_err err, const cairn_outcome *outcome, const cairn_err
         command->error = *error;
     if (err == CAIRN_OK)
         put_outcome(&command->out, &command->call, outcome);
-    else if (err == CAIRN_E_REJECTED && outcome != NULL)
+    else if (err == CAIRN_E_REJECTED)
         put_rejection(&command->out, outcome);
-    else if (err == CAIRN_E_INVALID && outcome != NULL && outcome->details.size > 0)
-        put_faults(&command->out, outcome);
+    else if (err == CAIRN_E_INVALID && outcome->details.size > 0) {
+        json_put_name(&command->out, "faults");
+        json_put_compact(&command->out, outcome->details);
+    }
     command->node.fn = answer;
     command->node.context = command;
     http_post(command->call.loop->loop, &command->node);
@@ -168,6 +151,40 @@ read_deadline(struct api_call *call, uint32_t *ret, cairn_error *error)
     }
     *ret = (uint32_t)number;
     return CAIRN_OK;
+}
+
+static cairn_err
+submit(struct command *command, cairn_error *error)
+{
+    struct api_call *call = &command->call;
+    struct json data;
+    cairn_err err = json_check(call->body, &data, error);
+    call->malformed = err == CAIRN_E_INVALID;
+    return err != CAIRN_OK ? err : cairn_command_async(call->api->config.apps, &command->given, over, command, error);
+}
+
+static void
+submit_on_pool(void *context)
+{
+    struct command *command = context;
+    cairn_error error = {0};
+    command->refused = submit(command, &error);
+    if (command->refused != CAIRN_OK) /* otherwise what is here belongs to over() */
+        command->error = error;
+}
+
+static void
+submitted(void *context)
+{
+    struct command *command = context;
+    struct http_exchange *x = command->call.x;
+    if (command->refused != CAIRN_OK) {
+        atomic_fetch_sub(&command->call.api->appends, 1);
+        command->call.out = &command->out;
+        api_finish(&command->call, command->refused, &command->error);
+        http_release(x);
+    }
+    http_release(x);
 }
 
 cairn_err
@@ -194,18 +211,25 @@ api_command(struct api_call *call, cairn_error *error)
         problem_send(call->x, &problem_media_type, &media, NULL);
         return CAIRN_OK;
     }
-    struct json data;
-    if (err == CAIRN_OK && (err = json_check(call->body, &data, error)) != CAIRN_OK)
-        call->malformed = err == CAIRN_E_INVALID;
     if (err != CAIRN_OK)
         return err;
     struct command *kept = arena_zalloc(http_arena(call->x), sizeof *kept);
     if (kept == NULL)
         return error_set(error, CAIRN_E_NOMEM, "out of memory");
     kept->call = *call;
+    kept->given = command;
     http_hold(call->x);
     atomic_fetch_add(&call->api->appends, 1);
-    err = cairn_command_async(apps, &command, over, kept, error);
+    if (call->body.size <= SUBMIT_INLINE_BYTES) {
+        err = submit(kept, error);
+        call->malformed = kept->call.malformed;
+    } else {
+        http_hold(call->x); /* until the pool is through, however soon the answer is there */
+        if (http_work(call->loop->loop, submit_on_pool, submitted, kept))
+            return CAIRN_OK;
+        http_release(call->x);
+        err = error_set(error, CAIRN_E_BUSY, "too many requests are waiting for the disk");
+    }
     if (err != CAIRN_OK) {
         atomic_fetch_sub(&call->api->appends, 1);
         http_release(call->x);
@@ -214,14 +238,6 @@ api_command(struct api_call *call, cairn_error *error)
 }
 
 /* ---- queries ------------------------------------------------------------------------------------------------ */
-
-static bool
-to_out(void *context, cairn_str bytes)
-{
-    struct buf *out = context;
-    buf_put_str(out, bytes);
-    return !out->failed;
-}
 
 static cairn_err
 read_request(struct api_call *call, cairn_app_query_request *ret, cairn_error *error)
@@ -252,7 +268,7 @@ query_on_pool(struct api_call *call, cairn_error *error)
     cairn_app_query_request request;
     cairn_err err = read_request(call, &request, error);
     buf_clear(call->out);
-    return err == CAIRN_OK ? cairn_app_query(call->api->config.apps, &request, to_out, call->out, error) : err;
+    return err == CAIRN_OK ? cairn_app_query(call->api->config.apps, &request, buf_sink, call->out, error) : err;
 }
 
 cairn_err
@@ -269,7 +285,7 @@ api_query(struct api_call *call, cairn_error *error)
         err = read_request(call, &request, error);
         request.quick_only = true;
         if (err == CAIRN_OK)
-            err = cairn_app_query(apps, &request, to_out, call->out, error);
+            err = cairn_app_query(apps, &request, buf_sink, call->out, error);
         if (err == CAIRN_OK)
             api_finish(call, CAIRN_OK, NULL);
         if (err != CAIRN_E_BUSY)

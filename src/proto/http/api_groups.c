@@ -30,13 +30,6 @@ put_text(struct buf *to, const char *name, cairn_str text)
 }
 
 static void
-put_number(struct buf *to, const char *name, uint64_t n)
-{
-    json_put_name(to, name);
-    json_put_u64(to, n);
-}
-
-static void
 put_config(struct buf *to, const cairn_group_config *config)
 {
     put_text(to, "stream", config->stream);
@@ -59,10 +52,10 @@ put_config(struct buf *to, const cairn_group_config *config)
         buf_put_str(to, CAIRN_STR("\"end\""));
     else
         json_put_i64(to, config->from);
-    put_number(to, "ack_timeout_ms", config->ack_timeout_ms);
-    put_number(to, "retry_max", config->retry_max);
-    put_number(to, "retry_delay_ms", config->retry_delay_ms);
-    put_number(to, "outstanding_max", config->outstanding_max);
+    json_put_u64_member(to, "ack_timeout_ms", config->ack_timeout_ms);
+    json_put_u64_member(to, "retry_max", config->retry_max);
+    json_put_u64_member(to, "retry_delay_ms", config->retry_delay_ms);
+    json_put_u64_member(to, "outstanding_max", config->outstanding_max);
 }
 
 static void
@@ -73,13 +66,13 @@ put_status(void *context, const cairn_group_status *status)
     buf_put_char(to, '{');
     put_text(to, "name", status->name);
     put_config(to, &status->config);
-    put_number(to, "checkpoint", status->checkpoint);
-    put_number(to, "end", status->end);
-    put_number(to, "lag", status->end > status->checkpoint ? status->end - status->checkpoint : 0);
-    put_number(to, "outstanding", status->outstanding);
-    put_number(to, "retrying", status->retrying);
-    put_number(to, "parked", status->parked);
-    put_number(to, "acked_total", status->acked_total);
+    json_put_u64_member(to, "checkpoint", status->checkpoint);
+    json_put_u64_member(to, "end", status->end);
+    json_put_u64_member(to, "lag", status->end > status->checkpoint ? status->end - status->checkpoint : 0);
+    json_put_u64_member(to, "outstanding", status->outstanding);
+    json_put_u64_member(to, "retrying", status->retrying);
+    json_put_u64_member(to, "parked", status->parked);
+    json_put_u64_member(to, "acked_total", status->acked_total);
     json_put_name(to, "last_activity");
     if (status->last_activity_us > 0)
         json_put_time(to, status->last_activity_us);
@@ -183,7 +176,7 @@ put_delivery(void *context, const cairn_recorded *event, uint32_t delivery)
     struct buf *to = context;
     json_put_comma(to);
     render_event_open(to, event);
-    put_number(to, "delivery", delivery);
+    json_put_u64_member(to, "delivery", delivery);
     buf_put_char(to, '}');
 }
 
@@ -256,7 +249,7 @@ put_parked(void *context, const cairn_recorded *event, uint32_t deliveries, cair
     struct buf *to = context;
     json_put_comma(to);
     render_event_open(to, event);
-    put_number(to, "deliveries", deliveries);
+    json_put_u64_member(to, "deliveries", deliveries);
     json_put_name(to, "reason");
     json_put_string(to, reason);
     buf_put_char(to, '}');

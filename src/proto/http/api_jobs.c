@@ -291,13 +291,6 @@ replayed(void *context, cairn_str what, uint64_t done, uint64_t total)
     return progress(context, done, total, unit);
 }
 
-static bool
-to_report(void *context, cairn_str bytes)
-{
-    buf_put_str(context, bytes);
-    return true;
-}
-
 /* CAIRN_E_SCRIPT means that the report has something to complain of: it is told all the same. */
 static cairn_err
 run_replay(struct job *job, struct buf *report, cairn_error *error)
@@ -305,7 +298,7 @@ run_replay(struct job *job, struct buf *report, cairn_error *error)
     const cairn_replay_request *request = job->request;
     buf_put_str(report, CAIRN_STR("{\"report\":"));
     size_t before = report->size;
-    cairn_err err = cairn_app_replay(job->api->config.apps, request, replayed, job, to_report, report, error);
+    cairn_err err = cairn_app_replay(job->api->config.apps, request, replayed, job, buf_sink, report, error);
     buf_put_char(report, '}');
     return err == CAIRN_E_SCRIPT && report->size > before + 1 ? CAIRN_OK : err;
 }
@@ -320,12 +313,15 @@ read_replay(struct api_call *call, cairn_replay_request *ret, cairn_error *error
         return CAIRN_OK;
     cairn_err err = json_check(call->body, &body, error);
     call->malformed = err == CAIRN_E_INVALID;
+    if (err == CAIRN_OK && body.type != JSON_OBJECT)
+        err = error_set(error, CAIRN_E_INVALID, "the body must be an object");
     struct json_walk walk = json_walk(body);
     while (err == CAIRN_OK && json_next(&walk, &name, &value)) {
         bool is_bool = value.type == JSON_TRUE || value.type == JSON_FALSE, is_whole = json_u64(value, &number);
         bool known = true;
         if (json_string_is(name, "projection") && value.type == JSON_STRING) {
             ret->projection = json_string(value, http_arena(call->x));
+            known = ret->projection.size > 0; /* empty would be all of them */
         } else if (json_string_is(name, "aggregates") && is_bool) {
             ret->aggregates = value.type == JSON_TRUE;
         } else if (json_string_is(name, "decisions") && is_bool) {

@@ -190,13 +190,6 @@ put_groups(struct buf *to, struct api *api, cairn_error *error)
     return err;
 }
 
-static bool
-to_out(void *context, cairn_str bytes)
-{
-    buf_put_str(context, bytes);
-    return true;
-}
-
 cairn_err
 api_metrics(struct api_call *call, cairn_error *error)
 {
@@ -212,6 +205,6 @@ api_metrics(struct api_call *call, cairn_error *error)
     put_histogram(call->out, "cairn_read_seconds", "Time of reading a page of events.", &call->api->read_time);
     put_requests(call->out, call->api);
     if (call->api->config.apps != NULL)
-        cairn_apps_metrics(call->api->config.apps, to_out, call->out);
+        cairn_apps_metrics(call->api->config.apps, buf_sink, call->out);
     return put_groups(call->out, call->api, error);
 }
