@@ -475,7 +475,7 @@ after(void *context, const cairn_command *command, cairn_err err, uint64_t took_
 TEST(middleware_line_and_numbers)
 {
     const cairn_middleware middleware = {.before = before, .after = after};
-    rig = (struct rig){.apps = {.workers = 1, .middleware = &middleware, .middleware_count = 1, .log = take_line}};
+    rig = (struct rig){.apps = {.workers = 1, .middleware = &middleware, .middleware_count = 1, .log = take_line, .log_commands = true}};
     rig_begin(&rig);
     struct came came;
     CHECK_INT(rig_do(&rig, "Deposit", "{\"account\":1,\"amount\":1,\"refuse\":true}", NULL, &came), CAIRN_E_DENIED);
