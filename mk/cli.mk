@@ -10,9 +10,11 @@ $(CLI_A): $(filter-out $(B)/obj/cli/main.o,$(CLI_OBJ))
 	$(call step,AR,$@)
 	$(AR) rcs $@ $^
 
-$(B)/cairn: $(B)/obj/cli/main.o $(CLI_A) $(SERVER_A) $(ENGINE_A)
+# Deciders in shared objects call what the library exports, so the program exports the same (lib.mk).
+$(B)/cairn: $(B)/obj/cli/main.o $(CLI_A) $(SERVER_A) $(ENGINE_A) $(B)/lib/cairn.list
 	$(call step,LINK,$@)
-	$(CC) $(LDFLAGS_PRESET) -o $@ $< -Wl,--start-group $(CLI_A) $(SERVER_A) $(ENGINE_A) -Wl,--end-group $(CLI_LIBS) $(SERVER_LIBS)
+	$(CC) $(LDFLAGS_PRESET) -o $@ $< -Wl,--start-group $(CLI_A) $(SERVER_A) $(ENGINE_A) -Wl,--end-group \
+	    -Wl,--dynamic-list=$(B)/lib/cairn.list $(CLI_LIBS) $(SERVER_LIBS)
 
 # Tests and fuzzers of what is in cli/: its objects among the rooms, its libraries among theirs.
 CLI_TESTS := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/unit/import_*.c tests/unit/cli_*.c)) \

@@ -59,6 +59,10 @@ $(LIB_A): $(B)/lib/cairn.o
 $(LIB_MAP): $(LIB_NAMES)
 	{ echo 'CAIRN_0 {'; echo '  global:'; sed 's/$$/;/' $<; echo '  local: *;'; echo '};'; } > $@
 
+# The same names for the linker of the program.
+$(B)/lib/cairn.list: $(LIB_NAMES)
+	{ echo '{'; sed 's/$$/;/' $<; echo '};'; } > $@
+
 $(LIB_SO): $(ENGINE_A) $(LIB_MAP)
 	$(call step,LINK,$@)
 	$(CC) -shared -o $@ $(LDFLAGS_PRESET) -Wl,-soname,$(SONAME) -Wl,--version-script=$(LIB_MAP) \

@@ -352,7 +352,7 @@ read_decider_kind(struct manifest_reader *reader, const struct yaml *node, struc
     if (decider->kind == APP_DECIDER_LUA)
         manifest_named_file(reader, source, what);
     else if (decider->kind == APP_DECIDER_NATIVE && !manifest_plain_name_valid(source->text, true))
-        yaml_fault(reader, source->line, "The name that the module gives itself.", "%s: %.*s is no name of a native decider", what, SHOWN(source->text));
+        yaml_fault(reader, source->line, "A decider that is built in, or the file of a module without its .so.", "%s: %.*s is no name of a native decider", what, SHOWN(source->text));
     else if (decider->kind == APP_DECIDER_WEBHOOK
              && (source->text.size > 2000 || (strncmp(source->text.data, "https://", 8) && strncmp(source->text.data, "http://", 7))))
         yaml_fault(reader, source->line, "webhook: https://example.com/decide", "%s: the webhook is no http or https URL", what);

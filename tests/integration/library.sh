@@ -88,6 +88,29 @@ END
 1000 appends durable, 0 failed
 one commit carried more than one append: yes
 END
+    run $link app
+    expect "$link app" "$temp/out" <<'END'
+rooms, version 1
+Reserve {"room": "blue", "seats": 4}: done
+Reserve {"room": "blue", "seats": 7}: full: There are not that many seats left. {"left":6}
+Reserve {"room": "red", "seats": 10}: done
+Reserve {"room": "red"}: invalid: "seats" is missing
+Release {"room": "blue", "seats": 9}: done
+{"rows":[{"name":"blue","taken":0},{"name":"red","taken":10}],"next":null,"position":11}
+state of room-red: {"taken":10}
+END
+    # Once more: the app and what it knows are there.
+    LD_LIBRARY_PATH=$prefix/lib "$temp/examples/app" "$temp/data" > "$temp/out" 2>&1
+    expect "$link app again" "$temp/out" <<'END'
+rooms, version 1, as before
+Reserve {"room": "blue", "seats": 4}: done
+Reserve {"room": "blue", "seats": 7}: full: There are not that many seats left. {"left":6}
+Reserve {"room": "red", "seats": 10}: full: There are not that many seats left. {"left":0}
+Reserve {"room": "red"}: invalid: "seats" is missing
+Release {"room": "blue", "seats": 9}: done
+{"rows":[{"name":"blue","taken":0},{"name":"red","taken":10}],"next":null,"position":13}
+state of room-red: {"taken":10}
+END
     run $link groups
     expect "$link groups" "$temp/out" <<'END'
 delivery 1: {"to":"ann"}

@@ -660,11 +660,13 @@ ask_worker(struct runner *runner, cairn_projection_action action, struct worker 
     }
 }
 
+/* Lock held. An answer about an event that failed has taken effect when that event is behind, or has failed again. */
 static bool
-still_asked(struct runner *runner, const struct worker *worker)
+still_asked(struct runner *runner, const struct worker *worker, uint64_t failing)
 {
+    bool trying = worker->failure.there && worker->failure.position == failing && !worker->stopped && !worker->paused;
     return !runner->closing && (runner->serving == worker || runner->building == worker)
-        && worker->request != REQUEST_NONE;
+        && (worker->request != REQUEST_NONE || trying);
 }
 
 cairn_err
@@ -675,6 +677,8 @@ runner_do(struct runner *runner, cairn_projection_action action, cairn_error *er
     struct worker *worker = NULL;
     pthread_mutex_lock(&runner->lock);
     cairn_err err = ask_worker(runner, action, &worker, error);
+    bool about_event = action == CAIRN_PROJECTION_RETRY || action == CAIRN_PROJECTION_SKIP || action == CAIRN_PROJECTION_PARK;
+    uint64_t failing = err == CAIRN_OK && about_event ? worker->failure.position : UINT64_MAX;
     pthread_mutex_unlock(&runner->lock);
     if (err != CAIRN_OK)
         return err;
@@ -685,7 +689,7 @@ runner_do(struct runner *runner, cairn_projection_action action, cairn_error *er
     for (;;) {
         uint32_t seen = atomic_load(&runner->moved);
         pthread_mutex_lock(&runner->lock);
-        bool waiting = still_asked(runner, worker);
+        bool waiting = still_asked(runner, worker, failing);
         pthread_mutex_unlock(&runner->lock);
         int64_t left = until - os_monotonic_us(os_real());
         if (!waiting || left <= 0)

@@ -273,6 +273,7 @@ set_aside(struct worker *worker, const cairn_recorded *event, const char *kind, 
     *(parked ? &worker->faults_parked : &worker->faults_skipped) += 1;
     worker->failure.there = false;
     pthread_mutex_unlock(&worker->runner->lock);
+    runner_moved(worker->runner);
     runner_say(worker->runner, CAIRN_LOG_WARN, "position=%llu %s error=\"%s\"", (unsigned long long)event->position,
                kind, why);
     return WORK_MORE;
