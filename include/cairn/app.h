@@ -116,7 +116,7 @@ typedef struct cairn_apps_options {
     /* One line of name=value pairs, e.g. a command that is over. Any thread; short. */
     void (*log)(void *context, cairn_log_level level, cairn_str line);
     void *log_context;
-    bool log_commands;              /* also a line for every command that is over */
+    bool log_commands;              /* a line for every command that is over, not only for those that failed */
     uint32_t workers;               /* (processors, at most 16) threads that decide */
     uint32_t commands_waiting_max;  /* (10,000) then CAIRN_E_BUSY */
     uint32_t retries_max;           /* (16) lost races of one command */
