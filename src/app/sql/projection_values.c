@@ -93,7 +93,7 @@ find_child(const struct projection *projection, uint32_t node, struct json name,
             if (child->name.data == NULL && child->index == index)
                 return i;
         } else if (child->name.data != NULL) {
-            if (name.raw.size == child->name.size + 2
+            if (!child->escaped && name.raw.size == child->name.size + 2
                 && memcmp(name.raw.data + 1, child->name.data, child->name.size) == 0)
                 return i;
             if (name.raw.size > child->name.size + 2 && memchr(name.raw.data, '\\', name.raw.size) != NULL

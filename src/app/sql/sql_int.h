@@ -55,7 +55,7 @@ enum sql_token {
     SQL_NAME,    /* "x", `x` or [x] */
     SQL_NUMBER,
     SQL_BLOB,    /* x'00' */
-    SQL_PARAM,   /* :name with dots and [indices], ?, ?1, @x, $x */
+    SQL_PARAM,   /* :name with dots, ."quoted names" and [indices], ?, ?1, @x, $x */
     SQL_SEMICOLON,
     SQL_PUNCT,   /* one byte of anything else */
     SQL_BROKEN,  /* a string, name or comment that does not end */
