@@ -213,14 +213,14 @@ check_value(const char *parameter, const cairn_recorded *event, const char *expe
     struct projection *projection = rig_parse(text);
     struct values values;
     cairn_error error = {0};
-    CHECK_OK(values_init(&values, projection, NULL));
+    CHECK_OK(values_init(&values, projection, false, NULL));
     const struct plan *plan = projection_plan(projection, event->event.type);
     if (values_take(&values, plan, event, &error) != CAIRN_OK)
         buf_put_str(&json, CAIRN_STR("error"));
     else {
         CHECK_OK(sql_open(NULL, SQL_SCRATCH, &db, NULL));
         CHECK_INT(sqlite3_prepare_v2(db, "SELECT ?1", -1, &read, NULL), SQLITE_OK);
-        CHECK_INT(values_bind(&values, &projection->statements[0], read), SQLITE_OK);
+        CHECK_INT(values_bind(values.slots, &projection->statements[0], read), SQLITE_OK);
         CHECK_INT(sqlite3_step(read), SQLITE_ROW);
         sql_put_column(&json, read, 0);
         sqlite3_finalize(read);

@@ -160,20 +160,21 @@ struct value {
 
 struct values {
     const struct projection *projection;
-    struct value *slots;
+    struct value *slots; /* of the event taken last */
+    struct value *own_slots;
     uint32_t *seen; /* by node: the stamp of the event in which it was found */
     uint32_t stamp;
     struct arena arena; /* decoded strings; until the next event */
-    struct buf tags;
-    char time[32], id[40];
+    bool keep;          /* slots and strings stay until the arena is reset, which is the caller's to do */
+    bool no_memory;
 };
-cairn_err values_init(struct values *values, const struct projection *projection, cairn_error *error);
+cairn_err values_init(struct values *values, const struct projection *projection, bool keep, cairn_error *error);
 void values_free(struct values *values);
 /* Find the plan's slots in the event. Points into the event: valid as long as it is. CAIRN_E_SCRIPT: data is not the JSON
  * that it says it is. */
 cairn_err values_take(struct values *values, const struct plan *plan, const cairn_recorded *event,
                       cairn_error *error);
 /* Bind all parameters of a statement. Returns SQLite's code. */
-int values_bind(const struct values *values, const struct statement *statement, sqlite3_stmt *prepared);
+int values_bind(const struct value *slots, const struct statement *statement, sqlite3_stmt *prepared);
 
 #endif

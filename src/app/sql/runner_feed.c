@@ -10,10 +10,12 @@
 #define WINDOW 65536        /* positions between decisions */
 #define FILTER_BELOW 8      /* wanted less than one in so many: by the index */
 #define SCAN_ABOVE 5
+#define LOOK_EVERY 4096      /* events passed: may we go on, and in the same way? */
 
 void
 feed_close(struct feed *feed)
 {
+    ahead_end(feed);
     cairn_reader_free(feed->reader);
     feed->reader = NULL;
     arena_free(&feed->arena);
@@ -84,18 +86,23 @@ maybe_change(struct feed *feed, cairn_error *error)
 }
 
 cairn_err
-feed_next(struct feed *feed, cairn_recorded *ret, cairn_err *ret_upcast, cairn_error *error)
+feed_read(struct feed *feed, cairn_recorded *ret, const struct plan **ret_plan, cairn_err *ret_upcast, cairn_error *error)
 {
     const struct runner *runner = feed->runner;
     cairn_err err = maybe_change(feed, error);
-    while (err == CAIRN_OK) {
+    for (unsigned passed = 1; err == CAIRN_OK; passed++) {
         err = cairn_reader_next(feed->reader, ret, error);
         if (err != CAIRN_OK)
             break;
-        if (!projection_wants(runner->projection, ret))
+        if (!projection_wants(runner->projection, ret)
+            || (*ret_plan = projection_plan(runner->projection, ret->event.type)) == NULL) {
+            if (passed % LOOK_EVERY != 0) /* a long way without any that is wanted */
+                continue;
+            if (feed->stop != NULL && atomic_load_explicit(feed->stop, memory_order_relaxed))
+                return error_set(error, CAIRN_E_CLOSED, "the projection is stopping");
+            err = maybe_change(feed, error);
             continue;
-        if (projection_plan(runner->projection, ret->event.type) == NULL)
-            continue;
+        }
         feed->matched++;
         *ret_upcast = CAIRN_OK;
         if (runner->options.upcast != NULL) {
@@ -106,4 +113,13 @@ feed_next(struct feed *feed, cairn_recorded *ret, cairn_err *ret_upcast, cairn_e
         return CAIRN_OK;
     }
     return err;
+}
+
+cairn_err
+feed_next(struct feed *feed, cairn_recorded *ret, cairn_err *ret_upcast, cairn_error *error)
+{
+    if (feed->ahead != NULL)
+        return ahead_next(feed, ret, ret_upcast, error);
+    feed->slots = NULL;
+    return feed_read(feed, ret, &feed->plan, ret_upcast, error);
 }
