@@ -36,7 +36,7 @@ apply(const struct projection *projection)
         abort(); /* it was tried */
     guard_set(db, &guard);
     sqlite3_progress_handler(db, 1000, out_of_steps, &steps);
-    if (values_init(&values, projection, NULL) != CAIRN_OK)
+    if (values_init(&values, projection, false, NULL) != CAIRN_OK)
         abort();
     if (values_take(&values, plan, &event, NULL) == CAIRN_OK)
         for (size_t i = 0; i < plan->statement_count; i++) {
@@ -46,7 +46,7 @@ apply(const struct projection *projection)
             const char *hint;
             if (guard_prepare(db, &guard, statement->sql, false, &prepared, &line, &hint, NULL) != CAIRN_OK)
                 abort();
-            if (values_bind(&values, statement, prepared) == SQLITE_OK)
+            if (values_bind(values.slots, statement, prepared) == SQLITE_OK)
                 while (sqlite3_step(prepared) == SQLITE_ROW)
                     ;
             sqlite3_finalize(prepared);

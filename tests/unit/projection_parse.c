@@ -36,6 +36,16 @@ TEST(faults_have_line_and_hint)
         {"-- tabel\nCREATE TABLE t (id TEXT);\n", 1, "no section \"tabel\"", "-- table"},
         {TABLE "-- onn Made\nDELETE FROM t;\n", 3, "no section \"onn\"", "-- on"},
         {TABLE "-- on Made Gone\nDELETE FROM t;\n", 3, "event types, separated by commas", "/*"},
+        {TABLE "-- on \"Half open\nDELETE FROM t;\n", 3, "event types, separated by commas", "double quotes"},
+        {TABLE "-- on \"A\" \"B\"\nDELETE FROM t;\n", 3, "event types, separated by commas", "double quotes"},
+        {TABLE "-- on \"\"\nDELETE FROM t;\n", 3, "event types, separated by commas", ""},
+        {TABLE "-- on \"*\"\nDELETE FROM t;\n", 3, "nothing can be named", "-- on *"},
+        {TABLE "-- onn \"W_Make tea\", Made\nDELETE FROM t;\n", 3, "no section \"onn\"", "-- on"},
+        {TABLE "-- on Made\nINSERT INTO t\nVALUES (:data.org:resource, 1);\n", 5, "follows a parameter", ":data.\"org:resource\""},
+        {TABLE "-- on Made\nINSERT INTO t VALUES (:data.\"a\nb\", 1);\n", 4, "line's end", ""},
+        {TABLE "-- on Made\nINSERT INTO t VALUES (:data.\"a, 1);\n", 4, "name that begins here does not end", ""},
+        {TABLE "-- on Made\nINSERT INTO t VALUES (:tag.\"a b\".c, 1);\n", 4, "no tag's name", ":tag.customer"},
+        {TABLE "-- on Made\nINSERT INTO t VALUES (:time.\"x\", 1);\n", 4, "no parts", ""},
         {TABLE "-- from\n-- on Made\nDELETE FROM t;\n", 3, "categories", ""},
         {TABLE "-- on Made\nINSERT INTO t VALUES (:stream_id, :dat.n);\n", 4, ":dat.n", "did you mean :data.n?"},
         {TABLE "-- on Made\nINSERT INTO t\n VALUES (:stream_id,\n :qty);\n", 6, ":qty", ":data.qty"},
@@ -101,6 +111,30 @@ check_names(bool (*name_at)(const struct projection *, size_t, cairn_str *), con
     buf_put_char(&all, '\0');
     CHECK_STR(all.data, expected);
     buf_free(&all);
+}
+
+/* Goal: names of real logs, with blanks, colons, commas and quotes, are those that stand between the quotes. */
+TEST(names_in_quotes)
+{
+    struct projection *projection = rig_parse(
+        "-- from \"the case\", task\n-- tagged \"a, \"\"b\"\"\", vip\n" TABLE
+        "-- on \"W_Completeren aanvraag\", A_SUBMITTED,\"A, B\" , \"say \"\"hi\"\"\"\n"
+        "INSERT INTO t VALUES (:data.\"org:resource\", :data.plain) ON CONFLICT (id) DO UPDATE SET n = :data.\"plain\";\n");
+    struct buf all = {0};
+    cairn_str name;
+    for (size_t i = 0; projection_type(projection, i, &name); i++)
+        buf_printf(&all, "<%.*s>", (int)name.size, name.data);
+    for (size_t i = 0; projection_category(projection, i, &name); i++)
+        buf_printf(&all, "<%.*s>", (int)name.size, name.data);
+    for (size_t i = 0; i < projection->tags.count; i++)
+        buf_printf(&all, "<%s>", projection->tags.items[i].data);
+    buf_put_char(&all, '\0');
+    CHECK_STR(all.data, "<W_Completeren aanvraag><A_SUBMITTED><A, B><say \"hi\"><the case><task><a, \"b\"><vip>");
+    buf_free(&all);
+    CHECK(projection_plan(projection, CAIRN_STR("W_Completeren aanvraag")) != NULL);
+    CHECK(projection_plan(projection, CAIRN_STR("\"A_SUBMITTED\"")) == NULL);
+    CHECK_INT(projection->slot_count, 2); /* quoted or not, plain is one */
+    projection_free(projection);
 }
 
 /* Goal: sections, lists, triggers, comments and quoted names are read as they stand. */
@@ -179,14 +213,14 @@ check_value(const char *parameter, const cairn_recorded *event, const char *expe
     struct projection *projection = rig_parse(text);
     struct values values;
     cairn_error error = {0};
-    CHECK_OK(values_init(&values, projection, NULL));
+    CHECK_OK(values_init(&values, projection, false, NULL));
     const struct plan *plan = projection_plan(projection, event->event.type);
     if (values_take(&values, plan, event, &error) != CAIRN_OK)
         buf_put_str(&json, CAIRN_STR("error"));
     else {
         CHECK_OK(sql_open(NULL, SQL_SCRATCH, &db, NULL));
         CHECK_INT(sqlite3_prepare_v2(db, "SELECT ?1", -1, &read, NULL), SQLITE_OK);
-        CHECK_INT(values_bind(&values, &projection->statements[0], read), SQLITE_OK);
+        CHECK_INT(values_bind(values.slots, &projection->statements[0], read), SQLITE_OK);
         CHECK_INT(sqlite3_step(read), SQLITE_ROW);
         sql_put_column(&json, read, 0);
         sqlite3_finalize(read);
@@ -203,25 +237,31 @@ check_value(const char *parameter, const cairn_recorded *event, const char *expe
 /* Goal: each parameter is what the manual says. */
 TEST(parameters)
 {
-    cairn_str tags[] = {CAIRN_STR("customer:7"), CAIRN_STR("plain"), CAIRN_STR("customer:8")};
+    cairn_str tags[] = {CAIRN_STR("customer:7"), CAIRN_STR("plain"), CAIRN_STR("customer:8"), CAIRN_STR("org:unit x:9")};
     cairn_recorded event = {
         .position = 41, .revision = 3, .time_us = 1763713871123456, .stream = CAIRN_STR("order-4-2"),
-        .event = {.type = CAIRN_STR("Placed"), .correlation = CAIRN_STR("c-1"), .tags = tags, .tag_count = 3,
+        .event = {.type = CAIRN_STR("Placed"), .correlation = CAIRN_STR("c-1"), .tags = tags, .tag_count = 4,
                   .data = CAIRN_STR("{\"a\":{\"b\":[1,{\"c\":\"x\\ny\"}]},\"t\":true,\"f\":false,\"z\":null,\"i\":1.0,"
                                     "\"r\":1.5,\"big\":123456789012345678901,\"min\":-9223372036854775808,\"e\":\"\","
-                                    "\"a\":5,\"\\u0061b\":\"esc\",\"o\":{\"k\":[]}}"),
+                                    "\"a\":5,\"\\u0061b\":\"esc\",\"o\":{\"k\":[]},"
+                                    "\"org:resource\":112,\"q\\\"q\":{\"a.b[0]\":[0,{\"\":\"deep\"}]},"
+                                    "\"back\\n\":0,\"back\\\\n\":1,\"Größe in m²\":4}"),
                   .meta = CAIRN_STR("{\"causation\":\"x-2\",\"actor\":\"ann\",\"trace\":{\"id\":7}}")}};
     static const char *const CASES[][2] = {
         {":position", "41"}, {":revision", "3"}, {":stream", "\"order-4-2\""}, {":stream_id", "\"4-2\""},
         {":category", "\"order\""}, {":type", "\"Placed\""}, {":id", "\"00000000-0000-0000-0000-000000000000\""},
         {":time", "\"2025-11-21T08:31:11.123456Z\""}, {":time_us", "1763713871123456"}, {":correlation", "\"c-1\""},
         {":causation", "\"x-2\""}, {":actor", "\"ann\""}, {":meta.actor", "\"ann\""}, {":meta.trace.id", "7"},
-        {":tags", "\"[\\\"customer:7\\\",\\\"plain\\\",\\\"customer:8\\\"]\""}, {":tag.customer", "\"7\""},
+        {":tags", "\"[\\\"customer:7\\\",\\\"plain\\\",\\\"customer:8\\\",\\\"org:unit x:9\\\"]\""}, {":tag.customer", "\"7\""},
         {":tag.plain", "null"}, {":data.a.b[0]", "1"}, {":data.a.b[1].c", "\"x\\ny\""}, {":data.a.b[2]", "null"},
         {":data.a.b", "\"[1,{\\\"c\\\":\\\"x\\\\ny\\\"}]\""}, {":data.t", "1"}, {":data.f", "0"}, {":data.z", "null"},
         {":data.i", "1"}, {":data.r", "1.5"}, {":data.min", "-9223372036854775808"}, {":data.e", "\"\""},
         {":data.ab", "\"esc\""}, {":data.none", "null"}, {":data.t.x", "null"}, {":data.o.k", "\"[]\""},
         {":data.big", "123456789012345680000"},
+        {":data.\"org:resource\"", "112"}, {":data.\"org:resource\".\"a \"\"b\"\"\"", "null"},
+        {":data.\"q\"\"q\".\"a.b[0]\"[1].\"\"", "\"deep\""}, {":data.\"ab\"", "\"esc\""}, {":data.\"back\\n\"", "1"},
+        {":data.\"Größe in m²\"", "4"}, {":meta.\"trace\".\"id\"", "7"}, {":tag.\"customer\"", "\"7\""},
+        {":tag.\"org:unit x\"", "\"9\""},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++)
         check_value(CASES[i][0], &event, CASES[i][1]);
@@ -245,7 +285,7 @@ TEST(parameters)
 int
 main(void)
 {
-    const struct CMUnitTest tests[] = {RUN(faults_have_line_and_hint), RUN(all_faults_are_told), RUN(a_whole_file),
+    const struct CMUnitTest tests[] = {RUN(faults_have_line_and_hint), RUN(all_faults_are_told), RUN(names_in_quotes), RUN(a_whole_file),
                                        RUN(digest), RUN(parameters)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

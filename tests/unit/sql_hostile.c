@@ -81,6 +81,7 @@ TEST(what_may_not_be_touched)
         {"INSERT INTO t VALUES (1, changes())", "changes", false},
         {"INSERT INTO t VALUES (1, total_changes())", "total_changes", false},
         {"INSERT INTO t VALUES (sqlite_version(), 1)", "sqlite_version", false},
+        {"INSERT INTO t VALUES (json_patch(:data, '{}'), 1)", "json_patch", false},
         {"INSERT INTO t VALUES (load_extension('x.so'), 1)", "load_extension", false},
         {"INSERT INTO t VALUES (fts3_tokenizer('simple'), 1)", "fts3_tokenizer", false},
         {"INSERT INTO t VALUES (datetime(:time, 'localtime'), 1)", "time zone", false},
@@ -221,6 +222,28 @@ TEST(stopped_at_the_event)
     }
 }
 
+/* Goal: functions whose work SQLite makes the product of their arguments' sizes end in time, with SQLite's results: no count of
+ * steps would ever stop them. Method: arguments of megabytes, which SQLite itself would compare for hours. */
+TEST(functions_end)
+{
+    struct rig rig;
+    char value[512];
+    rig_open(&rig, "-- table\nCREATE TABLE t (id INTEGER PRIMARY KEY, a, b, c, d, e);\n"
+             "CREATE INDEX i ON t (instr(a, '1'));\nCREATE TRIGGER x AFTER INSERT ON t BEGIN\n"
+             " UPDATE t SET e = instr(hex(zeroblob(2000000)), hex(zeroblob(1000000)) || '1') WHERE id = new.id; END;\n"
+             "-- on Made\nINSERT INTO t (id, a, b, c, d) VALUES (:position,\n"
+             " instr(hex(zeroblob(2000000)), hex(zeroblob(1000000)) || '1'),\n"
+             " length(replace(hex(zeroblob(2000000)), hex(zeroblob(1000000)) || '1', 'x')),\n"
+             " length(rtrim(hex(zeroblob(2000000)), '0')), replace(:data.text, 'ä', 'ae') || instr(:data.text, 'l') || trim('  x '));\n");
+    for (int i = 0; i < 3; i++)
+        rig_append(&rig, "a-1", "Made", "{\"text\":\"Bär lala\"}");
+    rig_start(&rig);
+    rig_wait(&rig);
+    rig_value(&rig, "SELECT count(*), a, b, c, d, e FROM t", value);
+    CHECK_STR(value, "3|0|4000000|0|\"Baer lala5x\"|0");
+    rig_close(&rig);
+}
+
 /* Goal: the clock of a projection is its events', wherever SQLite asks for it. */
 TEST(now_is_the_events_time)
 {
@@ -259,6 +282,6 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {RUN(what_may_not_be_touched), RUN(triggers_are_guarded), RUN(bounds),
-                                       RUN(stopped_at_the_event), RUN(now_is_the_events_time)};
+                                       RUN(stopped_at_the_event), RUN(functions_end), RUN(now_is_the_events_time)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

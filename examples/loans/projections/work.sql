@@ -20,19 +20,18 @@ CREATE TABLE resource_day (
     PRIMARY KEY (resource, day)
 ) WITHOUT ROWID;
 
-/* The activities' names have blanks ("W_Completeren aanvraag"), so they cannot be listed: every event comes here. */
--- on *
+-- on "W_Afhandelen leads", "W_Beoordelen fraude", "W_Completeren aanvraag", "W_Nabellen incomplete dossiers", "W_Nabellen offertes", "W_Valideren aanvraag", "W_Wijzigen contractgegevens"
 INSERT INTO work (id, application, activity, resource, started)
-SELECT :position, :stream_id, substr(:type, 3), json_extract(:data, '$."org:resource"'), :meta.occurred_at
-WHERE substr(:type, 1, 2) = 'W_' AND json_extract(:data, '$."lifecycle:transition"') = 'START';
-UPDATE work SET completed = :meta.occurred_at,
-    resource = coalesce(resource, json_extract(:data, '$."org:resource"')),
+SELECT :position, :stream_id, substr(:type, 3), :data."org:resource", :meta.occurred_at
+WHERE :data."lifecycle:transition" = 'START';
+UPDATE work SET completed = :meta.occurred_at, resource = coalesce(resource, :data."org:resource"),
     ms = (strftime('%s', :meta.occurred_at) - strftime('%s', started)) * 1000
        + CAST(substr(:meta.occurred_at, 21, 3) AS INTEGER) - CAST(substr(started, 21, 3) AS INTEGER)
-WHERE substr(:type, 1, 2) = 'W_' AND json_extract(:data, '$."lifecycle:transition"') = 'COMPLETE'
+WHERE :data."lifecycle:transition" = 'COMPLETE'
   AND id = (SELECT max(id) FROM work
             WHERE application = :stream_id AND activity = substr(:type, 3) AND completed IS NULL);
+
+-- on *
 INSERT INTO resource_day (resource, day, events)
-SELECT json_extract(:data, '$."org:resource"'), substr(:meta.occurred_at, 1, 10), 1
-WHERE json_extract(:data, '$."org:resource"') IS NOT NULL
+SELECT :data."org:resource", substr(:meta.occurred_at, 1, 10), 1 WHERE :data."org:resource" IS NOT NULL
 ON CONFLICT (resource, day) DO UPDATE SET events = events + 1;

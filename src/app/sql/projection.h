@@ -3,11 +3,11 @@
  *   -- from order, customer        (categories; default: every category)
  *   -- tagged region:eu            (only events with all of these tags)
  *   -- table                       (DDL: tables, indexes, views, FTS5 tables, triggers on own tables)
- *   -- on OrderPlaced, OrderPaid   (statements run for each such event, in order; `-- on *`: every event)
+ *   -- on OrderPlaced, "Order paid" (statements run for each such event, in order; `-- on *`: every event)
  *
  * Named parameters in statements: :position :stream :stream_id (after the first '-') :category :revision :type :id
  * :time (ISO 8601, UTC) :time_us :correlation :causation :actor :data :meta :tags (JSON text), and by path
- * :data.customer.name, :data.items[0].sku, :meta.x, :tag.customer (the text after "customer:"). Strings are TEXT,
+ * :data.customer.name, :data.items[0].sku, :data."org:resource", :meta.x, :tag.customer (the text after "customer:"). Strings are TEXT,
  * whole numbers INTEGER, other numbers REAL, true and false 1 and 0, null and absent NULL, objects and arrays JSON TEXT.
  * 'now' in SQLite's date functions is the event's time; random() and the like are refused: a read model is a function of
  * its events.

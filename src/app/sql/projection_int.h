@@ -20,6 +20,7 @@
 #define PROJECTION_SLOTS_MAX 1000
 #define PROJECTION_NODES_MAX 100000
 #define PROJECTION_PATH_MAX 16   /* parts of a path */
+#define PROJECTION_NAME_MAX 512  /* bytes of a type, category, tag or member */
 #define PROJECTION_EXPANSION_MAX 2000 /* parts of a statement when its views and WITH tables are unfolded */
 
 enum field {
@@ -30,7 +31,7 @@ enum field {
 
 struct slot {
     enum field field;
-    cairn_str path; /* ".customer.name", "[0]"; of FIELD_TAG: "customer:" */
+    cairn_str path; /* as path_put() writes it: ".customer.name", "[0]"; of FIELD_TAG: "customer:" */
 };
 
 #define NODE_NONE UINT32_MAX
@@ -40,6 +41,7 @@ struct path_node {
     uint32_t child, sibling;
     uint32_t child_count;
     uint32_t slot; /* NODE_NONE: only on the way */
+    bool escaped;  /* JSON writes the name otherwise than it is */
 };
 
 struct statement {
@@ -98,14 +100,25 @@ struct lua_limits projection_lua_limits(void);
 /* Sections and statements into the projection; faults are visited. */
 cairn_err projection_read(struct projection *projection, cairn_str text, struct sql_faults *faults,
                           cairn_error *error);
+cairn_err projection_read_ddl(struct projection *projection, cairn_str text, struct sql_faults *faults,
+                              cairn_error *error); /* DDL alone, as Lua projections give it */
+bool projection_name_add(struct projection *projection, struct names *names, cairn_str name);
+bool projection_name_has(const struct names *names, cairn_str name);
+
+/* ---- paths and plans (projection_plan.c) */
+
+struct path_part {
+    bool member; /* or an item of an array */
+    cairn_str name;
+    uint32_t index;
+};
+/* The part at *at, which goes past it; quoted names are decoded into `to`, which has room for the path. False: the end. */
+bool path_next(cairn_str path, size_t *at, char *to, struct path_part *ret);
+/* Each part has one way of writing: names with other than letters, digits, _ and $ in quotes, which double inside. */
+void path_put(struct buf *to, const struct path_part *part);
 /* Plans from statements. */
 cairn_err projection_plan_all(struct projection *projection, const struct names *sections, size_t section_count,
                               cairn_error *error);
-/* DDL alone, as Lua projections give it. */
-cairn_err projection_read_ddl(struct projection *projection, cairn_str text, struct sql_faults *faults,
-                              cairn_error *error);
-bool projection_name_add(struct projection *projection, struct names *names, cairn_str name);
-bool projection_name_has(const struct names *names, cairn_str name);
 
 /* ---- the guard (projection_guard.c): SQLite's authoriser for a projection's SQL */
 
@@ -147,20 +160,21 @@ struct value {
 
 struct values {
     const struct projection *projection;
-    struct value *slots;
+    struct value *slots; /* of the event taken last */
+    struct value *own_slots;
     uint32_t *seen; /* by node: the stamp of the event in which it was found */
     uint32_t stamp;
     struct arena arena; /* decoded strings; until the next event */
-    struct buf tags;
-    char time[32], id[40];
+    bool keep;          /* slots and strings stay until the arena is reset, which is the caller's to do */
+    bool no_memory;
 };
-cairn_err values_init(struct values *values, const struct projection *projection, cairn_error *error);
+cairn_err values_init(struct values *values, const struct projection *projection, bool keep, cairn_error *error);
 void values_free(struct values *values);
 /* Find the plan's slots in the event. Points into the event: valid as long as it is. CAIRN_E_SCRIPT: data is not the JSON
  * that it says it is. */
 cairn_err values_take(struct values *values, const struct plan *plan, const cairn_recorded *event,
                       cairn_error *error);
 /* Bind all parameters of a statement. Returns SQLite's code. */
-int values_bind(const struct values *values, const struct statement *statement, sqlite3_stmt *prepared);
+int values_bind(const struct value *slots, const struct statement *statement, sqlite3_stmt *prepared);
 
 #endif

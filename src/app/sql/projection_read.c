@@ -4,6 +4,7 @@
 #include <base/error.h>
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 enum section_kind { SECTION_NONE, SECTION_TABLE, SECTION_ON, SECTION_BROKEN };
 
@@ -71,38 +72,81 @@ projection_name_add(struct projection *projection, struct names *names, cairn_st
     return true;
 }
 
-/* A list of names without spaces in them, at least one. */
+/* The next name of a list: plain, or in double quotes, which are doubled inside. *ret_item is what stands there, with its quotes. */
+static bool
+list_next(cairn_str *rest, cairn_str *ret_item)
+{
+    cairn_str text = sql_trim(*rest);
+    size_t size = 0;
+    if (rest->data == NULL)
+        return false;
+    if (text.size > 0 && text.data[0] == '"') /* a doubled quote closes and opens again */
+        for (bool in = false; size < text.size && (in || text.data[size] != ','); size++)
+            in ^= text.data[size] == '"';
+    else
+        while (size < text.size && text.data[size] != ',')
+            size++;
+    *ret_item = sql_trim((cairn_str){text.data, size});
+    *rest = size < text.size ? (cairn_str){text.data + size + 1, text.size - size - 1} : (cairn_str){0};
+    return true;
+}
+
+/* Plain names have neither spaces nor quotes in them. False: it is no name. */
+static bool
+take_name(cairn_str item, struct buf *to)
+{
+    bool in_quotes = item.size > 1 && item.data[0] == '"' && item.data[item.size - 1] == '"';
+    buf_clear(to);
+    for (size_t i = in_quotes, end = item.size - in_quotes; i < end; i++) {
+        char c = item.data[i];
+        if (!in_quotes && (isspace((unsigned char)c) || c == '\'' || c == '"'))
+            return false;
+        if (in_quotes && c == '"' && (++i == end || item.data[i] != '"'))
+            return false;
+        if (iscntrl((unsigned char)c))
+            return false;
+        buf_put_char(to, c);
+    }
+    return to->size > 0 || to->failed;
+}
+
+/* At least one name. */
 static bool
 is_list(cairn_str rest)
 {
+    struct buf name = {0};
     cairn_str item;
-    while (sql_list_next(&rest, &item)) {
-        if (item.size == 0)
-            return false;
-        for (size_t i = 0; i < item.size; i++)
-            if (isspace((unsigned char)item.data[i]) || item.data[i] == '\'' || item.data[i] == '"')
-                return false;
-    }
-    return true;
+    bool good = rest.size > 0;
+    while (good && list_next(&rest, &item))
+        good = take_name(item, &name);
+    buf_free(&name);
+    return good;
 }
 
 static void
 take_list(struct reading *in, struct names *names, cairn_str rest, uint32_t line, const char *what)
 {
+    struct buf name = {0};
     cairn_str item;
-    if (rest.size == 0 || !is_list(rest)) {
-        sql_fault(in->faults, line, "names are separated by commas; a comment that begins with this word goes between "
-                  "/* and */", "expected %s, separated by commas", what);
+    if (!is_list(rest)) {
+        sql_fault(in->faults, line, "names are separated by commas, those with blanks in them stand in \"double quotes\"; a "
+                  "comment that begins with this word goes between /* and */", "expected %s, separated by commas", what);
         return;
     }
-    while (sql_list_next(&rest, &item)) {
-        if (item.size > 512)
-            sql_fault(in->faults, line, "", "a name has %zu bytes; 512 are allowed", item.size);
+    while (list_next(&rest, &item)) {
+        (void)take_name(item, &name);
+        if (name.failed)
+            in->no_memory = true;
+        else if (item.data[0] == '"' && name.size == 1 && name.data[0] == '*')
+            sql_fault(in->faults, line, "every event is -- on *, without quotes", "nothing can be named \"*\"");
+        else if (name.size > PROJECTION_NAME_MAX)
+            sql_fault(in->faults, line, "", "a name has %zu bytes; %d are allowed", name.size, PROJECTION_NAME_MAX);
         else if (names->count >= PROJECTION_NAMES_MAX)
             sql_fault(in->faults, line, "split the projection", "more than %d names", PROJECTION_NAMES_MAX);
-        else if (!projection_name_has(names, item) && !projection_name_add(in->projection, names, item))
+        else if (!projection_name_has(names, buf_str(&name)) && !projection_name_add(in->projection, names, buf_str(&name)))
             in->no_memory = true;
     }
+    buf_free(&name);
 }
 
 /* ---- sections ------------------------------------------------------------------------------------- */
@@ -144,9 +188,9 @@ meant_as_section(cairn_str word, cairn_str rest, const char **ret_meant)
     *ret_meant = nearest.best.data;
     if (cairn_str_equal(nearest.best, CAIRN_STR("table")))
         return rest.size == 0;
-    if (rest.size == 0 || !is_list(rest))
+    if (!is_list(rest))
         return false;
-    return word.size >= 4 || isupper((unsigned char)rest.data[0]) || rest.data[0] == '*';
+    return word.size >= 4 || isupper((unsigned char)rest.data[0]) || rest.data[0] == '*' || rest.data[0] == '"';
 }
 
 /* Is the comment a section's line? Then it takes effect. */
@@ -204,13 +248,52 @@ add_slot(struct reading *in, enum field field, cairn_str path, size_t *ret, uint
     return true;
 }
 
-static size_t
-path_parts(cairn_str path)
+/* The path with every part written in its shortest way. False: something is wrong with it, which was told. */
+static bool
+take_path(struct reading *in, cairn_str path, cairn_str shown, uint32_t line, struct buf *to)
 {
-    size_t parts = 0;
-    for (size_t i = 0; i < path.size; i++)
-        parts += path.data[i] == '.' || path.data[i] == '[';
-    return parts;
+    struct path_part part;
+    char *name = malloc(path.size + 1);
+    bool good = name != NULL;
+    unsigned parts = 0;
+    in->no_memory = in->no_memory || name == NULL;
+    for (size_t at = 0; good && path_next(path, &at, name, &part);) {
+        const char *what = ++parts > PROJECTION_PATH_MAX ? "too many parts"
+                           : part.name.size > PROJECTION_NAME_MAX ? "too long a name" : NULL;
+        for (size_t i = 0; i < part.name.size; i++)
+            if (iscntrl((unsigned char)part.name.data[i]))
+                what = "a name with a control character or a line's end";
+        if (what != NULL) {
+            char hint[96];
+            snprintf(hint, sizeof hint, "a path has at most %d parts, a name %d bytes", PROJECTION_PATH_MAX,
+                     PROJECTION_NAME_MAX);
+            sql_fault(in->faults, line, hint, ":%.*s: the path has %s", (int)shown.size, shown.data, what);
+            good = false;
+        }
+        path_put(to, &part);
+    }
+    free(name);
+    in->no_memory = in->no_memory || to->failed;
+    return good && !to->failed;
+}
+
+/* :tag.NAME is the text after "NAME:". */
+static bool
+take_tag(struct reading *in, cairn_str path, cairn_str shown, uint32_t line, size_t *ret)
+{
+    char name[2 * PROJECTION_NAME_MAX + 4];
+    struct path_part part = {0};
+    size_t at = 0;
+    bool one = path.size + 2 <= sizeof name && path_next(path, &at, name, &part) && part.member && part.name.size > 0
+        && at == path.size;
+    if (!one) {
+        sql_fault(in->faults, line, ":tag.customer is the text after \"customer:\"", ":%.*s is no tag's name",
+                  (int)shown.size, shown.data);
+        return false;
+    }
+    memmove(name, part.name.data, part.name.size);
+    name[part.name.size] = ':';
+    return add_slot(in, FIELD_TAG, (cairn_str){name, part.name.size + 1}, ret, line);
 }
 
 /* ":data.customer.name" → its slot. */
@@ -233,27 +316,19 @@ take_parameter(struct reading *in, cairn_str parameter, uint32_t line, size_t *r
                       ":%s has no parts (:%.*s)", FIELDS[i].name, shown, name.data);
             return false;
         }
-        if (path_parts(path) > PROJECTION_PATH_MAX) {
-            sql_fault(in->faults, line, "", ":%.*s: a path has at most %d parts", shown, name.data,
-                      PROJECTION_PATH_MAX);
-            return false;
-        }
-        if (FIELDS[i].field == FIELD_META_PATH) /* causation and actor are members of meta */
-            path = sql_word_is(FIELDS[i].name, root, "actor") ? CAIRN_STR(".actor") : CAIRN_STR(".causation");
-        else if (FIELDS[i].field == FIELD_TAG) {
-            char prefix[520];
-            if (path_parts(path) != 1 || path.data[0] != '.' || path.size > 512) {
-                sql_fault(in->faults, line, ":tag.customer is the text after \"customer:\"",
-                          ":%.*s is no tag's name", shown, name.data);
-                return false;
-            }
-            int size = snprintf(prefix, sizeof prefix, "%.*s:", (int)path.size - 1, path.data + 1);
-            return add_slot(in, FIELD_TAG, (cairn_str){prefix, (size_t)size}, ret, line);
-        }
+        struct buf whole = {0};
         enum field field = FIELDS[i].field;
-        if (path.size > 0)
+        bool good = take_path(in, path, (cairn_str){name.data, (size_t)shown}, line, &whole);
+        if (field == FIELD_META_PATH) { /* causation and actor are members of meta */
+            buf_put_char(&whole, '.');
+            buf_put_str(&whole, cairn_cstr(FIELDS[i].name));
+        } else if (path.size > 0 && field != FIELD_TAG)
             field = field == FIELD_DATA ? FIELD_DATA_PATH : FIELD_META_PATH;
-        return add_slot(in, field, path, ret, line);
+        if (good)
+            good = field == FIELD_TAG ? take_tag(in, buf_str(&whole), (cairn_str){name.data, (size_t)shown}, line, ret)
+                                      : add_slot(in, field, buf_str(&whole), ret, line);
+        buf_free(&whole);
+        return good;
     }
     char hint[160] = "parameters are :data.MEMBER, :meta.MEMBER, :tag.NAME and the event's own fields";
     if (nearest.best.size > 0)
@@ -297,6 +372,7 @@ map_parameters(struct reading *in, const char *at, const char *end, struct state
     uint16_t binds[SQL_PARAMETERS_MAX];
     size_t count = 0, size;
     bool good = true, dates = names_dates(at, end);
+    const char *after = NULL; /* of the last parameter */
     for (enum sql_token token; (token = sql_next(at, end, &size)) != SQL_END; at += size) {
         if (token == SQL_STRING)
             check_string(in, at, size, dates);
@@ -311,6 +387,13 @@ map_parameters(struct reading *in, const char *at, const char *end, struct state
         }
         size_t slot = 0, i = 0;
         uint32_t line = line_of(in, at);
+        if (at == after) { /* SQL has no two values side by side */
+            sql_fault(in->faults, line, "a member with such a name is written :data.\"org:resource\"",
+                      "%.*s follows a parameter directly", (int)(size < 40 ? size : 40), at);
+            good = false;
+            continue;
+        }
+        after = at + size;
         if (*at != ':') {
             sql_fault(in->faults, line, "write :data.MEMBER", "%.*s: parameters have names here",
                       (int)(size < 40 ? size : 40), at);
@@ -573,135 +656,6 @@ read_all(struct reading *in)
         note_token(&split, token, at, size);
     }
     end_statement(in, &split);
-}
-
-/* ---- plans ---------------------------------------------------------------------------------------------- */
-
-static uint32_t
-add_node(struct projection *projection, uint32_t parent, cairn_str name, uint32_t index)
-{
-    if (parent != NODE_NONE)
-        for (uint32_t i = projection->nodes[parent].child; i != NODE_NONE; i = projection->nodes[i].sibling) {
-            const struct path_node *node = &projection->nodes[i];
-            if (name.data == NULL ? node->name.data == NULL && node->index == index
-                                  : node->name.data != NULL && cairn_str_equal(node->name, name))
-                return i;
-        }
-    size_t count = projection->node_count;
-    if (count == PROJECTION_NODES_MAX)
-        return NODE_NONE;
-    if ((count & (count - 1)) == 0) {
-        struct path_node *nodes = arena_alloc(&projection->arena, (count > 0 ? count * 2 : 1) * sizeof *nodes);
-        if (nodes == NULL)
-            return NODE_NONE;
-        if (count > 0)
-            memcpy(nodes, projection->nodes, count * sizeof *nodes);
-        projection->nodes = nodes;
-    }
-    cairn_str kept = {0};
-    if (name.data != NULL && (kept = arena_copy(&projection->arena, name)).data == NULL)
-        return NODE_NONE;
-    struct path_node *nodes = projection->nodes;
-    nodes[count] = (struct path_node){.name = kept, .index = index, .child = NODE_NONE, .sibling = NODE_NONE,
-                                      .slot = NODE_NONE};
-    if (parent != NODE_NONE) {
-        nodes[count].sibling = nodes[parent].child;
-        nodes[parent].child = (uint32_t)count;
-        nodes[parent].child_count++;
-    }
-    projection->node_count++;
-    return (uint32_t)count;
-}
-
-static bool
-add_path(struct projection *projection, uint32_t *root, uint32_t slot)
-{
-    cairn_str path = projection->slots[slot].path;
-    if (*root == NODE_NONE)
-        *root = add_node(projection, NODE_NONE, (cairn_str){0}, 0);
-    uint32_t node = *root;
-    for (size_t i = 0; i < path.size && node != NODE_NONE;) {
-        size_t begin = i + 1, end = begin;
-        if (path.data[i] == '[') {
-            uint64_t index = 0;
-            for (; end < path.size && path.data[end] != ']'; end++)
-                if (index < UINT32_MAX)
-                    index = index * 10 + (uint64_t)(path.data[end] - '0');
-            node = add_node(projection, node, (cairn_str){0}, index < UINT32_MAX ? (uint32_t)index : UINT32_MAX);
-            i = end + 1;
-        } else {
-            while (end < path.size && path.data[end] != '.' && path.data[end] != '[')
-                end++;
-            node = add_node(projection, node, (cairn_str){path.data + begin, end - begin}, 0);
-            i = end;
-        }
-    }
-    if (node == NODE_NONE)
-        return false;
-    projection->nodes[node].slot = slot;
-    return true;
-}
-
-static bool
-plan_slots(struct projection *projection, struct plan *plan, const struct statement *statement, uint16_t *slots)
-{
-    for (size_t i = 0; i < statement->bind_count; i++) {
-        uint16_t slot = statement->binds[i];
-        size_t j = 0;
-        while (j < plan->slot_count && slots[j] != slot)
-            j++;
-        if (j < plan->slot_count)
-            continue;
-        slots[plan->slot_count++] = slot;
-        enum field field = projection->slots[slot].field;
-        plan->data_text = plan->data_text || field == FIELD_DATA;
-        if (field == FIELD_DATA_PATH && !add_path(projection, &plan->data_root, slot))
-            return false;
-        if (field == FIELD_META_PATH && !add_path(projection, &plan->meta_root, slot))
-            return false;
-    }
-    return true;
-}
-
-static bool
-plan_type(struct projection *projection, struct plan *plan, cairn_str type, const struct names *sections)
-{
-    static const cairn_str ANY = {"*", 1};
-    uint16_t *statements = arena_alloc(&projection->arena, (projection->statement_count + 1) * sizeof *statements);
-    uint16_t *slots = arena_alloc(&projection->arena, (projection->slot_count + 1) * sizeof *slots);
-    if (statements == NULL || slots == NULL)
-        return false;
-    *plan = (struct plan){.type = type, .statements = statements, .slots = slots, .data_root = NODE_NONE,
-                          .meta_root = NODE_NONE};
-    for (size_t i = 0; i < projection->statement_count; i++) {
-        const struct statement *statement = &projection->statements[i];
-        const struct names *types = &sections[statement->section];
-        if (!projection_name_has(types, type) && !projection_name_has(types, ANY))
-            continue;
-        statements[plan->statement_count++] = (uint16_t)i;
-        if (!plan_slots(projection, plan, statement, slots))
-            return false;
-    }
-    return true;
-}
-
-cairn_err
-projection_plan_all(struct projection *projection, const struct names *sections, size_t section_count,
-                    cairn_error *error)
-{
-    (void)section_count;
-    size_t count = projection->types.count;
-    projection->plans = arena_zalloc(&projection->arena, (count + 1) * sizeof *projection->plans);
-    bool good = projection->plans != NULL;
-    for (size_t i = 0; i < count && good; i++) {
-        struct plan *plan = &projection->plans[projection->plan_count++];
-        good = plan_type(projection, plan, projection->types.items[i], sections);
-        if (cairn_str_equal(plan->type, CAIRN_STR("*")))
-            projection->other = plan;
-    }
-    return good ? CAIRN_OK
-                : error_set(error, CAIRN_E_LIMIT, "no memory for the projection's plans, or more than %d paths",
-                            PROJECTION_NODES_MAX);
 }
 
 /* ---- whole files ----------------------------------------------------------------------------------------- */

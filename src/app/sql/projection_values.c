@@ -7,12 +7,13 @@
 #include <stdlib.h>
 
 cairn_err
-values_init(struct values *values, const struct projection *projection, cairn_error *error)
+values_init(struct values *values, const struct projection *projection, bool keep, cairn_error *error)
 {
-    *values = (struct values){.projection = projection};
-    values->slots = calloc(projection->slot_count + 1, sizeof *values->slots);
+    *values = (struct values){.projection = projection, .keep = keep};
+    values->own_slots = calloc(projection->slot_count + 1, sizeof *values->own_slots);
     values->seen = calloc(projection->node_count + 1, sizeof *values->seen);
-    if (values->slots == NULL || values->seen == NULL) {
+    values->slots = values->own_slots;
+    if (values->own_slots == NULL || values->seen == NULL) {
         values_free(values);
         return error_set(error, CAIRN_E_NOMEM, "no memory for a projection's values");
     }
@@ -22,10 +23,9 @@ values_init(struct values *values, const struct projection *projection, cairn_er
 void
 values_free(struct values *values)
 {
-    free(values->slots);
+    free(values->own_slots);
     free(values->seen);
     arena_free(&values->arena);
-    buf_free(&values->tags);
     *values = (struct values){0};
 }
 
@@ -93,7 +93,7 @@ find_child(const struct projection *projection, uint32_t node, struct json name,
             if (child->name.data == NULL && child->index == index)
                 return i;
         } else if (child->name.data != NULL) {
-            if (name.raw.size == child->name.size + 2
+            if (!child->escaped && name.raw.size == child->name.size + 2
                 && memcmp(name.raw.data + 1, child->name.data, child->name.size) == 0)
                 return i;
             if (name.raw.size > child->name.size + 2 && memchr(name.raw.data, '\\', name.raw.size) != NULL
@@ -146,17 +146,29 @@ is_json(cairn_str content_type)
             && sql_word_is(content_type.data + content_type.size - 5, 5, "+json"));
 }
 
-static void
-tags_value(struct values *values, const cairn_event *event, struct value *ret)
+/* A copy that lives as long as the event's other values. */
+static struct value
+kept_value(struct values *values, cairn_str text)
 {
-    buf_clear(&values->tags);
-    buf_put_char(&values->tags, '[');
+    cairn_str copy = arena_copy(&values->arena, text);
+    values->no_memory = values->no_memory || copy.data == NULL;
+    return text_value(copy);
+}
+
+static struct value
+tags_value(struct values *values, const cairn_event *event)
+{
+    struct buf tags = {0};
+    buf_put_char(&tags, '[');
     for (size_t i = 0; i < event->tag_count; i++) {
-        json_put_comma(&values->tags);
-        json_put_string(&values->tags, event->tags[i]);
+        json_put_comma(&tags);
+        json_put_string(&tags, event->tags[i]);
     }
-    buf_put_char(&values->tags, ']');
-    *ret = text_value(buf_str(&values->tags));
+    buf_put_char(&tags, ']');
+    values->no_memory = values->no_memory || tags.failed;
+    struct value value = kept_value(values, buf_str(&tags));
+    buf_free(&tags);
+    return value;
 }
 
 static struct value
@@ -185,6 +197,7 @@ field_value(struct values *values, const struct slot *slot, const cairn_recorded
 {
     const cairn_event *event = &recorded->event;
     struct value value = {.kind = VALUE_NULL};
+    char text[UUID_TEXT_SIZE > 32 ? UUID_TEXT_SIZE : 32];
     switch (slot->field) {
     case FIELD_POSITION: return (struct value){.kind = VALUE_INTEGER, .integer = (int64_t)recorded->position};
     case FIELD_REVISION: return (struct value){.kind = VALUE_INTEGER, .integer = (int64_t)recorded->revision};
@@ -194,9 +207,9 @@ field_value(struct values *values, const struct slot *slot, const cairn_recorded
     case FIELD_CATEGORY: return stream_part(recorded->stream, false);
     case FIELD_TYPE: return text_value(event->type);
     case FIELD_ID:
-        format_uuid(event->id, values->id);
-        return text_value((cairn_str){values->id, UUID_TEXT_SIZE - 1});
-    case FIELD_TIME: return text_value((cairn_str){values->time, format_time(recorded->time_us, values->time)});
+        format_uuid(event->id, text);
+        return kept_value(values, (cairn_str){text, UUID_TEXT_SIZE - 1});
+    case FIELD_TIME: return kept_value(values, (cairn_str){text, format_time(recorded->time_us, text)});
     case FIELD_CORRELATION: return event->correlation.size > 0 ? text_value(event->correlation) : value;
     case FIELD_DATA:
         if (event->data.size == 0)
@@ -205,7 +218,7 @@ field_value(struct values *values, const struct slot *slot, const cairn_recorded
         value.kind = json ? VALUE_TEXT : VALUE_BLOB;
         return value;
     case FIELD_META: return event->meta.size > 0 ? text_value(event->meta) : value;
-    case FIELD_TAGS: tags_value(values, event, &value); return value;
+    case FIELD_TAGS: return tags_value(values, event);
     case FIELD_TAG: return tag_value(event, slot->path);
     default: return value; /* found in the walk, or not there */
     }
@@ -216,7 +229,11 @@ values_take(struct values *values, const struct plan *plan, const cairn_recorded
 {
     const cairn_event *event = &recorded->event;
     bool json = true;
-    if (values->arena.used_bytes > 0)
+    if (values->keep) {
+        values->slots = arena_alloc(&values->arena, (values->projection->slot_count + 1) * sizeof *values->slots);
+        if (values->slots == NULL)
+            return error_set(error, CAIRN_E_NOMEM, "no memory for an event's values");
+    } else if (values->arena.used_bytes > 0)
         arena_reset(&values->arena);
     if (++values->stamp == 0) { /* the stamps have gone round */
         memset(values->seen, 0, (values->projection->node_count + 1) * sizeof *values->seen);
@@ -228,8 +245,10 @@ values_take(struct values *values, const struct plan *plan, const cairn_recorded
         uint16_t slot = plan->slots[i];
         values->slots[slot] = field_value(values, &values->projection->slots[slot], recorded, json);
     }
-    if (values->tags.failed)
-        return error_set(error, CAIRN_E_NOMEM, "no memory for an event's tags");
+    if (values->no_memory) {
+        values->no_memory = false;
+        return error_set(error, CAIRN_E_NOMEM, "no memory for an event's values");
+    }
 
     cairn_err err = CAIRN_OK;
     struct json data;
@@ -246,11 +265,11 @@ values_take(struct values *values, const struct plan *plan, const cairn_recorded
 }
 
 int
-values_bind(const struct values *values, const struct statement *statement, sqlite3_stmt *prepared)
+values_bind(const struct value *slots, const struct statement *statement, sqlite3_stmt *prepared)
 {
     int rc = SQLITE_OK;
     for (int i = 0; i < statement->bind_count && rc == SQLITE_OK; i++) {
-        const struct value *value = &values->slots[statement->binds[i]];
+        const struct value *value = &slots[statement->binds[i]];
         switch (value->kind) {
         case VALUE_NULL: rc = sqlite3_bind_null(prepared, i + 1); break;
         case VALUE_INTEGER: rc = sqlite3_bind_int64(prepared, i + 1, value->integer); break;

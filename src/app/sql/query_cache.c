@@ -200,8 +200,6 @@ conn_open(struct query_cache *cache, const struct query_call *call, size_t count
         err = sql_exec(conn->db, "PRAGMA query_only = 1; PRAGMA temp_store = file; PRAGMA cache_size = -2048;"
                                  "PRAGMA mmap_size = 0;", error);
     if (err == CAIRN_OK)
-        err = query_functions_set(conn->db, error);
-    if (err == CAIRN_OK)
         err = query_sight_set(conn->db, &conn->sight, error);
     if (err != CAIRN_OK) {
         conn_free(conn);

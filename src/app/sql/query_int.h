@@ -5,7 +5,6 @@
  * query_args.c   a call's texts → typed values, filters, sort
  * query_sql.c    struct query + what a call asks → the SQL that runs
  * query_cursor.c where a page ended ⇄ an opaque text
- * query_functions.c  functions of SQLite's that would run past every deadline, bounded
  * query_cache.c  connections and prepared statements between calls
  * query_run.c    the call itself, and its answer as JSON */
 #ifndef APP_SQL_QUERY_INT_H
@@ -112,9 +111,6 @@ struct query_sight {
     bool own;            /* our own statements: transactions too */
 };
 CAIRN_MUST_CHECK cairn_err query_sight_set(sqlite3 *db, struct query_sight *sight, cairn_error *error);
-
-/* Bounded forms of functions that no deadline stops (query_functions.c). */
-CAIRN_MUST_CHECK cairn_err query_functions_set(sqlite3 *db, cairn_error *error);
 
 /* ---- a call ---------------------------------------------------------------------------------------- */
 

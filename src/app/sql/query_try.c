@@ -76,7 +76,7 @@ query_authorise(void *context, int action, const char *a, const char *b, const c
     case SQLITE_RECURSIVE: return SQLITE_OK;
     case SQLITE_READ: return read_table(sight, a, b);
     case SQLITE_FUNCTION:
-        if (!sql_function_refused(b, &hint) && sqlite3_stricmp(b, "json_patch") != 0)
+        if (!sql_function_refused(b, &hint))
             return SQLITE_OK;
         snprintf(sight->refused, sizeof sight->refused, "%.40s() may not be used in a query", b);
         return SQLITE_DENY;

@@ -709,6 +709,11 @@ cannot_reach(const struct runner *runner, uint64_t position, cairn_error *error)
     const struct worker *worker = runner->serving;
     if (runner->closing)
         return error_set(error, CAIRN_E_CLOSED, "the projection is stopping");
+    if (worker == NULL && runner->building != NULL && runner->building->stopped
+        && runner->building->request == REQUEST_NONE) /* what serves is outdated, and its rebuild stands */
+        return error_set(error, CAIRN_E_SCRIPT, "projection %s is being built anew and has stopped at position %llu: %.200s",
+                         runner->name, (unsigned long long)runner->building->failure.position,
+                         runner->building->failure.error);
     if (worker != NULL && worker->stopped && worker->request == REQUEST_NONE && worker->failure.position < position)
         return error_set(error, CAIRN_E_SCRIPT, "projection %s has stopped at position %llu: %.200s", runner->name,
                          (unsigned long long)worker->failure.position, worker->failure.error);

@@ -2,8 +2,9 @@
  *
  * WAL with synchronous=NORMAL: a commit costs no sync; the file and its log are synced when the WAL is moved into the
  * file. After a power cut the read model is whole as of some earlier commit, checkpoint and rows together, and what came
- * after is read from the log again. That is all a derived file needs, so OFF, which could leave it torn, buys nothing
- * worth having (measured: 3 % of a rebuild), and FULL would pay a sync for what the log already has. */
+ * after is read from the log again. That is all a derived file needs. OFF could leave it torn and buys nothing: six rebuilds
+ * with it, in turns with six without, took no less time, for the syncs that are left are in another thread. FULL would pay a
+ * sync for what the log already has. */
 #include "runner_int.h"
 
 #include <base/error.h>
@@ -203,7 +204,7 @@ applier_open(struct applier *applier, const struct runner *runner, const char *p
     if (err == CAIRN_OK)
         err = prepare_users(applier, error);
     if (err == CAIRN_OK)
-        err = values_init(&applier->values, projection, error);
+        err = values_init(&applier->values, projection, false, error);
     if (err == CAIRN_OK && projection->is_lua)
         err = applier_lua_open(applier, error);
     if (err != CAIRN_OK) {
@@ -327,9 +328,10 @@ statement_failed(struct applier *applier, const struct statement *statement, int
 }
 
 static inline cairn_err
-run_statement(struct applier *applier, const struct statement *statement, sqlite3_stmt *prepared, cairn_error *error)
+run_statement(struct applier *applier, const struct value *slots, const struct statement *statement,
+              sqlite3_stmt *prepared, cairn_error *error)
 {
-    int rc = values_bind(&applier->values, statement, prepared);
+    int rc = values_bind(slots, statement, prepared);
     if (rc == SQLITE_OK)
         while ((rc = sqlite3_step(prepared)) == SQLITE_ROW) /* RETURNING */
             ;
@@ -343,27 +345,25 @@ run_statement(struct applier *applier, const struct statement *statement, sqlite
 }
 
 cairn_err
-applier_event(struct applier *applier, const cairn_recorded *event, cairn_error *error)
+applier_event(struct applier *applier, const struct feed *feed, const cairn_recorded *event, cairn_error *error)
 {
-    const struct plan *plan = applier->last_plan;
-    if (plan == NULL || !cairn_str_equal(applier->last_type, event->event.type)) {
-        plan = projection_plan(applier->projection, event->event.type);
-        if (plan == NULL)
-            return CAIRN_OK;
-        applier->last_type = plan->type;
-        applier->last_plan = plan;
-    }
+    const struct plan *plan = feed->plan;
+    const struct value *slots = feed->slots;
+    cairn_err err = CAIRN_OK;
     applier->ticks = 0;
     sql_time_set(event->time_us);
     if (applier->lua != NULL)
         return applier_lua_event(applier, event, error);
-    cairn_err err = values_take(&applier->values, plan, event, error);
+    if (slots == NULL) {
+        err = values_take(&applier->values, plan, event, error);
+        slots = applier->values.slots;
+    }
     if (applier->projection->rowid_used)
         sqlite3_set_last_insert_rowid(applier->db, 0);
     for (size_t i = 0; i < plan->statement_count && err == CAIRN_OK; i++) {
         uint16_t statement = plan->statements[i];
-        err = run_statement(applier, &applier->projection->statements[statement], applier->statements[statement],
-                            error);
+        err = run_statement(applier, slots, &applier->projection->statements[statement],
+                            applier->statements[statement], error);
     }
     /* OR ROLLBACK, RAISE(ROLLBACK, …) end the whole batch, which is ours to end. */
     if (err == CAIRN_OK && applier->in_transaction && sqlite3_get_autocommit(applier->db) != 0)

@@ -290,7 +290,7 @@ build_batch(struct build *build, cairn_error *error)
         if (build->count == 0 && (err = applier_begin(&build->applier, error)) != CAIRN_OK)
             return err;
         if (upcast == CAIRN_OK)
-            upcast = applier_event(&build->applier, &event, error);
+            upcast = applier_event(&build->applier, &build->feed, &event, error);
         if (upcast != CAIRN_OK) {
             applier_rollback(&build->applier);
             if (build->count > 0) {
@@ -325,7 +325,7 @@ build_as_of(struct runner *runner, uint64_t end, struct runner_model **ret, cair
     pthread_mutex_unlock(&runner->lock);
     snprintf(path, sizeof path, "%s/%s@%llu.asof", runner->folder, runner->name, (unsigned long long)serial);
     files_remove(path);
-    struct build build = {.runner = runner, .alone = UINT64_MAX, .feed = {.runner = runner, .end = end}};
+    struct build build = {.runner = runner, .alone = UINT64_MAX, .feed = {.runner = runner, .end = end, .stop = &runner->copies.quit}};
     cairn_err err = CAIRN_OK;
     if (copies_nearest(runner, end, &copy, from))
         err = files_copy(from, path, error);

@@ -1,6 +1,6 @@
 /* app/sql/runner_int.h: a runner from within.
  *
- *   feed     events from the store, those that the projection wants (runner_feed.c)
+ *   feed     events from the store, those that the projection wants (runner_feed.c), read ahead (runner_ahead.c)
  *   applier  one read model being written: connection, statements, checkpoint (runner_apply.c, runner_lua.c)
  *   worker   a thread with a feed and an applier: batches, faults, requests (runner_work.c)
  *   copies   kept checkpoints and as-of models, made by a thread of their own (runner_copies.c)
@@ -20,8 +20,9 @@
 #define RUNNER_FORMAT 1              /* of the files */
 #define RUNNER_BATCH_MAX 100000      /* events of a transaction */
 #define RUNNER_BATCH_US 50000        /* of a transaction */
-#define RUNNER_BATCH_FAR_US 500000   /* of one that is far behind: a row changed often is written once */
+#define RUNNER_BATCH_FAR_US 1000000  /* of one that is far behind: a row changed often is written once */
 #define RUNNER_FAR 100000            /* events behind that are far */
+#define RUNNER_AHEAD 10000           /* events behind for which another thread reads ahead */
 #define RUNNER_COMMIT_US 2000        /* between commits when there are many: half the work for two milliseconds */
 #define RUNNER_GATHER 1000           /* unless more than so many wait already */
 #define RUNNER_WAL_PAGES 2000        /* then they are moved into the file, by the thread that keeps copies */
@@ -71,13 +72,26 @@ struct feed {
     uint64_t from;    /* where this way of reading began */
     uint64_t matched; /* since */
     struct arena arena; /* of upcast data */
+    const atomic_bool *stop; /* gives up with CAIRN_E_CLOSED; NULL: never */
+    struct ahead *ahead;     /* another thread reads; NULL: whoever calls does */
+    /* of the event given last */
+    const struct plan *plan;
+    const struct value *slots; /* found already; NULL: not yet */
 };
 void feed_close(struct feed *feed);
 cairn_err feed_seek(struct feed *feed, uint64_t position, cairn_error *error);
 /* The next event that the projection wants and has a plan for, upcast; valid until the next call. CAIRN_E_END: nothing
- * now. When upcasting fails the event is there and *ret_upcast is the error. */
+ * now. When upcasting fails the event is there and *ret_upcast is the error; so it is with what decoding ahead found wrong. */
 cairn_err feed_next(struct feed *feed, cairn_recorded *ret, cairn_err *ret_upcast, cairn_error *error);
-uint64_t feed_position(const struct feed *feed);
+/* The same by the calling thread, whoever else reads ahead. */
+cairn_err feed_read(struct feed *feed, cairn_recorded *ret, const struct plan **ret_plan, cairn_err *ret_upcast,
+                    cairn_error *error);
+uint64_t feed_position(const struct feed *feed); /* not while another thread reads */
+
+/* ---- reading ahead (runner_ahead.c): until the log's end, an error or feed_close(). Without memory or a thread nothing changes. */
+void ahead_begin(struct feed *feed);
+void ahead_end(struct feed *feed);
+cairn_err ahead_next(struct feed *feed, cairn_recorded *ret, cairn_err *ret_upcast, cairn_error *error);
 
 /* ---- the applier */
 
@@ -115,8 +129,6 @@ struct applier {
     struct lua_statement *lua_statements;
     uint64_t lua_clock;
     cairn_err lua_failed; /* of the last statement that the script ran */
-    cairn_str last_type;        /* of the plan at hand, from the projection */
-    const struct plan *last_plan;
 };
 /* Open or make the file. `scratch`: a file that nobody misses after a crash. CAIRN_E_VERSION: made by another digest or
  * format; CAIRN_E_CORRUPT: not what it should be. */
@@ -128,7 +140,8 @@ cairn_err applier_begin(struct applier *applier, cairn_error *error);
 /* Write the checkpoint and commit (outside a transaction too). */
 cairn_err applier_commit(struct applier *applier, cairn_error *error);
 void applier_rollback(struct applier *applier);
-cairn_err applier_event(struct applier *applier, const cairn_recorded *event, cairn_error *error);
+/* The event that the feed gave last. */
+cairn_err applier_event(struct applier *applier, const struct feed *feed, const cairn_recorded *event, cairn_error *error);
 /* Within a transaction: remember that the event is left out. CAIRN_E_LIMIT: too many are. */
 cairn_err applier_put_fault(struct applier *applier, const cairn_recorded *event, const char *kind, const char *why,
                             cairn_error *error);

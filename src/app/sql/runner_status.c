@@ -18,6 +18,13 @@ state_of(const struct worker *worker)
            : worker->complete && !worker->beside ? STATE_RUNNING : STATE_BUILDING;
 }
 
+/* Lock held: who brings the read model forward. What serves an outdated one does not: its rebuild does, or nobody. */
+static const struct worker *
+advancing(const struct runner *runner)
+{
+    return runner->serving != NULL ? runner->serving : runner->building;
+}
+
 static double
 lag_of(const struct runner *runner, const struct worker *worker, uint64_t end)
 {
@@ -99,7 +106,7 @@ runner_status(struct runner *runner, struct buf *to)
 {
     uint64_t end = cairn_end(runner->options.store);
     pthread_mutex_lock(&runner->lock);
-    const struct worker *worker = runner->serving;
+    const struct worker *worker = advancing(runner);
     buf_put_char(to, '{');
     json_put_name(to, "name");
     json_put_string(to, cairn_cstr(runner->name));
@@ -107,7 +114,7 @@ runner_status(struct runner *runner, struct buf *to)
     json_put_string(to, cairn_cstr(STATES[state_of(worker)]));
     json_put_name(to, "end");
     json_put_u64(to, end);
-    put_progress(to, worker, atomic_load(&runner->position), end);
+    put_progress(to, runner->serving, atomic_load(&runner->position), end);
     json_put_name(to, "lag_s");
     json_put_double(to, lag_of(runner, worker, end));
     put_rebuild(to, runner->building, end);
@@ -140,7 +147,7 @@ runner_numbers(struct runner *runner, struct runner_numbers *ret)
 {
     uint64_t end = cairn_end(runner->options.store);
     pthread_mutex_lock(&runner->lock);
-    const struct worker *worker = runner->serving;
+    const struct worker *worker = advancing(runner);
     *ret = (struct runner_numbers){.position = atomic_load(&runner->position), .end = end, .state = state_of(worker),
                                    .lag_s = lag_of(runner, worker, end)};
     if (worker != NULL) {

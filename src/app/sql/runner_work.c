@@ -158,7 +158,7 @@ worker_open(struct runner *runner, uint64_t generation, struct worker **ret, cai
     worker->on_error = runner->options.on_error;
     worker->alone = worker->decided_at = UINT64_MAX;
     worker->batch_max = RUNNER_BATCH_MAX;
-    worker->feed = (struct feed){.runner = runner};
+    worker->feed = (struct feed){.runner = runner, .stop = &worker->quit};
     snprintf(wal, sizeof wal, "%s-wal", path);
     bool unclean = os_open(os_real(), wal, OS_READ, &file) >= 0;
     (void)os_close(os_real(), file);
@@ -369,9 +369,10 @@ batch_full(const struct worker *worker, const struct batch *batch)
 }
 
 static cairn_err
-apply_one(struct worker *worker, const cairn_recorded *event, cairn_err upcast, cairn_error *error)
+apply_one(struct worker *worker, const struct feed *feed, const cairn_recorded *event, cairn_err upcast,
+          cairn_error *error)
 {
-    return upcast != CAIRN_OK ? upcast : applier_event(&worker->applier, event, error);
+    return upcast != CAIRN_OK ? upcast : applier_event(&worker->applier, feed, event, error);
 }
 
 /* End the batch before `position`. */
@@ -416,9 +417,12 @@ work(struct worker *worker)
     cairn_recorded event;
     cairn_error error = {0};
     cairn_err upcast = CAIRN_OK, err = CAIRN_OK;
-    worker->far = atomic_load(&worker->runner->end) > worker->next + RUNNER_FAR;
+    uint64_t end = atomic_load(&worker->runner->end);
+    worker->far = end > worker->next + RUNNER_FAR;
     if (worker->feed.reader == NULL && (err = feed_seek(&worker->feed, worker->next, &error)) != CAIRN_OK)
         return failed_outside(worker, worker->next, err, &error);
+    if (end > worker->next + RUNNER_AHEAD && worker->batch_max == RUNNER_BATCH_MAX && !worker->runner->projection->is_lua)
+        ahead_begin(&worker->feed);
     while ((err = feed_next(&worker->feed, &event, &upcast, &error)) == CAIRN_OK) {
         if (event.position == worker->alone && batch.count > 0) { /* what comes before it is good: keep that */
             enum outcome outcome = finish(worker, &batch, event.position, false);
@@ -427,7 +431,7 @@ work(struct worker *worker)
         }
         if (batch.count == 0 && (err = applier_begin(&worker->applier, &error)) != CAIRN_OK)
             return failed_outside(worker, batch.from, err, &error);
-        if ((err = apply_one(worker, &event, upcast, &error)) != CAIRN_OK)
+        if ((err = apply_one(worker, &worker->feed, &event, upcast, &error)) != CAIRN_OK)
             return failed(worker, &batch, &event, err, &error);
         batch.count++;
         worker->applier.checkpoint.applied++;
@@ -441,6 +445,7 @@ work(struct worker *worker)
     }
     if (err != CAIRN_E_END) {
         worker->applier.checkpoint.applied -= batch.count;
+        worker->applier.interrupted = worker->applier.interrupted || err == CAIRN_E_CLOSED;
         /* A damaged log is not this file's fault: wait for somebody to mend it. */
         return later(worker, batch.from, NULL, &error);
     }
@@ -462,7 +467,7 @@ replay_one(struct worker *worker, uint64_t position, cairn_error *error)
         err = feed_next(&feed, &event, &upcast, error);
     if (err == CAIRN_OK && (err = applier_begin(applier, error)) == CAIRN_OK) {
         cairn_error why = {0};
-        cairn_err applied = apply_one(worker, &event, upcast, &why);
+        cairn_err applied = apply_one(worker, &feed, &event, upcast, &why);
         if (applied == CAIRN_OK) {
             sqlite3_bind_int64(applier->take_fault, 1, (int64_t)position);
             err = applier_run_own(applier, applier->take_fault, error);

@@ -33,7 +33,10 @@ CAIRN_MUST_CHECK cairn_err sql_exec(sqlite3 *db, const char *sql, cairn_error *e
 /* What 'now' is in date functions, and CURRENT_TIMESTAMP, for the calling thread (µs since 1970); 0: the real clock. */
 void sql_time_set(int64_t time_us);
 
-/* Functions whose answer does not follow from their arguments (and that no read model or query may use): true, and in
+/* instr(), replace() and trim() that end in time (sql_functions.c); every connection of sql_open() has them. */
+CAIRN_MUST_CHECK cairn_err sql_functions_set(sqlite3 *db, cairn_error *error);
+
+/* Functions that do not end in time, or whose answer does not follow from their arguments (and that no read model or query may use): true, and in
  * *ret_hint what to do instead. */
 bool sql_function_refused(const char *name, const char **ret_hint);
 
@@ -55,7 +58,7 @@ enum sql_token {
     SQL_NAME,    /* "x", `x` or [x] */
     SQL_NUMBER,
     SQL_BLOB,    /* x'00' */
-    SQL_PARAM,   /* :name with dots and [indices], ?, ?1, @x, $x */
+    SQL_PARAM,   /* :name with dots, ."quoted names" and [indices], ?, ?1, @x, $x */
     SQL_SEMICOLON,
     SQL_PUNCT,   /* one byte of anything else */
     SQL_BROKEN,  /* a string, name or comment that does not end */

@@ -110,7 +110,7 @@ static const struct {
     {SQLITE_LIMIT_LENGTH, SQL_VALUE_MAX},      {SQLITE_LIMIT_SQL_LENGTH, SQL_TEXT_MAX},
     {SQLITE_LIMIT_COLUMN, 200},                {SQLITE_LIMIT_EXPR_DEPTH, 100},
     {SQLITE_LIMIT_COMPOUND_SELECT, 50},        {SQLITE_LIMIT_VDBE_OP, 100000},
-    {SQLITE_LIMIT_FUNCTION_ARG, 100},          {SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1000},
+    {SQLITE_LIMIT_FUNCTION_ARG, 100},          {SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 200},
     {SQLITE_LIMIT_VARIABLE_NUMBER, SQL_PARAMETERS_MAX}, {SQLITE_LIMIT_TRIGGER_DEPTH, 16},
     {SQLITE_LIMIT_WORKER_THREADS, 0},
 };
@@ -168,6 +168,11 @@ sql_open(const char *path, enum sql_use use, sqlite3 **ret, cairn_error *error)
         (void)sqlite3_close_v2(db);
         return err;
     }
+    cairn_err err = sql_functions_set(db, error);
+    if (err != CAIRN_OK) {
+        (void)sqlite3_close_v2(db);
+        return err;
+    }
     *ret = db;
     return CAIRN_OK;
 }
@@ -184,6 +189,7 @@ sql_function_refused(const char *name, const char **ret_hint)
     static const char CHANCE[] = "a read model is a function of its events: use the event's :id";
     static const char COUNT[] = "what it returns depends on the statement that ran before";
     static const char OUTSIDE[] = "it reaches outside the read model";
+    static const char ENDLESS[] = "what it takes grows with the square of what it is given: json_set(), json_remove()";
     static const char BUILD[] = "what it returns depends on the program's version";
     static const struct {
         const char *name, *hint;
@@ -193,6 +199,7 @@ sql_function_refused(const char *name, const char **ret_hint)
         {"readfile", OUTSIDE},      {"writefile", OUTSIDE},          {"edit", OUTSIDE},
         {"sqlite_version", BUILD},  {"sqlite_source_id", BUILD},     {"sqlite_compileoption_get", BUILD},
         {"sqlite_compileoption_used", BUILD}, {"sqlite_offset", BUILD}, {"sqlite_log", OUTSIDE},
+        {"json_patch", ENDLESS},
     };
     for (size_t i = 0; name != NULL && i < sizeof REFUSED / sizeof *REFUSED; i++)
         if (sqlite3_stricmp(name, REFUSED[i].name) == 0) {

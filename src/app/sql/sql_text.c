@@ -50,7 +50,7 @@ block_comment(const char *at, const char *end, size_t *ret_size)
     return SQL_BROKEN;
 }
 
-/* :name, then .name and [12] as often as they come. */
+/* :name, then .name, ."any name" and [12] as often as they come. */
 static size_t
 parameter_size(const char *at, const char *end)
 {
@@ -64,6 +64,11 @@ parameter_size(const char *at, const char *end)
             p++;
             while (p < end && word_byte(*p))
                 p++;
+        } else if (p + 1 < end && *p == '.' && p[1] == '"') {
+            size_t size;
+            if (quoted(p + 1, end, '"', SQL_NAME, &size) == SQL_BROKEN)
+                break;
+            p += 1 + size;
         } else if (p + 1 < end && *p == '[' && isdigit((unsigned char)p[1])) {
             const char *q = p + 1;
             while (q < end && isdigit((unsigned char)*q))

@@ -1,8 +1,9 @@
-/* Functions of SQLite's that take time with the product of their arguments' sizes, and during which no deadline is looked
- * at: here with the same results in time with the sum, or refused beyond a bound. (SQLite 3.40, func.c: instrFunc,
+/* Functions of SQLite's that take time with the product of their arguments' sizes, and during which neither a deadline nor a
+ * count of steps is looked at: here with the same results in time with the sum, or refused beyond a bound. (SQLite 3.40, func.c: instrFunc,
  * replaceFunc, trimFunc.) json_patch(), which is of that kind too, is refused by the authoriser. */
-#include "query_int.h"
+#include "sql_int.h"
 
+#include <base/error.h>
 #include <base/utf8.h>
 
 #define TRIM_SET_MAX 256 /* bytes of characters to trim away */
@@ -132,7 +133,7 @@ trim(sqlite3_context *context, int count, sqlite3_value **values)
 }
 
 cairn_err
-query_functions_set(sqlite3 *db, cairn_error *error)
+sql_functions_set(sqlite3 *db, cairn_error *error)
 {
     static const struct {
         const char *name;
