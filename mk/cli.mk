@@ -12,7 +12,7 @@ $(CLI_A): $(filter-out $(B)/obj/cli/main.o,$(CLI_OBJ))
 
 $(B)/cairn: $(B)/obj/cli/main.o $(CLI_A) $(SERVER_A) $(ENGINE_A)
 	$(call step,LINK,$@)
-	$(CC) $(LDFLAGS_PRESET) -o $@ $< -Wl,--start-group $(CLI_A) $(SERVER_A) $(ENGINE_A) -Wl,--end-group $(CLI_LIBS) $(SERVER_LIBS)
+	$(CC) -rdynamic $(LDFLAGS_PRESET) -o $@ $< -Wl,--start-group $(CLI_A) $(SERVER_A) $(ENGINE_A) -Wl,--end-group $(CLI_LIBS) $(SERVER_LIBS)
 
 # Tests and fuzzers of what is in cli/: its objects among the rooms, its libraries among theirs.
 CLI_TESTS := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/unit/import_*.c tests/unit/cli_*.c)) \
