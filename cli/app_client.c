@@ -45,7 +45,7 @@ put_places(struct buf *to, struct json faults, struct arena *arena)
         cairn_str path = app_text(fault, "path", arena), message = app_text(fault, "message", arena);
         if (json_get(fault, "file").type != JSON_NONE || message.size == 0)
             continue;
-        buf_printf(to, "  %.*s: ", (int)path.size, path.size ? path.data : "");
+        buf_printf(to, "  %.*s%s", (int)path.size, path.size ? path.data : "", path.size ? ": " : "");
         put_printable(to, message, 0);
         buf_put_char(to, '\n');
     }

@@ -53,6 +53,8 @@ int app_folder_read(const struct args *args, const char *path, struct bundle *re
 int app_folder_take(const struct args *args, struct json files, struct bundle *ret);
 /* Write the files into a folder that is not there yet, or empty. 0, or an exit code after saying what is wrong. */
 int app_folder_write(const struct args *args, const char *path, const cairn_app_file *files, size_t count);
+/* Write one file of a folder that is there, in the place of what it was. 0, or an exit code after saying what is wrong. */
+int app_folder_replace(const struct args *args, const char *path, const cairn_app_file *file);
 
 /* ---- replay (cmd_projection.c) ------------------------------------------------------------------------------ */
 

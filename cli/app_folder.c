@@ -67,7 +67,7 @@ make_folders(char *path, size_t root_size)
 }
 
 static int
-write_file(const char *root, const cairn_app_file *file)
+write_file(const char *root, const cairn_app_file *file, bool replace)
 {
     char path[4096];
     if ((size_t)snprintf(path, sizeof path, "%s/%.*s", root, (int)file->path.size, file->path.data) >= sizeof path) {
@@ -76,7 +76,7 @@ write_file(const char *root, const cairn_app_file *file)
     }
     if (make_folders(path, strlen(root)) != 0)
         return -1;
-    FILE *to = fopen(path, "wbxe");
+    FILE *to = fopen(path, replace ? "wbe" : "wbxe");
     if (!to)
         return -1;
     bool whole = fwrite(file->text.data, 1, file->text.size, to) == file->text.size;
@@ -95,6 +95,13 @@ is_empty(const char *path)
     return dir && names <= 2;
 }
 
+static int
+fail_write(const struct args *args, const char *root, const cairn_app_file *file)
+{
+    return fail(errno == ENOSPC ? EXIT_DISK_FULL : EXIT_FAILED, args->command->name, NULL, "%s/%.*s: %s", root,
+                (int)file->path.size, file->path.data, strerror(errno));
+}
+
 int
 app_folder_write(const struct args *args, const char *path, const cairn_app_file *files, size_t count)
 {
@@ -107,8 +114,13 @@ app_folder_write(const struct args *args, const char *path, const cairn_app_file
                     errno == EEXIST ? "nothing is overwritten: name a folder that is not there yet" : NULL, "%s: %s", path,
                     strerror(errno));
     for (size_t i = 0; i < count; i++)
-        if (write_file(path, &files[i]) != 0)
-            return fail(errno == ENOSPC ? EXIT_DISK_FULL : EXIT_FAILED, args->command->name, NULL, "%s/%.*s: %s", path,
-                        (int)files[i].path.size, files[i].path.data, strerror(errno));
+        if (write_file(path, &files[i], false) != 0)
+            return fail_write(args, path, &files[i]);
     return 0;
+}
+
+int
+app_folder_replace(const struct args *args, const char *path, const cairn_app_file *file)
+{
+    return write_file(path, file, true) == 0 ? 0 : fail_write(args, path, file);
 }

@@ -95,6 +95,36 @@ say_checked(const char *folder, const struct app_faults *faults, size_t files)
     }
 }
 
+/* The types that the schemas make now, beside those in the folder: written with --types, otherwise compared. An app whose
+ * schemas have faults keeps what it has; the check that follows names them. */
+static int
+check_types(const struct args *args, const char *folder, struct bundle *bundle, struct app_faults *faults)
+{
+    const cairn_app_file *had = NULL;
+    struct buf types = {0};
+    int code = 0;
+    for (size_t i = 0; i < bundle->count; i++)
+        if (cairn_str_equal(bundle->files[i].path, CAIRN_STR(APP_TYPES_PATH)))
+            had = &bundle->files[i];
+    bool write = arg_flag(args, "types");
+    if ((!had && !write) || app_typescript(bundle->files, bundle->count, &types, NULL) != CAIRN_OK)
+        goto done;
+    const cairn_app_file made = {.path = CAIRN_STR(APP_TYPES_PATH), .text = buf_str(&types)};
+    if (had && cairn_str_equal(had->text, made.text))
+        goto done;
+    if (write) {
+        code = app_folder_replace(args, folder, &made);
+        if (!code && !out.json)
+            printf("%s%c%s %s/%s\n", style_on(STYLE_GREEN), had ? '~' : '+', style_off(), folder, APP_TYPES_PATH);
+    } else {
+        app_say_fault(faults, &(cairn_app_fault){.file = made.path, .message = CAIRN_STR("the schemas make other types now"),
+                                                 .hint = CAIRN_STR("cairn check --types writes them."), .warning = true});
+    }
+done:
+    buf_free(&types);
+    return code;
+}
+
 int
 run_check(const struct args *args)
 {
@@ -105,10 +135,11 @@ run_check(const struct args *args)
     int code = app_folder_read(args, folder, &bundle);
     if (code)
         return code;
-    cairn_err err = cairn_app_check(bundle.files, bundle.count, app_say_fault, &faults, &error);
+    code = check_types(args, folder, &bundle, &faults);
+    cairn_err err = code ? CAIRN_OK : cairn_app_check(bundle.files, bundle.count, app_say_fault, &faults, &error);
     if (err != CAIRN_OK && !faults.errors)
         code = fail_error("check", &error);
-    else
+    else if (!code)
         say_checked(folder, &faults, bundle.count);
     if (faults.errors)
         code = EXIT_FAILED;

@@ -306,6 +306,46 @@ say_page(const struct args *args, struct wire *wire, struct rows *rows, struct b
     return cursor->failed ? fail(EXIT_FAILED, "query", NULL, "out of memory") : 0;
 }
 
+static bool
+reads(struct json query, cairn_str projection, struct arena *arena)
+{
+    struct json_walk walk = json_walk(json_get(query, "projections"));
+    struct json none, name;
+    while (json_next(&walk, &none, &name))
+        if (cairn_str_equal(json_string(name, arena), projection))
+            return true;
+    return false;
+}
+
+/* An empty table looks like an answer: where a read model of the query does not run, that is said. */
+static int
+say_standing(const struct args *args, struct wire *wire)
+{
+    struct json reply, none, item, query = {0};
+    struct arena arena = {0};
+    app_path(wire, args->operands[0], NULL, NULL);
+    int code = app_get(args, wire, &reply);
+    if (code)
+        return code;
+    struct json_walk walk = json_walk(json_get(reply, "queries"));
+    while (json_next(&walk, &none, &item))
+        if (cairn_str_equal(app_text(item, "name", &arena), cairn_cstr(args->operands[1])))
+            query = item;
+    walk = json_walk(json_get(reply, "projections"));
+    while (json_next(&walk, &none, &item)) {
+        cairn_str name = app_text(item, "name", &arena), state = app_text(item, "state", &arena);
+        cairn_str at = app_text(item, "position", &arena), end = app_text(item, "end", &arena);
+        cairn_str error = app_text(json_get(item, "failure"), "error", &arena);
+        if (!cairn_str_equal(state, CAIRN_STR("running")) && reads(query, name, &arena))
+            note("the read model %.*s is %.*s, at position %.*s of %.*s%s%.*s; `cairn projection %s %.*s`", (int)name.size,
+                 name.data, (int)state.size, state.data, (int)at.size, at.data, (int)end.size, end.data,
+                 error.size ? ": " : "", (int)error.size, error.size ? error.data : "", args->operands[0], (int)name.size,
+                 name.data);
+    }
+    arena_free(&arena);
+    return 0;
+}
+
 int
 run_query(const struct args *args)
 {
@@ -327,6 +367,8 @@ run_query(const struct args *args)
         note("no rows");
     if (!code && !out.json && !arg_flag(args, "all") && *cursor.data)
         note("there are more: --all, or --cursor %s", cursor.data);
+    if (!code && !out.json && !out.quiet && !interrupted && !arg_text(args, "as-of"))
+        code = say_standing(args, wire);
     if (interrupted && !code)
         code = EXIT_INTERRUPTED;
     buf_free(&cursor);

@@ -211,7 +211,7 @@ run_projection(const struct args *args)
 
 /* ---- replay ------------------------------------------------------------------------------------------------ */
 
-/* Lines of JSON as they come: {"what","done","total"}, then {"report":…}, or a problem. */
+/* Lines of JSON as they come: {"what","done","total"}, then {"report":…}, or {"problem":…}. */
 struct replaying {
     struct progress progress;
     struct buf line, report, problem;
@@ -234,6 +234,9 @@ take_replay_line(struct replaying *replaying, cairn_str line)
         snprintf(replaying->what, sizeof replaying->what, "%.*s", (int)what.size, what.size ? what.data : "");
         replaying->progress.doing = replaying->what;
         progress_update(&replaying->progress, wire_number(value, "done"), wire_number(value, "total"), "events");
+    } else if (json_get(value, "problem").type == JSON_OBJECT) { /* told after the answer had begun */
+        buf_clear(&replaying->problem);
+        buf_put_str(&replaying->problem, json_get(value, "problem").raw);
     } else if (json_get(value, "status").type == JSON_NUMBER) {
         buf_clear(&replaying->problem);
         buf_put_str(&replaying->problem, value.raw);

@@ -372,8 +372,13 @@ static const struct example new_examples[] = {
     {"look for mistakes, then deploy it", "cairn check orders && cairn deploy orders"},
     {NULL, NULL},
 };
+static const struct option check_options[] = {
+    {"types", 0, NULL, "write src/types.gen.d.ts, the types of its TypeScript, from the schemas as they are now", NULL, 0},
+    END,
+};
 static const struct example check_examples[] = {
     {"every mistake, with file and line", "cairn check orders"},
+    {"the schemas have changed: their types for TypeScript, then what is wrong", "cairn check orders --types"},
     {NULL, NULL},
 };
 static const struct option deploy_options[] = {
@@ -637,7 +642,7 @@ const struct command commands[] = {
      "Finds everything that a deployment would refuse: names, schemas, SQL against a scratch database, Lua by "
      "loading. Each fault goes to stderr as file:line: message, with a hint; exit code 1 when there is one. Needs no "
      "server.",
-     no_options, check_examples, run_check, 0, 1, COMMAND_NO_TARGET},
+     check_options, check_examples, run_check, 0, 1, COMMAND_NO_TARGET},
     {"deploy", "deploy an app to the server", "DIR",
      "All of it takes effect, durable, or nothing does and every fault is listed (exit code 1). Nothing is "
      "interrupted: commands under way finish on the version that they began with, read models that change "

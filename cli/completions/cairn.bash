@@ -233,7 +233,7 @@ _cairn() {
     'subscription replay') options+='' ;;
     'subscription delete') options+='' ;;
     'new') options+=' --typescript --in' ;;
-    'check') options+=''; [[ $cur == -* ]] || { COMPREPLY=($(compgen -f -- "$cur")); return 0; } ;;
+    'check') options+=' --types'; [[ $cur == -* ]] || { COMPREPLY=($(compgen -f -- "$cur")); return 0; } ;;
     'deploy') options+=' --note --dry-run --expected-version'; [[ $cur == -* ]] || { COMPREPLY=($(compgen -f -- "$cur")); return 0; } ;;
     'apps') options+='' ;;
     'app') options+=' --note --version --out' ;;

@@ -166,6 +166,7 @@ complete -c cairn -n 'test (count (commandline -opc)) -eq 1' -a new -d 'make a s
 complete -c cairn -n '__cairn_is "new"' -l typescript -d 'a decider in TypeScript instead of Lua'
 complete -c cairn -n '__cairn_is "new"' -l in -x -a '(__fish_complete_directories)' -d 'make the folder there (here)'
 complete -c cairn -n 'test (count (commandline -opc)) -eq 1' -a check -d 'find mistakes in an app'
+complete -c cairn -n '__cairn_is "check"' -l types -d 'write src/types.gen.d.ts, the types of its TypeScript, from the schemas as they are now'
 complete -c cairn -n '__cairn_is "check"' -F
 complete -c cairn -n 'test (count (commandline -opc)) -eq 1' -a deploy -d 'deploy an app to the server'
 complete -c cairn -n '__cairn_is "deploy"' -l note -s m -x -d 'kept with the version, shown in its history'

@@ -45,7 +45,6 @@ static const struct starter_file {
     FILES(FILE_ROW)};
 
 #define FILE_COUNT (sizeof starter_files / sizeof *starter_files)
-#define TYPES_PATH "src/types.gen.d.ts"
 
 static const char mark[] = "@APP@";
 
@@ -92,7 +91,7 @@ app_starter(cairn_str name, bool typescript, struct arena *arena, const cairn_ap
     if (typescript) {
         struct buf types = {0};
         cairn_err err = app_typescript(files, count, &types, error);
-        files[count].path = CAIRN_STR(TYPES_PATH);
+        files[count].path = CAIRN_STR(APP_TYPES_PATH);
         files[count].text = err == CAIRN_OK ? arena_copy(arena, buf_str(&types)) : (cairn_str){0};
         buf_free(&types);
         if (!files[count++].text.data)

@@ -13,7 +13,10 @@
 CAIRN_MUST_CHECK cairn_err app_starter(cairn_str name, bool typescript, struct arena *arena, const cairn_app_file **ret_files,
                                        size_t *ret_count, cairn_error *error);
 
-/* The text of src/types.gen.d.ts: TypeScript types of an app's commands and events, from its schemas as they are now. The app may
+/* Where an app in TypeScript keeps what app_typescript() makes. */
+#define APP_TYPES_PATH "src/types.gen.d.ts"
+
+/* The text of APP_TYPES_PATH: TypeScript types of an app's commands and events, from its schemas as they are now. The app may
  * have faults elsewhere; its deciders need not be there yet.
  * CAIRN_E_INVALID: app.yaml or a schema cannot be read; the detail says where. */
 CAIRN_MUST_CHECK cairn_err app_typescript(const cairn_app_file *files, size_t count, struct buf *to, cairn_error *error);

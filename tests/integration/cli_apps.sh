@@ -58,6 +58,12 @@ run 0 "check" check shop; says "… is fine" '^shop is fine: [0-9]+ files$'
 run 4 "new where there is something" new shop; says "… nothing is overwritten" 'hint: nothing is overwritten' err
 run 2 "new with a bad name" new Shop
 run 0 "new elsewhere, in TypeScript" new typed --typescript --in "$work" --json; is "… lists its files" '"app.yaml" in j["files"] and j["folder"].endswith("/typed")'
+printf '        by: {type: string}\n' >>typed/app.yaml # at its end are the properties of OrderCancelled
+mkdir -p typed/src && printf 'return {evolve = {OrderPlaced = function() end}, decide = {PlaceOrder = function() end, PayOrder = function() end, CancelOrder = function() end}}' >typed/order.lua
+run 0 "check, when the types are old" check typed; says "… says so" '^typed/src/types.gen.d.ts: warning: ' err
+run 0 "check --types" check typed --types; says "… writes them" '^~ typed/src/types.gen.d.ts$'
+says "… from the schemas as they are" '^ *by\?: string;$' typed/src/types.gen.d.ts
+run 0 "check after that" check typed; if grep -q types.gen err out; then bad "… has no more to say of them" "$(cat err)"; else ok "… has no more to say of them"; fi
 cp -r shop broken
 sed -i 's/^commands:/comands:/' broken/app.yaml
 printf -- '-- from order\n-- table\nCREATE TABEL x (a);\n-- on OrderPlaced\nINSERT INTO x VALUES (1);\n' >broken/projections/bad.sql
@@ -157,6 +163,7 @@ run 2 "a misspelt action" projection shop orders resmue; says "… is guessed" '
 run 3 "a projection that is not there" projection shop nothing
 run 0 "rebuild" projection shop orders rebuild
 run 0 "replay" replay shop --aggregates --json; is "… tells what it did" 'j["ok"] and j["projections"][0]["name"] == "orders" and j["aggregates"]["streams"] == 4'
+run 3 "replay of an app that is not there" replay nothing; says "… says so" "there is no app named .nothing." err
 run 0 "check-history" app shop check-history --json; is "… every command decided again" 'j["ok"] and j["aggregates"]["commands"] == 5 and j["aggregates"]["differing"] == 0'
 # a decider that decides otherwise than it did
 sed 's/quantity \* item.price_cents/quantity * item.price_cents + 1/; s/price_cents \* item.quantity/price_cents * item.quantity + 1/' v1/order.lua >shop/order.lua
@@ -174,6 +181,11 @@ SQL
 run 0 "a projection that will fail" deploy shop
 until "$cairn" projection shop fragile --json 2>err | grep -q '"state":"stopped"'; do kill -0 "$server" || break; done
 run 0 "it stops" projection shop fragile; says "… before the event" 'stream +order-45'; says "… with the error" 'CHECK constraint failed'; says "… and what to do" 'retry\|skip\|park'
+printf -- '-- key order_id\nSELECT order_id FROM fragile\n' >shop/queries/fragile.sql
+run 0 "a query of it" deploy shop
+until "$cairn" projection shop fragile --json 2>err | grep -q '"state":"stopped"'; do kill -0 "$server" || break; done
+run 0 "asked" query shop fragile; says "… says that the read model stands" 'the read model fragile is stopped, at position' err
+run 0 "another query" query shop open_orders; if grep -q fragile err; then bad "… has nothing to do with it" "$(cat err)"; else ok "… has nothing to do with it"; fi
 run 0 "park" projection shop fragile park
 until "$cairn" projection shop fragile --json 2>err | grep -q '"state":"running"'; do kill -0 "$server" || break; done
 run 0 "it goes on" projection shop fragile; says "… with the event set aside" '^ *[0-9]+ +order-45 +0 +OrderPlaced'
