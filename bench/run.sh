@@ -201,7 +201,7 @@ trap 'exit 130' INT TERM
 choose_folder
 ulimit -n "$(ulimit -Hn)"
 case " $* " in
-*" --part append "* | *" --part "*append* | *" all "*) start_peers ;;
+*" --part "*append* | *" --part "*apps* | *" all "*) start_peers ;;
 *" --part "*) ;;
 *) start_peers ;;
 esac

@@ -4,7 +4,7 @@
 #   make bench PART=append     append, log, http, commands or ceilings; several with commas
 #   make bench UMADB=no        without the peer that has to be compiled
 # The benchmark includes only the public headers, as any embedding program would. `make bench-series` is
-# another thing: the index room alone, from within; so is `make bench-projection`.
+# another thing: the index room alone, from within; so are `make bench-projection` and `make bench-bus`.
 
 BENCH_SRC := $(filter-out bench/series_bench.c bench/projection_bench.c bench/bus_bench.c,$(wildcard bench/*.c))
 BENCH_OBJ := $(patsubst bench/%.c,$(B)/obj/bench/%.o,$(BENCH_SRC))
