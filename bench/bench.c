@@ -11,14 +11,16 @@
 
 static const char USAGE[]
     = "usage: bench --dir DIR [--quick] [--part NAME,…] [--rounds N] [--seconds S] [--server "
-      "CAIRN] [--json FILE]\n"
+      "CAIRN] [--apps DIR] [--json FILE]\n"
       "\n"
       "  --dir DIR     an empty folder on the disk to be measured\n"
       "  --quick       a minute or two: shorter measurements, a log of 2M events instead of 20M\n"
-      "  --part NAME   append (points 1–3), log (4–6), http (7), commands (8), ceilings; all of them by default\n"
+      "  --part NAME   append (points 1–3), log (4–6), http (7), commands (8), apps (8, 10),\n"
+      "                projections (9), ceilings; all of them by default\n"
       "  --rounds N    how often everything is measured, in turn\n"
       "  --seconds S   how long each measurement takes\n"
       "  --server F    the cairn program, for what goes over HTTP\n"
+      "  --apps DIR    the apps that it is given (bench/app)\n"
       "  --json FILE   keep every figure of every round there\n";
 
 bool
@@ -49,7 +51,8 @@ progress(const char *format, ...)
 static bool
 parts_known(const char *parts)
 {
-    static const char *const known[] = {"all", "append", "log", "http", "commands", "ceilings"};
+    static const char *const known[] = {"all",  "append",      "log", "http", "commands",
+                                         "apps", "projections", "ceilings"};
     char copy[128];
     snprintf(copy, sizeof copy, "%s", parts);
     for (char *part = strtok(copy, ","); part != NULL; part = strtok(NULL, ",")) {
@@ -68,6 +71,7 @@ read_options(int count, char **arguments, struct settings *settings)
     static const struct option options[]
         = {{"quick", no_argument, NULL, 'q'},         {"part", required_argument, NULL, 'p'},
            {"dir", required_argument, NULL, 'd'},     {"server", required_argument, NULL, 's'},
+           {"apps", required_argument, NULL, 'a'},
            {"json", required_argument, NULL, 'j'},    {"rounds", required_argument, NULL, 'r'},
            {"seconds", required_argument, NULL, 't'}, {NULL, 0, NULL, 0}};
     for (int option; (option = getopt_long(count, arguments, "", options, NULL)) != -1;) {
@@ -83,6 +87,9 @@ read_options(int count, char **arguments, struct settings *settings)
             break;
         case 's':
             settings->server = optarg;
+            break;
+        case 'a':
+            settings->apps = optarg;
             break;
         case 'j':
             settings->json = optarg;
@@ -137,8 +144,10 @@ main(int count, char **arguments)
                  {"append", part_append},
                  {"http", part_http},
                  {"commands", part_commands},
+                 {"apps", part_apps},
+                 {"projections", part_projections},
                  {"log", part_log}};
-    struct settings settings = {.parts = "all"};
+    struct settings settings = {.parts = "all", .apps = "bench/app"};
 
     if (count > 1 && strcmp(arguments[1], "--child") == 0)
         return child_main(count - 2, arguments + 2);

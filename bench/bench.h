@@ -21,6 +21,7 @@ struct settings {
     const char *parts;  /* comma-separated names, or "all" */
     const char *dir;    /* an empty folder of ours: everything measured lives under it */
     const char *server; /* the cairn program, NULL: HTTP is left out */
+    const char *apps;   /* the folder of the apps that are deployed to it */
     const char *json;   /* where the figures go */
     unsigned rounds;
     double slice_s;                            /* length of one measurement */
@@ -80,7 +81,9 @@ struct sample {
     double client_cores, server_cores; /* processor time used, per second; server 0: same process */
     double log_bytes;                  /* written to the log per append, where it is known */
 };
+/* Figures append.<events>x<clients>.<contender>.…, or with another word than "append". */
 void sample_add(const struct shape *shape, const char *contender, const struct sample *sample);
+void sample_add_as(const char *what, const struct shape *shape, const char *contender, const struct sample *sample);
 
 /* ---- contenders -------------------------------------------------------------------------- */
 
@@ -95,7 +98,11 @@ struct contender {
     void *state;
 };
 extern struct contender CAIRN_THREADS, CAIRN_ASYNC, CAIRN_HTTP, POSTGRES, POSTGRES_ONE_CATEGORY,
-    REDIS, SQLITE, UMADB;
+    REDIS, SQLITE, UMADB, EMMETT, EVENTSOURCING;
+
+/* peer_programs.c: what EMMETT and EVENTSOURCING do besides commands: figures aggregate.<key>.p50_us and
+ * projection.<key>.events_per_s. */
+void peer_program_reads(struct contender *self, const struct settings *settings);
 
 /* ---- load.c: one thread, many connections, one append outstanding on each ---------------- */
 
@@ -150,7 +157,9 @@ void text_number(char *to, uint64_t number); /* decimal and NUL: cheaper than pr
 void part_append(const struct settings *settings);   /* points 1 to 3 */
 void part_log(const struct settings *settings);      /* points 4 to 6 */
 void part_http(const struct settings *settings);     /* point 7 */
-void part_commands(const struct settings *settings); /* commands and aggregates, in-process */
+void part_commands(const struct settings *settings); /* point 8: commands and aggregates, in-process */
+void part_projections(const struct settings *settings); /* point 9 */
+void part_apps(const struct settings *settings);        /* points 8 and 10 over HTTP, and the peers */
 void part_ceilings(const struct settings *settings); /* what the load generators could do at most */
 int child_main(int count, char **arguments);         /* the same program as a child of part_log */
 
@@ -162,6 +171,10 @@ struct http_connection;
 struct http_connection *http_connect(unsigned port);
 void http_disconnect(struct http_connection *connection);
 bool http_prepare_append(struct http_connection *connection, unsigned events, const char *stream);
+/* A command whose data is {"<member>":"<value>","text":…}, event_data()'s text; keyed: a new idempotency key each time. */
+bool http_prepare_command(struct http_connection *connection, const char *target, const char *member, const char *value,
+                          bool keyed);
+bool http_wait(struct http_connection *connection); /* until the request that HTTP_WIRE sent is answered */
 extern const struct wire HTTP_WIRE;
 /* One request on a connection of its own; the status, or -1. ret_size (or NULL): of the answer's body. */
 int http_get(unsigned port, const char *target, size_t *ret_size);
@@ -176,6 +189,10 @@ struct cairn_server {
 bool
 cairn_server_start(const struct settings *settings, const char *name, struct cairn_server *ret);
 void cairn_server_stop(struct cairn_server *server);
+/* 64 connections for a slice, of a second at least: figures <name>.{per_s,p50_us,client_cores,server_cores}. `script` (or
+ * NULL) says which requests, and may print "p95_us=… p99_us=…", which become figures too. */
+bool wrk_run(const struct settings *settings, pid_t server, unsigned port, const char *target, const char *script,
+             const char *name);
 
 void table_print(FILE *to, const struct settings *settings);
 void table_write_json(FILE *to);

@@ -98,22 +98,40 @@ struct contender CAIRN_HTTP = {.key = "cairn_http",
 
 /* ---- reads, by wrk ----------------------------------------------------------------------- */
 
-/* figures http.<name>.{per_s,p50_us,client_cores,server_cores} */
-static bool
-run_wrk(const struct settings *settings, pid_t server, unsigned port, const char *target,
+/* The time after `label` in wrk's table of percentiles; 0: it is not there. */
+static double
+percentile_us(const char *output, const char *label)
+{
+    char unit[4] = "";
+    double time = 0;
+    const char *at = strstr(output, label);
+    if (at == NULL || sscanf(at + strlen(label), "%lf%3s", &time, unit) != 2)
+        return 0;
+    return time * (strcmp(unit, "us") == 0 ? 1 : strcmp(unit, "ms") == 0 ? 1e3 : 1e6);
+}
+
+bool
+wrk_run(const struct settings *settings, pid_t server, unsigned port, const char *target, const char *script,
         const char *name)
 {
     char url[256], seconds[16], output[4096] = "";
     unsigned whole = settings->slice_s < 1 ? 1 : (unsigned)(settings->slice_s + 0.5);
     snprintf(url, sizeof url, "http://127.0.0.1:%u%s", port, target);
     snprintf(seconds, sizeof seconds, "%us", whole);
-    const char *arguments[] = {"wrk", "-t1", "-c64", "-d", seconds, "--latency", url, NULL};
+    const char *arguments[12] = {"wrk", "-t1", "-c64", "-d", seconds, "--latency"};
+    unsigned count = 6;
+    if (script != NULL) {
+        arguments[count++] = "-s";
+        arguments[count++] = script;
+    }
+    arguments[count++] = url;
     double client_s = cpu_children_s(), server_s = cpu_tree_s(server);
     uint64_t begin = now_ns();
     bool ran = process_run(arguments, output, sizeof output);
-    double elapsed = (double)(now_ns() - begin) / 1e9;
-    const char *rate = strstr(output, "Requests/sec:"), *median = strstr(output, "50%");
-    if (!ran || rate == NULL || median == NULL) {
+    double elapsed = (double)(now_ns() - begin) / 1e9, p95_us, p99_us;
+    const char *rate = strstr(output, "Requests/sec:"), *told = strstr(output, "p95_us=");
+    double p50_us = percentile_us(output, "50%");
+    if (!ran || rate == NULL || p50_us <= 0) {
         failure("wrk on %s: %s", target, output[0] ? output : "is not installed");
         return false;
     }
@@ -121,14 +139,14 @@ run_wrk(const struct settings *settings, pid_t server, unsigned port, const char
         failure("wrk on %s: answers were not all good: %s", target, output);
         return false;
     }
-    char unit[4] = "";
-    double p50 = 0;
-    if (sscanf(median + 3, "%lf%3s", &p50, unit) == 2)
-        p50 *= strcmp(unit, "us") == 0 ? 1 : strcmp(unit, "ms") == 0 ? 1e3 : 1e6;
-    figure_add(strtod(rate + 13, NULL), "http.%s.per_s", name);
-    figure_add(p50, "http.%s.p50_us", name);
-    figure_add((cpu_children_s() - client_s) / elapsed, "http.%s.client_cores", name);
-    figure_add((cpu_tree_s(server) - server_s) / elapsed, "http.%s.server_cores", name);
+    figure_add(strtod(rate + 13, NULL), "%s.per_s", name);
+    figure_add(p50_us, "%s.p50_us", name);
+    if (told != NULL && sscanf(told, "p95_us=%lf p99_us=%lf", &p95_us, &p99_us) == 2) {
+        figure_add(p95_us, "%s.p95_us", name);
+        figure_add(p99_us, "%s.p99_us", name);
+    }
+    figure_add((cpu_children_s() - client_s) / elapsed, "%s.client_cores", name);
+    figure_add((cpu_tree_s(server) - server_s) / elapsed, "%s.server_cores", name);
     return true;
 }
 
@@ -150,10 +168,10 @@ measure_reads(const struct settings *settings)
     pid_t null = null_server_start(&null_port, page_size);
     for (unsigned round = 0; round < settings->rounds; round++) {
         bool ok
-            = run_wrk(settings, null, null_port, "/", "null")
-              && run_wrk(settings, server.pid, server.port, "/healthz", "healthz")
-              && run_wrk(settings, server.pid, server.port, "/v1/streams/small-1/events", "read_1")
-              && run_wrk(settings, server.pid, server.port, "/v1/streams/small-4/events", "read_4");
+            = wrk_run(settings, null, null_port, "/", NULL, "http.null")
+              && wrk_run(settings, server.pid, server.port, "/healthz", NULL, "http.healthz")
+              && wrk_run(settings, server.pid, server.port, "/v1/streams/small-1/events", NULL, "http.read_1")
+              && wrk_run(settings, server.pid, server.port, "/v1/streams/small-4/events", NULL, "http.read_4");
         if (!ok)
             break;
     }

@@ -223,8 +223,14 @@ histogram_us(const struct histogram *histogram, double share)
 void
 sample_add(const struct shape *shape, const char *contender, const struct sample *sample)
 {
+    sample_add_as("append", shape, contender, sample);
+}
+
+void
+sample_add_as(const char *what, const struct shape *shape, const char *contender, const struct sample *sample)
+{
     char name[64];
-    snprintf(name, sizeof name, "append.%ux%u.%s", shape->events, shape->clients, contender);
+    snprintf(name, sizeof name, "%s.%ux%u.%s", what, shape->events, shape->clients, contender);
     double rate = (double)sample->appends / sample->seconds;
     figure_add(rate, "%s.appends_per_s", name);
     figure_add(rate * shape->events * DATA_SIZE / 1e6, "%s.data_mb_per_s", name);

@@ -17,6 +17,7 @@ struct http_connection {
     int fd;
     char *request;
     size_t request_size;
+    char *counter; /* digits of the idempotency key, in the request; or NULL */
     char answer[16384];
     size_t have;
 };
@@ -59,17 +60,23 @@ http_disconnect(struct http_connection *connection)
     free(connection);
 }
 
+static char *
+begin_request(struct http_connection *connection, size_t room)
+{
+    free(connection->request);
+    connection->counter = NULL;
+    return connection->request = malloc(room);
+}
+
 bool
 http_prepare_append(struct http_connection *connection, unsigned events, const char *stream)
 {
     static const char before[] = "{\"type\":\"OrderPlaced\",\"data\":", after[] = "}";
     size_t event_size = sizeof before - 1 + DATA_SIZE + sizeof after - 1;
     size_t body_size = events * (event_size + 1) + 1, room = body_size + 512;
-    free(connection->request);
-    connection->request = malloc(room);
-    if (connection->request == NULL)
+    char *at = begin_request(connection, room);
+    if (at == NULL)
         return false;
-    char *at = connection->request;
     at += snprintf(at, room,
                    "POST /v1/streams/%s/events?expected=any HTTP/1.1\r\nhost: 127.0.0.1\r\n"
                    "content-type: application/json\r\ncontent-length: %zu\r\n\r\n",
@@ -83,6 +90,38 @@ http_prepare_append(struct http_connection *connection, unsigned events, const c
     *at++ = ']';
     connection->request_size = (size_t)(at - connection->request);
     return true;
+}
+
+/* Every key is new: which connection's preparation it was, and digits that count on with each request. */
+#define COUNTER_DIGITS 10
+
+bool
+http_prepare_command(struct http_connection *connection, const char *target, const char *member, const char *value, bool keyed)
+{
+    static unsigned prepared;
+    size_t room = DATA_SIZE + 1024;
+    char body[DATA_SIZE + 256], key[64] = "";
+    char *at = begin_request(connection, room);
+    if (at == NULL)
+        return false;
+    int body_size = snprintf(body, sizeof body, "{\"%s\":\"%s\",%s", member, value, event_data() + 1);
+    if (keyed)
+        snprintf(key, sizeof key, "idempotency-key: bench-%08x-%0*d\r\n", ++prepared, COUNTER_DIGITS, 0);
+    int size = snprintf(at, room, "POST %s HTTP/1.1\r\nhost: 127.0.0.1\r\n%scontent-type: application/json\r\n"
+                                  "content-length: %d\r\n\r\n%s", target, key, body_size, body);
+    if (body_size >= (int)sizeof body || size >= (int)room)
+        return false;
+    connection->request_size = (size_t)size;
+    if (keyed)
+        connection->counter = strstr(at, key) + strlen(key) - 2 - COUNTER_DIGITS;
+    return true;
+}
+
+static void
+count_on(char *digits)
+{
+    for (unsigned i = COUNTER_DIGITS; i-- > 0 && ++digits[i] > '9';)
+        digits[i] = '0';
 }
 
 static bool
@@ -106,6 +145,8 @@ send_request(void *pointer, const struct shape *shape)
     (void)shape;
     struct http_connection *connection = pointer;
     connection->have = 0;
+    if (connection->counter != NULL)
+        count_on(connection->counter);
     if (send_whole(connection->fd, connection->request, connection->request_size))
         return true;
     failure("HTTP: send: %s", strerror(errno));
@@ -148,7 +189,7 @@ receive(void *pointer)
     connection->answer[connection->have] = '\0';
     const char *body;
     int status = whole_answer(connection->answer, connection->have, &body);
-    if (status == 0 || status == 201)
+    if (status == 0 || status == 200 || status == 201)
         return status != 0;
     failure("HTTP: answered %d: %.200s", status, body);
     return -1;
@@ -193,17 +234,22 @@ http_get(unsigned port, const char *target, size_t *ret_size)
 }
 
 bool
+http_wait(struct http_connection *connection)
+{
+    int done;
+    struct pollfd wait = {.fd = connection->fd, .events = POLLIN};
+    do
+        done = poll(&wait, 1, 10000) == 1 ? receive(connection) : -1;
+    while (done == 0);
+    return done == 1;
+}
+
+bool
 http_append_once(unsigned port, const char *stream, unsigned events)
 {
     struct http_connection *connection = http_connect(port);
-    int done = -1;
-    if (connection != NULL && http_prepare_append(connection, events, stream)
-        && send_request(connection, NULL)) {
-        struct pollfd wait = {.fd = connection->fd, .events = POLLIN};
-        do
-            done = poll(&wait, 1, 10000) == 1 ? receive(connection) : -1;
-        while (done == 0);
-    }
+    bool done = connection != NULL && http_prepare_append(connection, events, stream)
+                && send_request(connection, NULL) && http_wait(connection);
     http_disconnect(connection);
-    return done == 1;
+    return done;
 }

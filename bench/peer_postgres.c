@@ -164,6 +164,7 @@ postgres_close(struct contender *self)
     for (unsigned i = 0; i < CLIENTS_MAX; i++) {
         PQfinish(clients->connections[i].pg);
         free(clients->connections[i].documents);
+        clients->connections[i] = (struct connection){0}; /* it may be opened again */
     }
 }
 

@@ -6,6 +6,7 @@
 #   B          where the build is (build)
 #   BENCH_DIR  a folder on the disk to measure (the build's own); all contenders get a place in it
 #   UMADB      "no": leave UmaDB out; "yes": compile it for a quick run too
+#   EMMETT     the same for Emmett, whose SQLite may have to be compiled
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -18,13 +19,23 @@ work= sockets= pids=()
 
 say() { printf 'bench: %s\n' "$*" >&2; }
 
-quick=no
+quick=no parts=all last=
 for argument in "$@"; do
     case $argument in
     --quick) quick=yes ;;
     --help) exec "$out/bench" --help ;;
     esac
+    [ "$last" = --part ] && parts=$argument
+    last=$argument
 done
+
+wanted() { # PART…: is any of them measured?
+    local part
+    for part in all "$@"; do
+        case ,$parts, in *",$part,"*) return 0 ;; esac
+    done
+    return 1
+}
 
 # ---- what we need ------------------------------------------------------------------------------------
 
@@ -82,6 +93,59 @@ build_umadb() {
         say "UmaDB is LEFT OUT, $umadb_why"
         export BENCH_UMADB_WHY=$umadb_why
     fi
+}
+
+left_out() { # NAME VARIABLE WHY
+    say "$1 is LEFT OUT, $3"
+    export "$2=$3"
+}
+
+# Emmett, from npm. The SQLite that it uses is a binary from elsewhere, or compiled where that is out of reach.
+install_emmett() {
+    local node
+    if [ "${EMMETT:-}" = no ]; then
+        left_out Emmett BENCH_EMMETT_WHY "as asked (EMMETT=no)"
+        return
+    elif [ $quick = yes ] && [ "${EMMETT:-}" != yes ] && [ ! -e "$out/emmett/installed" ]; then
+        left_out Emmett BENCH_EMMETT_WHY "for installing it takes minutes: EMMETT=yes makes a quick run do it"
+        return
+    elif ! node=$(scripts/node.sh 2>"$out/emmett.log") || ! command -v npm >/dev/null; then
+        left_out Emmett BENCH_EMMETT_WHY "for there is no Node.js 20 with npm"
+        return
+    fi
+    mkdir -p "$out/emmett"
+    if ! cmp -s bench/peer_emmett/package-lock.json "$out/emmett/installed"; then
+        say "installing Emmett from npm (log: $out/emmett.log)"
+        cp bench/peer_emmett/package.json bench/peer_emmett/package-lock.json bench/peer_emmett/.npmrc "$out/emmett"
+        if ! (cd "$out/emmett" && npm ci --loglevel=error --fetch-retries=1 --fetch-timeout=60000) >"$out/emmett.log" 2>&1; then
+            left_out Emmett BENCH_EMMETT_WHY "for npm could not install it here: see $out/emmett.log"
+            return
+        fi
+        cp bench/peer_emmett/package-lock.json "$out/emmett/installed"
+    fi
+    cp bench/peer_emmett/bench.mjs "$out/emmett"
+    export BENCH_EMMETT="$node $out/emmett/bench.mjs"
+}
+
+# The library eventsourcing, from PyPI: nothing to compile.
+install_eventsourcing() {
+    local into=$out/eventsourcing
+    if ! command -v python3 >/dev/null; then
+        left_out eventsourcing BENCH_EVENTSOURCING_WHY "for there is no Python 3"
+        return
+    fi
+    if ! cmp -s bench/peer_eventsourcing/requirements.txt "$into/installed"; then
+        say "installing eventsourcing from PyPI (log: $out/eventsourcing.log)"
+        rm -rf "$into"
+        if ! python3 -m pip install --quiet --target "$into" --only-binary :all: --require-hashes \
+            -r bench/peer_eventsourcing/requirements.txt >"$out/eventsourcing.log" 2>&1; then
+            left_out eventsourcing BENCH_EVENTSOURCING_WHY "for pip could not install it here: see $out/eventsourcing.log"
+            return
+        fi
+        cp bench/peer_eventsourcing/requirements.txt "$into/installed"
+    fi
+    cp bench/peer_eventsourcing/bench.py "$into"
+    export BENCH_EVENTSOURCING="$(command -v python3) $into/bench.py"
 }
 
 # ---- where ---------------------------------------------------------------------------------------------
@@ -195,16 +259,16 @@ start_peers() {
 
 install_missing
 build
-build_umadb
+if wanted append; then build_umadb; else umadb=; fi
+if wanted apps; then
+    install_emmett
+    install_eventsourcing
+fi
 trap cleanup EXIT
 trap 'exit 130' INT TERM
 choose_folder
 ulimit -n "$(ulimit -Hn)"
-case " $* " in
-*" --part append "* | *" --part "*append* | *" all "*) start_peers ;;
-*" --part "*) ;;
-*) start_peers ;;
-esac
+if wanted append apps; then start_peers; fi
 mkdir "$work/run"
 server=()
 [ -x "$B/cairn" ] && server=(--server "$(dirname "$out")/cairn")

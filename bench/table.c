@@ -68,10 +68,19 @@ static const struct line lines[] = {
     {"7", "15,000 idle followers: server memory", "followers.server_mb", NULL, NULL, AT_MOST, 250},
     {"8", "commands, decider in C, in-process", "commands.c_x64.per_s|commands.c_x256.per_s|commands.c_x1024.per_s",
      NULL, NULL, AT_LEAST, 1e5},
+    {"8", "commands, decider in Lua, over HTTP, 64 clients", "apps.1x64.cairn_lua.appends_per_s",
+     "apps.1x64.postgres.appends_per_s", "PostgreSQL", AT_LEAST, 2},
     {"8", "aggregate of 1,000 events rebuilt, C", "aggregate.c.p50_us", NULL, NULL, AT_MOST, 1000},
     {"8", "aggregate of 1,000 events rebuilt, Lua", "aggregate.lua.p50_us", NULL, NULL, AT_MOST, 5000},
     {"8", "the same from a snapshot, C", "aggregate.c_snapshot.p50_us", NULL, NULL, AT_MOST, 100},
     {"8", "the same from a snapshot, Lua", "aggregate.lua_snapshot.p50_us", NULL, NULL, AT_MOST, 100},
+    {"9", "projection, one upsert an event", "projection.upsert.events_per_s", NULL, NULL, AT_LEAST, 2e5},
+    {"9", "the same beside a bare loop in C", "projection.upsert.events_per_s", "projection.bare.events_per_s", "bare loop",
+     AT_LEAST, 0.7},
+    {"9", "lag, 10,000 events a second: p50", "lag.p50_ms", NULL, NULL, AT_MOST, 5},
+    {"9", "lag, 10,000 events a second: p99", "lag.p99_ms", NULL, NULL, AT_MOST, 50},
+    {"10", "query by key over HTTP, 64 conn.", "query.by_key.per_s", NULL, NULL, AT_LEAST, 40000},
+    {"10", "query by key over HTTP, 64 conn.: p95", "query.by_key.p95_us", NULL, NULL, AT_MOST, 5000},
 };
 #define LINES (sizeof lines / sizeof *lines)
 
@@ -108,6 +117,15 @@ static const struct {
     {"  processors used, 1,024 outstanding", "commands.c_x1024.cores"},
     {"commands, decider in Lua, 64 outstanding", "commands.lua_x64.per_s"},
     {"  1,024 outstanding", "commands.lua_x1024.per_s"},
+    {"commands over HTTP, Lua, 64 clients: p50", "apps.1x64.cairn_lua.p50_us"},
+    {"  p99", "apps.1x64.cairn_lua.p99_us"},
+    {"projection: processors used", "projection.upsert.cores"},
+    {"lag: appends a second", "lag.appends_per_s"},
+    {"query by key: p50", "query.by_key.p50_us"},
+    {"  p99", "query.by_key.p99_us"},
+    {"  processors used by the server", "query.by_key.server_cores"},
+    {"  processors used by wrk", "query.by_key.client_cores"},
+    {"  most that wrk can do with random keys (null server, same answer)", "query.null.per_s"},
     {"building the large log, 1,000 events in 1,000 streams an append", "log.build_events_per_s"},
     {"  times it was told \"busy, try again\"", "log.build_busy_answers"},
     {"the log's bytes for an event of 256 B", "log.event_bytes"},
@@ -142,6 +160,23 @@ static const struct {
     {"umadb", "UmaDB, over gRPC"},
 };
 #define STORES (sizeof stores / sizeof *stores)
+
+/* What handles commands, and what it does besides. "": nothing of the kind. */
+static const struct {
+    const char *label, *commands_1, *p50_1, *commands_64, *aggregate, *projection;
+} frameworks[] = {
+#define OVER_HTTP(key) "apps.1x1." key ".appends_per_s", "apps.1x1." key ".p50_us", "apps.1x64." key ".appends_per_s"
+    {"Cairn, Lua, over HTTP", OVER_HTTP("cairn_lua"), "aggregate.lua.p50_us", "projection.upsert.events_per_s"},
+    {"  with idempotency keys", OVER_HTTP("cairn_lua_keyed"), "", ""},
+    {"  with a projection on them", OVER_HTTP("cairn_lua_projected"), "", ""},
+    {"Cairn, Lua, in-process", "", "", "commands.lua_x64.per_s", "aggregate.lua.p50_us", "projection.upsert.events_per_s"},
+    {"Cairn, C, in-process", "", "", "commands.c_x64.per_s", "aggregate.c.p50_us", "projection.upsert.events_per_s"},
+    {"Emmett, SQLite, in-process", OVER_HTTP("emmett"), "aggregate.emmett.p50_us", "projection.emmett.events_per_s"},
+    {"eventsourcing, SQLite, in-process", OVER_HTTP("eventsourcing"), "aggregate.eventsourcing.p50_us",
+     "projection.eventsourcing.events_per_s"},
+    {"PostgreSQL's function: inserts only", OVER_HTTP("postgres"), "", ""},
+};
+#define FRAMEWORKS (sizeof frameworks / sizeof *frameworks)
 
 /* ---- text -------------------------------------------------------------------------------- */
 
@@ -307,15 +342,22 @@ print_line(FILE *to, const struct line *line)
 }
 
 static void
-print_cell(FILE *to, const char *shape, const char *key, const char *figure_name, double scale,
-           int width)
+print_figure(FILE *to, const char *name, double scale, int width)
 {
-    char name[96], text[48] = "–";
-    snprintf(name, sizeof name, "append.%s.%s.%s", shape, key, figure_name);
+    char text[48] = "–";
     const struct figure *figure = figure_find(name);
     if (figure != NULL)
         format_value(text, sizeof text, name, figure_median(figure) * scale);
     column(to, text, -width);
+}
+
+static void
+print_cell(FILE *to, const char *shape, const char *key, const char *figure_name, double scale,
+           int width)
+{
+    char name[96];
+    snprintf(name, sizeof name, "append.%s.%s.%s", shape, key, figure_name);
+    print_figure(to, name, scale, width);
 }
 
 static void
@@ -348,6 +390,28 @@ print_stores(FILE *to)
         print_cell(to, "1x64", stores[i].key, "server_cores", 1, 8);
         print_cell(to, "100x1", stores[i].key, "appends_per_s", 100, 11);
         print_cell(to, "100x16", stores[i].key, "appends_per_s", 100, 11);
+        fputc('\n', to);
+    }
+}
+
+static void
+print_frameworks(FILE *to)
+{
+    if (figure_find("apps.1x64.cairn_lua.appends_per_s") == NULL)
+        return;
+    fputs("\n  Commands with an event of 256 B (in-process: a small one), durable; an aggregate of 1,000 events rebuilt without a\n"
+          "  snapshot; a read model built anew, an upsert an event\n\n"
+          "                                        1 client p50     1 client   64 clients  1,000 events   projection\n", to);
+    for (size_t i = 0; i < FRAMEWORKS; i++) {
+        if (figure_find(frameworks[i].commands_64) == NULL)
+            continue;
+        fputs("  ", to);
+        column(to, frameworks[i].label, 36);
+        print_figure(to, frameworks[i].p50_1, 1, 12);
+        print_figure(to, frameworks[i].commands_1, 1, 11);
+        print_figure(to, frameworks[i].commands_64, 1, 11);
+        print_figure(to, frameworks[i].aggregate, 1, 12);
+        print_figure(to, frameworks[i].projection, 1, 11);
         fputc('\n', to);
     }
 }
@@ -397,6 +461,7 @@ table_print(FILE *to, const struct settings *settings)
         print_line(to, &lines[i]);
     }
     print_stores(to);
+    print_frameworks(to);
     print_notes(to);
     fputc('\n', to);
     figures_print_remarks(to);

@@ -1,10 +1,10 @@
 # `make bench`: Cairn beside its peers, on this machine, in one run. bench/README.md tells how to read it.
-#   make bench                 everything: half an hour, 25 GB of disk
-#   make bench QUICK=1         two or three minutes
-#   make bench PART=append     append, log, http, commands or ceilings; several with commas
-#   make bench UMADB=no        without the peer that has to be compiled
+#   make bench                 everything: 40 minutes, 25 GB of disk
+#   make bench QUICK=1         five minutes
+#   make bench PART=append     append, log, http, commands, apps, projections or ceilings; several with commas
+#   make bench UMADB=no        without the peer that has to be compiled; EMMETT=no without the other one
 # The benchmark includes only the public headers, as any embedding program would. `make bench-series` is
-# another thing: the index room alone, from within; so is `make bench-projection`.
+# another thing: the index room alone, from within; so are `make bench-projection` and $(B)/bench/bus.
 
 BENCH_SRC := $(filter-out bench/series_bench.c bench/projection_bench.c bench/bus_bench.c,$(wildcard bench/*.c))
 BENCH_OBJ := $(patsubst bench/%.c,$(B)/obj/bench/%.o,$(BENCH_SRC))
