@@ -12,10 +12,11 @@ TEST_PROGRAMS := $(foreach l,$(LAYERS),$(call layer_programs,$(l)))
 test-programs: $(TEST_PROGRAMS)
 
 # What a newcomer runs, and CI: every layer, then the same under the sanitizers. Left out there: what takes minutes
-# under ASan and plays the same without it (`make test-asan` has it), and the library's installation, which
-# is about plain builds.
+# under ASan and plays the same without it (`make test-asan` has it), and what is about plain builds,
+# other people's compilers or real data: the library's installation, TypeScript, loans, the README.
 LEFT_OUT := asan/crash/syscalls asan/crash/flip asan/crash/copies \
-            asan/integration/library tsan/integration/library
+            asan/integration/library tsan/integration/library \
+            $(foreach p,asan tsan,$(foreach t,typescript starter_typescript loans docs_readme,$(p)/integration/$(t)))
 test: deps-test
 	@$(MAKE) --no-print-directory -j$$(nproc) build test-programs
 	@$(MAKE) --no-print-directory -j$$(nproc) PRESET=asan build test-programs
