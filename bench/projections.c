@@ -361,7 +361,7 @@ measure_lag(struct world *world, uint64_t first, double seconds)
 void
 part_projections(const struct settings *settings)
 {
-    struct world world = {.events = settings->quick ? 200000 : 1000000, .rows = 100000};
+    struct world world = {.events = settings->quick ? 500000 : 1000000, .rows = 100000};
     uint64_t next = 0, n;
     bool ok = open_world(settings, &world);
     for (; ok && next < world.events; next += APPEND)
