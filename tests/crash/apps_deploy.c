@@ -251,6 +251,44 @@ TEST(deployments_on_a_full_disk)
     CHECK(writes >= 1);
 }
 
+/* Goal: a read that fails leaves no deployment half told: either nothing happened, or it is there; the next one goes on.
+ * Method: the n-th read fails, n = 1, 2, …; the log stays as it is, and the same files are deployed again. */
+TEST(deployments_with_a_failing_read)
+{
+    unsigned told_failed = 0;
+    for (unsigned at = 1;; at++) {
+        os_faulty_init(&faulty, os_real());
+        faulty.kinds = OS_FAULT_READ;
+        faulty.errno_value = EIO;
+        rig = (struct apps_rig){.os = &faulty.os};
+        rig_begin(&rig);
+        make_release(1);
+        rig_must_deploy(&rig, &files);
+        make_release(2);
+        fail_at(__atomic_load_n(&faulty.calls, __ATOMIC_SEQ_CST) + at);
+        cairn_err err = rig_deploy(&rig, &files, NULL);
+        fail_at(0);
+        bool fired = __atomic_load_n(&faulty.fired, __ATOMIC_SEQ_CST);
+        CHECK(err == CAIRN_OK || fired);
+        told_failed += err != CAIRN_OK;
+        CHECK_INT(version_now(), err == CAIRN_OK ? 2 : 1);
+        rig_must_deploy(&rig, &files);
+        CHECK_INT(rig.deployed.version, 2);
+        check_whole(2);
+        make_release(3);
+        rig_must_deploy(&rig, &files);
+        check_whole(3);
+        rig_restart(&rig);
+        CHECK_INT(version_now(), 3);
+        rig_end(&rig);
+        if (!fired) {
+            printf("%u failing reads, %u deployments told as failed\n", at - 1, told_failed);
+            CHECK(at > 1);
+            return;
+        }
+    }
+}
+
 int
 main(void)
 {
@@ -258,6 +296,7 @@ main(void)
         RUN(killed_while_deploying),
         RUN(deployments_on_a_failing_disk),
         RUN(deployments_on_a_full_disk),
+        RUN(deployments_with_a_failing_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
