@@ -2,68 +2,15 @@
  *
  * Goal: out of memory is an ordinary error: each call succeeds or says so, nothing crashes or leaks, and with memory again
  * everything works, at the version that was told.
- * Method: malloc, calloc and realloc are bound to the ones below (mk/crash.mk), in every thread. One app gets one release
+ * Method: no_memory.h, in every thread. One app gets one release
  * after another; in each round the n-th allocation fails, n = 1, 2, … and then in growing steps, until a round meets no fault. */
 #include "apps_rig.h"
+#include "no_memory.h"
 
 #include <base/error.h>
-#include <stdatomic.h>
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *memory, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *memory, size_t size);
-
-static _Atomic bool armed, fired;
-static _Atomic uint64_t calls;
-static uint64_t fail_at;
-
-static bool
-refuse(void)
-{
-    if (!atomic_load(&armed) || atomic_fetch_add(&calls, 1) + 1 != fail_at)
-        return false;
-    return fired = true;
-}
-
-void *
-__wrap_malloc(size_t size)
-{
-    return refuse() ? NULL : __real_malloc(size);
-}
-
-void *
-__wrap_calloc(size_t count, size_t size)
-{
-    return refuse() ? NULL : __real_calloc(count, size);
-}
-
-void *
-__wrap_realloc(void *of, size_t size)
-{
-    return refuse() ? NULL : __real_realloc(of, size);
-}
 
 static struct apps_rig rig;
 static struct rig_files files;
-
-static void
-arm(uint64_t at)
-{
-    fail_at = at;
-    atomic_store(&calls, 0);
-    fired = false;
-    atomic_store(&armed, true);
-}
-
-static bool
-disarm(void)
-{
-    atomic_store(&armed, false);
-    return fired;
-}
 
 static uint64_t
 version_now(void)
@@ -109,9 +56,9 @@ TEST(deployments_without_memory)
     uint64_t version = 1, at = 1, failed = 0;
     for (unsigned release = 1;; release++, at += 1 + at / 24) {
         make_release(release);
-        arm(at);
+        memory_fails(at, false);
         cairn_err err = rig_deploy(&rig, &files, NULL);
-        bool met = disarm();
+        bool met = memory_returns();
         CHECK(err == CAIRN_OK || met);
         failed += err != CAIRN_OK;
         if (err == CAIRN_OK) {
@@ -172,9 +119,9 @@ TEST(calls_without_memory)
     check_works(1);
     for (unsigned which = 0; which < 9; which++)
         for (uint64_t at = 1;; at += 1 + at / 24) {
-            arm(at);
+            memory_fails(at, false);
             cairn_err err = call(which);
-            bool met = disarm();
+            bool met = memory_returns();
             if (err != CAIRN_OK && !met)
                 fail_msg("call %u: %s", which, cairn_err_name(err));
             if (!met)
