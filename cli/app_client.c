@@ -186,13 +186,10 @@ put_fault_json(struct buf *to, const cairn_app_fault *fault)
 {
     buf_put_str(to, to->size ? CAIRN_STR(",{\"file\":") : CAIRN_STR("{\"file\":"));
     json_put_string(to, fault->file);
-    json_put_name(to, "line");
-    json_put_u64(to, fault->line);
-    json_put_name(to, "message");
-    json_put_string(to, fault->message);
+    json_put_u64_member(to, "line", fault->line);
+    json_put_text_member(to, "message", fault->message);
     if (fault->hint.size) {
-        json_put_name(to, "hint");
-        json_put_string(to, fault->hint);
+        json_put_text_member(to, "hint", fault->hint);
     }
     json_put_name(to, "warning");
     buf_put_str(to, fault->warning ? CAIRN_STR("true}") : CAIRN_STR("false}"));

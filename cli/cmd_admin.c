@@ -37,10 +37,8 @@ show_fault(void *context, const char *file, uint64_t offset, const char *what)
     if (out.json) {
         buf_put_str(&job->line, CAIRN_STR("{\"fault\":{\"file\":"));
         json_put_string(&job->line, cairn_cstr(file));
-        json_put_name(&job->line, "offset");
-        json_put_u64(&job->line, offset);
-        json_put_name(&job->line, "what");
-        json_put_string(&job->line, cairn_cstr(what));
+        json_put_u64_member(&job->line, "offset", offset);
+        json_put_text_member(&job->line, "what", cairn_cstr(what));
         buf_put_str(&job->line, CAIRN_STR("}}"));
         out_json_line(&job->line);
     } else if (++job->faults_shown <= 100) {
@@ -113,8 +111,7 @@ say_made(const char *command, const char *done, const char *folder, uint64_t wan
     if (out.json) {
         buf_put_str(&line, CAIRN_STR("{\"folder\":"));
         json_put_string(&line, cairn_cstr(folder));
-        json_put_name(&line, "events");
-        json_put_u64(&line, events);
+        json_put_u64_member(&line, "events", events);
         buf_put_char(&line, '}');
         out_json_line(&line);
         buf_free(&line);

@@ -265,8 +265,7 @@ app_rollback(const struct args *args, struct wire *wire, const char *app)
     buf_clear(&wire->body);
     buf_printf(&wire->body, "{\"version\":%llu", (unsigned long long)version);
     if (arg_text(args, "note")) {
-        json_put_name(&wire->body, "note");
-        json_put_string(&wire->body, cairn_cstr(arg_text(args, "note")));
+        json_put_text_member(&wire->body, "note", cairn_cstr(arg_text(args, "note")));
     }
     buf_put_char(&wire->body, '}');
     app_path(wire, app, "rollback", NULL);
@@ -316,8 +315,7 @@ say_files(const struct bundle *bundle)
         if (out.json) {
             buf_put_str(&line, CAIRN_STR("{\"path\":"));
             json_put_string(&line, file->path);
-            json_put_name(&line, "text");
-            json_put_string(&line, file->text);
+            json_put_text_member(&line, "text", file->text);
             buf_put_char(&line, '}');
             out_json_line(&line);
         } else {

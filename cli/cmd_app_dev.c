@@ -24,8 +24,7 @@ say_new(const char *folder, const char *name, const cairn_app_file *files, size_
         struct buf line = {0};
         buf_put_str(&line, CAIRN_STR("{\"app\":"));
         json_put_string(&line, cairn_cstr(name));
-        json_put_name(&line, "folder");
-        json_put_string(&line, cairn_cstr(folder));
+        json_put_text_member(&line, "folder", cairn_cstr(folder));
         json_put_name(&line, "files");
         buf_put_char(&line, '[');
         for (size_t i = 0; i < count; i++) {
@@ -75,10 +74,8 @@ say_checked(const char *folder, const struct app_faults *faults, size_t files)
         struct buf line = {0};
         buf_put_str(&line, CAIRN_STR("{\"folder\":"));
         json_put_string(&line, cairn_cstr(folder));
-        json_put_name(&line, "errors");
-        json_put_u64(&line, faults->errors);
-        json_put_name(&line, "warnings");
-        json_put_u64(&line, faults->warnings);
+        json_put_u64_member(&line, "errors", faults->errors);
+        json_put_u64_member(&line, "warnings", faults->warnings);
         json_put_name(&line, "faults");
         buf_put_char(&line, '[');
         buf_put_str(&line, buf_str(&faults->json));
@@ -163,12 +160,10 @@ put_deployment(struct buf *to, const struct args *args, const struct bundle *bun
     }
     buf_put_char(to, '}');
     if (arg_text(args, "note")) {
-        json_put_name(to, "note");
-        json_put_string(to, cairn_cstr(arg_text(args, "note")));
+        json_put_text_member(to, "note", cairn_cstr(arg_text(args, "note")));
     }
     if (expected) {
-        json_put_name(to, "expected_version");
-        json_put_u64(to, expected);
+        json_put_u64_member(to, "expected_version", expected);
     }
     if (arg_flag(args, "dry-run"))
         buf_put_str(to, CAIRN_STR(",\"dry_run\":true"));

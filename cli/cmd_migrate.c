@@ -386,8 +386,7 @@ start_run(struct migration *m, cairn_error *error)
         }
         buf_printf(&more, ",\"rows\":%llu}", (unsigned long long)m->rows_total);
         if (folder.size) {
-            json_put_name(&more, "backup");
-            json_put_string(&more, buf_str(&folder));
+            json_put_text_member(&more, "backup", buf_str(&folder));
         }
         err = more.failed ? no_memory(error)
                           : migration_say(m->target, state, "MigrationStarted", m->batch, buf_str(&more), error);

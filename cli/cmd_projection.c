@@ -271,8 +271,7 @@ put_replay(struct buf *to, const struct replay_options *options)
     buf_clear(to);
     buf_put_char(to, '{');
     if (options->projection) {
-        json_put_name(to, "projection");
-        json_put_string(to, cairn_cstr(options->projection));
+        json_put_text_member(to, "projection", cairn_cstr(options->projection));
     }
     if (options->aggregates) {
         json_put_name(to, "aggregates");
@@ -283,15 +282,12 @@ put_replay(struct buf *to, const struct replay_options *options)
         buf_put_str(to, CAIRN_STR("true"));
     }
     if (options->from) {
-        json_put_name(to, "from");
-        json_put_u64(to, options->from);
+        json_put_u64_member(to, "from", options->from);
     }
     if (options->parallel) {
-        json_put_name(to, "parallel");
-        json_put_u64(to, options->parallel);
+        json_put_u64_member(to, "parallel", options->parallel);
     }
-    json_put_name(to, "on_error");
-    json_put_string(to, cairn_cstr(options->on_error));
+    json_put_text_member(to, "on_error", cairn_cstr(options->on_error));
     buf_put_char(to, '}');
 }
 

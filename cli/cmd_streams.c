@@ -27,13 +27,11 @@ put_stream_line(struct names *names, cairn_str stream, uint64_t first_position, 
 {
     buf_put_str(&names->line, CAIRN_STR("{\"stream\":"));
     json_put_string(&names->line, stream);
-    json_put_name(&names->line, "first_position");
-    json_put_u64(&names->line, first_position);
+    json_put_u64_member(&names->line, "first_position", first_position);
     if (info) {
         json_put_name(&names->line, "last_revision");
         json_put_i64(&names->line, info->last_revision);
-        json_put_name(&names->line, "first_revision");
-        json_put_u64(&names->line, info->first_revision);
+        json_put_u64_member(&names->line, "first_revision", info->first_revision);
     }
     buf_put_char(&names->line, '}');
 }

@@ -172,8 +172,7 @@ take_one(void *context, const cairn_recorded *event, uint32_t delivery, cairn_st
         json_put_name(&taken->line, taken->parked ? "deliveries" : "delivery");
         json_put_u64(&taken->line, delivery);
         if (taken->parked) {
-            json_put_name(&taken->line, "reason");
-            json_put_string(&taken->line, reason);
+            json_put_text_member(&taken->line, "reason", reason);
         }
         buf_put_char(&taken->line, '}');
         return out_json_line(&taken->line);

@@ -43,8 +43,7 @@ put_data(struct buf *to, const cairn_event *event, bool one_line)
                                                      : CAIRN_STR("application/json"));
     }
     if (event->schema_id) {
-        json_put_name(to, "schema_id");
-        json_put_u64(to, event->schema_id);
+        json_put_u64_member(to, "schema_id", event->schema_id);
     }
     if (plain) {
         json_put_name(to, "data");
@@ -84,8 +83,7 @@ put_rest(struct buf *to, const cairn_event *event, bool one_line)
         json_put_name(to, "id");
         json_put_uuid(to, event->id);
     }
-    json_put_name(to, "type");
-    json_put_string(to, event->type);
+    json_put_text_member(to, "type", event->type);
     put_data(to, event, one_line);
     if (event->meta.size > 0 && one_line && !fits_line(event->meta)) {
         put_base64(to, "meta_base64", event->meta);
@@ -96,8 +94,7 @@ put_rest(struct buf *to, const cairn_event *event, bool one_line)
     if (event->correlation.size > 0) { /* meta tells it in most events */
         struct arena arena = {0};
         if (!cairn_str_equal(meta_correlation(event->meta, &arena), event->correlation)) {
-            json_put_name(to, "correlation");
-            json_put_string(to, event->correlation);
+            json_put_text_member(to, "correlation", event->correlation);
         }
         arena_free(&arena);
     }
@@ -109,10 +106,8 @@ event_put_open(struct buf *to, const cairn_recorded *event)
 {
     buf_put_str(to, CAIRN_STR("{\"position\":"));
     json_put_u64(to, event->position);
-    json_put_name(to, "stream");
-    json_put_string(to, event->stream);
-    json_put_name(to, "revision");
-    json_put_u64(to, event->revision);
+    json_put_text_member(to, "stream", event->stream);
+    json_put_u64_member(to, "revision", event->revision);
     json_put_name(to, "time");
     json_put_time(to, event->time_us);
     put_rest(to, &event->event, true);

@@ -324,10 +324,8 @@ put_person(struct buf *to, const char *name, const cairn_str *fields)
     json_put_name(to, name);
     buf_put_str(to, CAIRN_STR("{\"name\":"));
     json_put_string(to, fields[0]);
-    json_put_name(to, "email");
-    json_put_string(to, fields[1]);
-    json_put_name(to, "time");
-    json_put_string(to, fields[2]);
+    json_put_text_member(to, "email", fields[1]);
+    json_put_text_member(to, "time", fields[2]);
     buf_put_char(to, '}');
 }
 
@@ -342,8 +340,7 @@ put_commit_meta(struct history *history)
         json_put_time(meta, time_us);
     else
         json_put_string(meta, history->header[HEADER_COMMITTER_TIME]);
-    json_put_name(meta, "correlation");
-    json_put_string(meta, history->header[HEADER_SHA]);
+    json_put_text_member(meta, "correlation", history->header[HEADER_SHA]);
     buf_put_char(meta, '}');
 }
 

@@ -123,8 +123,7 @@ put_member(struct buf *to, const char *name, const char *text)
 {
     if (!text || !*text || strcmp(text, "<none>") == 0)
         return;
-    json_put_name(to, name);
-    json_put_string(to, cairn_cstr(text));
+    json_put_text_member(to, name, cairn_cstr(text));
 }
 
 static cairn_err

@@ -442,15 +442,12 @@ put_group(void *context, const cairn_group_status *status)
     struct buf *to = context;
     json_put_comma(to);
     buf_put_char(to, '{');
-    json_put_name(to, "name");
-    json_put_string(to, status->name);
+    json_put_text_member(to, "name", status->name);
     if (status->config.stream.size) {
-        json_put_name(to, "stream");
-        json_put_string(to, status->config.stream);
+        json_put_text_member(to, "stream", status->config.stream);
     }
     if (status->config.category.size) {
-        json_put_name(to, "category");
-        json_put_string(to, status->config.category);
+        json_put_text_member(to, "category", status->config.category);
     }
     json_put_u64_member(to, "checkpoint", status->checkpoint);
     json_put_u64_member(to, "end", status->end);

@@ -293,10 +293,8 @@ findings_put_json(struct buf *to, const struct findings *findings)
         json_put_comma(to);
         buf_put_str(to, CAIRN_STR("{\"what\":"));
         json_put_string(to, cairn_cstr(f->what));
-        json_put_name(to, "source");
-        json_put_string(to, f->source);
-        json_put_name(to, "events");
-        json_put_string(to, f->events);
+        json_put_text_member(to, "source", f->source);
+        json_put_text_member(to, "events", f->events);
         json_put_name(to, "same");
         buf_put_str(to, f->same ? CAIRN_STR("true}") : CAIRN_STR("false}"));
     }

@@ -109,8 +109,7 @@ read_relations(struct log *log, struct json relations, struct ocel_event *event,
         buf_put_str(&log->data, CAIRN_STR("{\"id\":"));
         json_put_string(&log->data, id);
         if (type.size) {
-            json_put_name(&log->data, "type");
-            json_put_string(&log->data, type);
+            json_put_text_member(&log->data, "type", type);
         }
         struct json qualifier = log->second ? json_get(item, "qualifier") : (struct json){0};
         if (qualifier.type == JSON_STRING) {

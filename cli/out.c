@@ -167,21 +167,17 @@ say_error_json(int code, const char *what, const char *hint, const char *detail,
     }
     json_put_name(&line, "exit");
     json_put_i64(&line, code);
-    json_put_name(&line, "what");
-    json_put_string(&line, cairn_cstr(what));
-    json_put_name(&line, "detail");
-    json_put_string(&line, cairn_cstr(detail));
+    json_put_text_member(&line, "what", cairn_cstr(what));
+    json_put_text_member(&line, "detail", cairn_cstr(detail));
     if (hint) {
-        json_put_name(&line, "hint");
-        json_put_string(&line, cairn_cstr(hint));
+        json_put_text_member(&line, "hint", cairn_cstr(hint));
     }
     if (error && error->code == CAIRN_E_CONFLICT) {
         json_put_name(&line, "revision");
         json_put_i64(&line, error->revision);
     }
     if (error && error->code == CAIRN_E_CONDITION) {
-        json_put_name(&line, "position");
-        json_put_u64(&line, error->position);
+        json_put_u64_member(&line, "position", error->position);
     }
     if (problem.size) {
         json_put_name(&line, "problem");

@@ -69,15 +69,8 @@ wire_clone(struct target *target, struct target **ret, cairn_error *error)
 static void
 put_names(struct buf *to, const char *member, const cairn_str *names, size_t count)
 {
-    if (count == 0)
-        return;
-    json_put_name(to, member);
-    buf_put_char(to, '[');
-    for (size_t i = 0; i < count; i++) {
-        json_put_comma(to);
-        json_put_string(to, names[i]);
-    }
-    buf_put_char(to, ']');
+    if (count > 0)
+        json_put_texts_member(to, member, names, count);
 }
 
 void
@@ -553,16 +546,14 @@ wire_retention_set(struct target *target, cairn_str stream, const cairn_retentio
     buf_clear(body);
     buf_put_char(body, '{');
     if (retention->max_count) {
-        json_put_name(body, "max_count");
-        json_put_u64(body, retention->max_count);
+        json_put_u64_member(body, "max_count", retention->max_count);
     }
     if (retention->max_age_us) {
         json_put_name(body, "max_age");
         buf_printf(body, "\"%llums\"", (unsigned long long)(retention->max_age_us + 999) / 1000);
     }
     if (retention->truncate_before) {
-        json_put_name(body, "truncate_before");
-        json_put_u64(body, retention->truncate_before);
+        json_put_u64_member(body, "truncate_before", retention->truncate_before);
     }
     buf_put_char(body, '}');
     wire_path(wire, "/v1/streams/", stream, "/retention");

@@ -11,12 +11,10 @@ put_config(struct buf *to, const cairn_group_config *config)
 {
     buf_put_char(to, '{');
     if (config->stream.size) {
-        json_put_name(to, "stream");
-        json_put_string(to, config->stream);
+        json_put_text_member(to, "stream", config->stream);
     }
     if (config->category.size) {
-        json_put_name(to, "category");
-        json_put_string(to, config->category);
+        json_put_text_member(to, "category", config->category);
     }
     if (config->query.item_count) {
         json_put_name(to, "query");
@@ -38,8 +36,7 @@ put_config(struct buf *to, const cairn_group_config *config)
                    {"outstanding_max", config->outstanding_max}};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         if (numbers[i].value) {
-            json_put_name(to, numbers[i].name);
-            json_put_u64(to, numbers[i].value);
+            json_put_u64_member(to, numbers[i].name, numbers[i].value);
         }
     buf_put_char(to, '}');
 }
@@ -170,8 +167,7 @@ wire_group_nack(struct target *target, cairn_str name, const uint64_t *positions
     if (park)
         buf_put_str(&wire->body, CAIRN_STR(",\"park\":true"));
     if (reason.size) {
-        json_put_name(&wire->body, "reason");
-        json_put_string(&wire->body, reason);
+        json_put_text_member(&wire->body, "reason", reason);
     }
     buf_put_char(&wire->body, '}');
     wire_path(wire, "/v1/subscriptions/", name, "/nack");

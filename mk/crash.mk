@@ -1,2 +1,2 @@
-# tests/crash/memory.c and bus_memory.c make allocations fail: in these programs malloc and its kin are bound to the test's own.
-$(B)/tests/crash/memory $(B)/tests/crash/bus_memory: LDFLAGS_PRESET += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
+# What includes tests/crash/no_memory.h: malloc and its kin are bound to the ones there.
+$(B)/tests/crash/memory $(B)/tests/crash/bus_memory $(B)/tests/crash/apps_memory: LDFLAGS_PRESET += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc

@@ -8,6 +8,8 @@
 #include <base/bytes.h>
 #include <base/json.h>
 #include <cairn/app.h>
+#include <os/os.h>
+#include <store/store.h>
 
 #include "test.h"
 
@@ -16,6 +18,7 @@
 struct apps_rig {
     char folder[64], models[80];
     cairn_options store_options;
+    struct os *os; /* of the store; NULL: the machine's */
     cairn_apps_options options;
     cairn_store *store;
     cairn_apps *apps;
@@ -46,7 +49,7 @@ rig_start(struct apps_rig *rig)
     rig->options.folder = rig->models;
     if (rig->options.workers == 0)
         rig->options.workers = 2;
-    if (cairn_open(rig->folder, &rig->store_options, &rig->store, &rig->error) != CAIRN_OK)
+    if (cairn_store_open_on(rig->os != NULL ? rig->os : os_real(), rig->folder, &rig->store_options, &rig->store, &rig->error) != CAIRN_OK)
         fail_msg("%s", rig->error.detail);
     if (cairn_apps_open(rig->store, &rig->options, &rig->apps, &rig->error) != CAIRN_OK)
         fail_msg("%s", rig->error.detail);

@@ -96,12 +96,9 @@ put_faults(struct buf *to, const struct json_schema_fault *faults, size_t count)
     for (size_t i = 0; i < count; i++) {
         json_put_comma(to);
         buf_put_char(to, '{');
-        json_put_name(to, "path");
-        json_put_string(to, faults[i].instance);
-        json_put_name(to, "keyword");
-        json_put_string(to, faults[i].keyword);
-        json_put_name(to, "message");
-        json_put_string(to, faults[i].message);
+        json_put_text_member(to, "path", faults[i].instance);
+        json_put_text_member(to, "keyword", faults[i].keyword);
+        json_put_text_member(to, "message", faults[i].message);
         buf_put_char(to, '}');
     }
     buf_put_char(to, ']');

@@ -54,15 +54,22 @@ bus_app_drop(struct bus_app *app)
         gone(context);
 }
 
-/* "application/json; state=<hash>": another evolve, another content type, and the snapshot is not taken for ours. */
+/* "application/json; state=<hash>": another evolve, or earlier events read otherwise, another content type, and the
+ * snapshot is not taken for ours. */
 static void
 make_form(const struct bus_app *app, size_t decider, char to[80])
 {
+    uint64_t upcasts = 0;
+    for (size_t i = 0; i < app->manifest->event_count; i++) {
+        const struct app_event *event = &app->manifest->events[i];
+        if (event->upcasts != NULL)
+            upcasts = hash64(event->type.data, event->type.size, upcasts ^ event->upcast_digest);
+    }
     const cairn_str pieces[] = {app->manifest->name, CAIRN_STR("/"), app->manifest->deciders[decider].name, CAIRN_STR("/"),
-                                app->deciders[decider]->fingerprint};
+                                app->deciders[decider]->fingerprint, {(const char *)&upcasts, sizeof upcasts}};
     uint8_t hash[32];
     char hex[33];
-    sha256_pieces(pieces, 5, hash);
+    sha256_pieces(pieces, upcasts != 0 ? 6 : 5, hash);
     format_hex(hash, 16, hex);
     snprintf(to, 80, "application/json; state=%s", hex);
 }

@@ -166,8 +166,7 @@ put_named(struct buf *to, const char *name, cairn_str value)
 {
     if (value.size == 0)
         return;
-    json_put_name(to, name);
-    json_put_string(to, value);
+    json_put_text_member(to, name, value);
 }
 
 /* {"…the user's","correlation","causation","actor","command":{"id","name"[,"time","data"]}} */

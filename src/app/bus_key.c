@@ -15,8 +15,7 @@
 static void
 put_text(struct buf *to, const char *name, cairn_str value)
 {
-    json_put_name(to, name);
-    json_put_string(to, value);
+    json_put_text_member(to, name, value);
 }
 
 bool

@@ -246,8 +246,7 @@ make_events(struct deploying *job, cairn_event **ret, size_t *ret_count, cairn_e
         buf_put_char(&data, '{');
         json_put_text_member(&data, "path", file->path);
         json_put_text_member(&data, "sha256", cairn_cstr(sha256_text));
-        json_put_name(&data, "revision");
-        json_put_u64(&data, revision);
+        json_put_u64_member(&data, "revision", revision);
         buf_put_char(&data, '}');
     }
     buf_put_str(&data, CAIRN_STR("]}"));

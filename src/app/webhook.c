@@ -297,10 +297,8 @@ evolve(void *self, void *context, const cairn_recorded *event, cairn_error *erro
     json_put_name(to, "time");
     json_put_time(to, event->time_us);
     put_text(to, "stream", event->stream);
-    json_put_name(to, "revision");
-    json_put_u64(to, event->revision);
-    json_put_name(to, "position");
-    json_put_u64(to, event->position);
+    json_put_u64_member(to, "revision", event->revision);
+    json_put_u64_member(to, "position", event->position);
     json_put_name(to, "tags");
     buf_put_char(to, '[');
     for (size_t i = 0; i < event->event.tag_count; i++) {

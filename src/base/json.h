@@ -61,6 +61,7 @@ void json_put_comma(struct buf *to);                  /* , unless after { or [ o
 void json_put_text_member(struct buf *to, const char *name, cairn_str text);
 void json_put_u64_member(struct buf *to, const char *name, uint64_t n);
 void json_put_bool_member(struct buf *to, const char *name, bool value);
+void json_put_texts_member(struct buf *to, const char *name, const cairn_str *texts, size_t count); /* an array */
 void json_put_u64(struct buf *to, uint64_t n);
 void json_put_i64(struct buf *to, int64_t n);
 void json_put_double(struct buf *to, double n); /* shortest that reads back the same; not finite: null */

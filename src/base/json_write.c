@@ -92,6 +92,18 @@ json_put_bool_member(struct buf *to, const char *name, bool value)
 }
 
 void
+json_put_texts_member(struct buf *to, const char *name, const cairn_str *texts, size_t count)
+{
+    json_put_name(to, name);
+    buf_put_char(to, '[');
+    for (size_t i = 0; i < count; i++) {
+        json_put_comma(to);
+        json_put_string(to, texts[i]);
+    }
+    buf_put_char(to, ']');
+}
+
+void
 json_put_u64(struct buf *to, uint64_t n)
 {
     char digits[20], *at = digits + sizeof digits;

@@ -88,17 +88,14 @@ put_segments(struct log *log, struct buf *to, uint64_t end, cairn_error *error)
         merkle_chain(chain, root, segment->first_position, count, chain);
         json_put_comma(to);
         buf_put_char(to, '{');
-        json_put_name(to, "first_position");
-        json_put_u64(to, segment->first_position);
-        json_put_name(to, "count");
-        json_put_u64(to, count);
+        json_put_u64_member(to, "first_position", segment->first_position);
+        json_put_u64_member(to, "count", count);
         json_put_name(to, "root");
         put_hash(to, root);
         buf_put_char(to, '}');
     }
     buf_put_char(to, ']');
-    json_put_name(to, "end");
-    json_put_u64(to, end);
+    json_put_u64_member(to, "end", end);
     json_put_name(to, "root");
     put_hash(to, chain);
     return CAIRN_OK;
@@ -122,12 +119,10 @@ cairn_log_prove(struct log *log, uint64_t position, char **ret_proof, cairn_erro
     struct buf out = {0};
     if (err == CAIRN_OK) {
         buf_put_char(&out, '{');
-        json_put_name(&out, "position");
-        json_put_u64(&out, position);
+        json_put_u64_member(&out, "position", position);
         json_put_name(&out, "leaf");
         put_hash(&out, leaves[index]);
-        json_put_name(&out, "index");
-        json_put_u64(&out, index);
+        json_put_u64_member(&out, "index", index);
         json_put_name(&out, "path");
         buf_put_char(&out, '[');
         put_path(&out, leaves, index, count);

@@ -328,8 +328,7 @@ retention_hides(struct log *log, const struct record *record, int64_t now_us, ui
 static void
 put_member(struct buf *to, const char *name, uint64_t value)
 {
-    json_put_name(to, name);
-    json_put_u64(to, value);
+    json_put_u64_member(to, name, value);
 }
 
 /* Whoever changes a stream's limits writes all of them, so he expects the event that he has read them from to be the

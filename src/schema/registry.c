@@ -274,16 +274,11 @@ write_event(const struct schema_version *version, struct arena *arena, cairn_eve
 {
     struct buf data = {0};
     buf_put_char(&data, '{');
-    json_put_name(&data, "id");
-    json_put_u64(&data, version->id);
-    json_put_name(&data, "subject");
-    json_put_string(&data, version->subject);
-    json_put_name(&data, "version");
-    json_put_u64(&data, version->version);
-    json_put_name(&data, "kind");
-    json_put_string(&data, version->kind);
-    json_put_name(&data, "text");
-    json_put_string(&data, version->text);
+    json_put_u64_member(&data, "id", version->id);
+    json_put_text_member(&data, "subject", version->subject);
+    json_put_u64_member(&data, "version", version->version);
+    json_put_text_member(&data, "kind", version->kind);
+    json_put_text_member(&data, "text", version->text);
     buf_put_char(&data, '}');
     cairn_str copy = data.failed ? (cairn_str){NULL, 0} : arena_copy(arena, buf_str(&data));
     buf_free(&data);

@@ -236,10 +236,8 @@ say_failure_json(const char *what, cairn_err err, const char *detail, const char
     json_put_string(&line, cairn_cstr(cairn_err_name(err)));
     buf_printf(&line, ",\"exit\":%d,\"what\":", exit_code(err));
     json_put_string(&line, cairn_cstr(what));
-    json_put_name(&line, "detail");
-    json_put_string(&line, cairn_cstr(detail));
-    json_put_name(&line, "hint");
-    json_put_string(&line, cairn_cstr(hint));
+    json_put_text_member(&line, "detail", cairn_cstr(detail));
+    json_put_text_member(&line, "hint", cairn_cstr(hint));
     buf_put_str(&line, CAIRN_STR("}\n"));
     fwrite(line.data, 1, line.failed ? 0 : line.size, stderr);
     buf_free(&line);
@@ -265,10 +263,8 @@ say_listening(const struct server *server)
     if (server->config.json) {
         buf_put_str(&line, CAIRN_STR("{\"url\":"));
         json_put_string(&line, cairn_cstr(server->url));
-        json_put_name(&line, "data");
-        json_put_string(&line, cairn_cstr(server->config.data));
-        json_put_name(&line, "version");
-        json_put_string(&line, cairn_cstr(cairn_version()));
+        json_put_text_member(&line, "data", cairn_cstr(server->config.data));
+        json_put_text_member(&line, "version", cairn_cstr(cairn_version()));
         buf_put_str(&line, CAIRN_STR("}\n"));
     } else {
         buf_printf(&line, "Cairn %s is listening on %s with its data in %s\n", cairn_version(), server->url,

@@ -111,46 +111,28 @@ group_config_copy(const cairn_group_config *from, struct arena *arena, cairn_gro
 }
 
 static void
-put_names(struct buf *to, const char *name, const cairn_str *names, size_t count)
-{
-    json_put_name(to, name);
-    buf_put_char(to, '[');
-    for (size_t i = 0; i < count; i++) {
-        json_put_comma(to);
-        json_put_string(to, names[i]);
-    }
-    buf_put_char(to, ']');
-}
-
-static void
 put_config(struct buf *to, const cairn_group_config *config)
 {
     buf_put_char(to, '{');
-    json_put_name(to, "stream");
-    json_put_string(to, config->stream);
-    json_put_name(to, "category");
-    json_put_string(to, config->category);
+    json_put_text_member(to, "stream", config->stream);
+    json_put_text_member(to, "category", config->category);
     json_put_name(to, "query");
     buf_put_char(to, '[');
     for (size_t i = 0; i < config->query.item_count; i++) {
         const cairn_query_item *item = &config->query.items[i];
         json_put_comma(to);
         buf_put_char(to, '{');
-        put_names(to, "types", item->types, item->type_count);
-        put_names(to, "tags", item->tags, item->tag_count);
+        json_put_texts_member(to, "types", item->types, item->type_count);
+        json_put_texts_member(to, "tags", item->tags, item->tag_count);
         buf_put_char(to, '}');
     }
     buf_put_char(to, ']');
     json_put_name(to, "from");
     json_put_i64(to, config->from);
-    json_put_name(to, "ack_timeout_ms");
-    json_put_u64(to, config->ack_timeout_ms);
-    json_put_name(to, "retry_max");
-    json_put_u64(to, config->retry_max);
-    json_put_name(to, "retry_delay_ms");
-    json_put_u64(to, config->retry_delay_ms);
-    json_put_name(to, "outstanding_max");
-    json_put_u64(to, config->outstanding_max);
+    json_put_u64_member(to, "ack_timeout_ms", config->ack_timeout_ms);
+    json_put_u64_member(to, "retry_max", config->retry_max);
+    json_put_u64_member(to, "retry_delay_ms", config->retry_delay_ms);
+    json_put_u64_member(to, "outstanding_max", config->outstanding_max);
     buf_put_char(to, '}');
 }
 
@@ -252,16 +234,12 @@ group_state_encode(const struct group_state *state, struct buf *to)
     buf_put_char(to, '{');
     json_put_name(to, "config");
     put_config(to, &state->config);
-    json_put_name(to, "checkpoint");
-    json_put_u64(to, pending_lowest(&state->pending, state->next));
-    json_put_name(to, "next");
-    json_put_u64(to, state->next);
+    json_put_u64_member(to, "checkpoint", pending_lowest(&state->pending, state->next));
+    json_put_u64_member(to, "next", state->next);
     json_put_name(to, "pending");
     put_pending(to, &state->pending, false);
-    json_put_name(to, "replay_next");
-    json_put_u64(to, state->replay_next);
-    json_put_name(to, "replay_until");
-    json_put_u64(to, state->replay_until);
+    json_put_u64_member(to, "replay_next", state->replay_next);
+    json_put_u64_member(to, "replay_until", state->replay_until);
     json_put_name(to, "replayed");
     put_pending(to, &state->pending, true);
     buf_put_char(to, '}');
@@ -332,12 +310,9 @@ group_parked_encode(const struct group_parked *parked, struct buf *to)
             reason.size--;
     }
     buf_put_char(to, '{');
-    json_put_name(to, "position");
-    json_put_u64(to, parked->position);
-    json_put_name(to, "deliveries");
-    json_put_u64(to, parked->deliveries);
-    json_put_name(to, "reason");
-    json_put_string(to, reason);
+    json_put_u64_member(to, "position", parked->position);
+    json_put_u64_member(to, "deliveries", parked->deliveries);
+    json_put_text_member(to, "reason", reason);
     buf_put_char(to, '}');
 }
 

@@ -2,48 +2,12 @@
  *
  * Goal: whoever submitted a command is refused or told, what was told as done is there, nothing crashes or leaks, and with
  * memory again the bus goes on, on states that are true.
- * Method: malloc, calloc and realloc are bound to the ones below (mk/crash.mk), in every thread. Ten commands at once on two
- * accounts, of every kind; the n-th allocation fails, n = 1, 2, …, until a run meets no fault. */
+ * Method: no_memory.h, in every thread. Ten commands at once on two accounts, of every kind; the n-th allocation fails,
+ * n = 1, 2, …, until a run meets no fault. */
 #include "bus_rig.h"
+#include "no_memory.h"
 
 #define COMMANDS 10
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *memory, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *memory, size_t size);
-
-static _Atomic bool armed, fired;
-static _Atomic uint64_t calls;
-static uint64_t fail_at;
-
-static bool
-refuse(void)
-{
-    if (!atomic_load(&armed) || atomic_fetch_add(&calls, 1) + 1 != fail_at)
-        return false;
-    return fired = true;
-}
-
-void *
-__wrap_malloc(size_t size)
-{
-    return refuse() ? NULL : __real_malloc(size);
-}
-
-void *
-__wrap_calloc(size_t count, size_t size)
-{
-    return refuse() ? NULL : __real_calloc(count, size);
-}
-
-void *
-__wrap_realloc(void *of, size_t size)
-{
-    return refuse() ? NULL : __real_realloc(of, size);
-}
 
 static struct rig rig;
 
@@ -94,16 +58,15 @@ rejected_balance(const char *data)
 
 TEST(memory_runs_out_anywhere)
 {
-    for (fail_at = 1;; fail_at++) {
+    uint64_t fail_at = 1;
+    for (;; fail_at++) {
         rig = (struct rig){.apps = {.workers = 1}};
         rig_begin(&rig);
         struct came came;
         CHECK_OK(rig_do(&rig, "Deposit", "{\"account\":1,\"amount\":1}", NULL, &came)); /* a state is there, another is not */
-        fired = false;
-        calls = 0;
-        armed = true;
+        memory_fails(fail_at, false);
         run_all();
-        armed = false;
+        bool fired = memory_returns();
         run_all(); /* with memory again: what was refused is done, what was done is repeated */
         CHECK_INT(rejected_balance("{\"account\":1,\"amount\":100000}"), rig_balance(rig.store, "account-1", NULL));
         CHECK_INT(rejected_balance("{\"account\":2,\"amount\":100000}"), rig_balance(rig.store, "account-2", NULL));

@@ -1,57 +1,13 @@
 /* Every allocation of the engine fails in turn: out of memory is an ordinary error.
  *
- * malloc, calloc and realloc are bound to the ones below (mk/crash.mk), which count while the engine is at work and
- * make the n-th call fail, once or from then on. What the engine was asked is refused with "nomem" or done;
- * nothing acknowledged is lost, nothing crashes, and with memory again it goes on. */
+ * malloc, calloc and realloc (no_memory.h) count while the engine is at work and make the n-th call fail, once or from
+ * then on. What the engine was asked is refused with "nomem" or done; nothing acknowledged is lost, nothing crashes, and with memory again it goes on. */
 #include "play.h"
+#include "no_memory.h"
 
 #include <os/twin.h>
 
 #define FOLDER "data"
-
-/* ---- an allocator that fails ------------------------------------------------------------------- */
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *memory, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *memory, size_t size);
-
-static struct {
-    bool armed, forever, fired;
-    uint64_t calls, fail_at;
-} memory;
-
-static bool
-refuse(void)
-{
-    if (!memory.armed)
-        return false;
-    uint64_t call = ++memory.calls;
-    if (call < memory.fail_at || (call > memory.fail_at && !memory.forever))
-        return false;
-    memory.fired = true;
-    return true;
-}
-
-void *
-__wrap_malloc(size_t size)
-{
-    return refuse() ? NULL : __real_malloc(size);
-}
-
-void *
-__wrap_calloc(size_t count, size_t size)
-{
-    return refuse() ? NULL : __real_calloc(count, size);
-}
-
-void *
-__wrap_realloc(void *of, size_t size)
-{
-    return refuse() ? NULL : __real_realloc(of, size);
-}
 
 /* ---- one run ----------------------------------------------------------------------------------------- */
 

@@ -135,6 +135,11 @@ check("a cursor of another query is refused", server.query("bank", "accounts", c
 check("an unknown query is refused", server.query("bank", "nothing")[0] == 404)
 status, answer = server.query("bank", "account", id="ann", after_position=10**9, timeout_ms=200)
 check("waiting for what never comes ends in time", status == 504, answer)
+waiting = [threading.Thread(target=lambda: server.query("bank", "account", id="ann", after_position=10**9, timeout_ms=5000)) for n in range(24)]
+[t.start() for t in waiting]
+began = time.monotonic()
+check("… and those who wait are in nobody's way", all(server.ask("GET", "/v1/apps/bank")[0] == 200 for n in range(20)) and time.monotonic() - began < 4)
+[t.join() for t in waiting]
 connection = server.client()
 connection.request("GET", "/v1/apps/bank/queries/account?id=" + "x" * 1000000)
 check("a parameter of a megabyte is refused", connection.getresponse().status in (413, 414, 431))

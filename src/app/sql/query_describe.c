@@ -6,8 +6,7 @@
 static void
 put_member(struct buf *to, const char *name, cairn_str text)
 {
-    json_put_name(to, name);
-    json_put_string(to, text);
+    json_put_text_member(to, name, text);
 }
 
 static void
@@ -118,12 +117,9 @@ query_describe(const struct query *query, struct buf *to)
     buf_put_char(to, '[');
     put_columns(to, query);
     buf_put_char(to, ']');
-    json_put_name(to, "limit");
-    json_put_u64(to, query->limit);
-    json_put_name(to, "limit_max");
-    json_put_u64(to, query->limit_max);
-    json_put_name(to, "timeout_ms");
-    json_put_u64(to, query->timeout_ms);
+    json_put_u64_member(to, "limit", query->limit);
+    json_put_u64_member(to, "limit_max", query->limit_max);
+    json_put_u64_member(to, "timeout_ms", query->timeout_ms);
     json_put_name(to, "one");
     buf_printf(to, query->one ? "true" : "false");
     json_put_name(to, "permission");

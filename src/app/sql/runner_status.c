@@ -46,16 +46,11 @@ put_failure(struct buf *to, const struct worker *worker)
     }
     const struct failure *failure = &worker->failure;
     buf_put_char(to, '{');
-    json_put_name(to, "position");
-    json_put_u64(to, failure->position);
-    json_put_name(to, "stream");
-    json_put_string(to, cairn_cstr(failure->stream));
-    json_put_name(to, "type");
-    json_put_string(to, cairn_cstr(failure->type));
-    json_put_name(to, "error");
-    json_put_string(to, cairn_cstr(failure->error));
-    json_put_name(to, "tries");
-    json_put_u64(to, failure->tries);
+    json_put_u64_member(to, "position", failure->position);
+    json_put_text_member(to, "stream", cairn_cstr(failure->stream));
+    json_put_text_member(to, "type", cairn_cstr(failure->type));
+    json_put_text_member(to, "error", cairn_cstr(failure->error));
+    json_put_u64_member(to, "tries", failure->tries);
     json_put_name(to, "retrying");
     buf_put_str(to, failure->transient && !worker->stopped ? CAIRN_STR("true") : CAIRN_STR("false"));
     buf_put_char(to, '}');
@@ -66,10 +61,8 @@ put_progress(struct buf *to, const struct worker *worker, uint64_t position, uin
 {
     bool working = worker != NULL && !worker->paused && !worker->stopped;
     double rate = working ? worker->rate : 0;
-    json_put_name(to, "position");
-    json_put_u64(to, position);
-    json_put_name(to, "lag");
-    json_put_u64(to, end > position ? end - position : 0);
+    json_put_u64_member(to, "position", position);
+    json_put_u64_member(to, "lag", end > position ? end - position : 0);
     json_put_name(to, "events_per_s");
     json_put_double(to, rate);
     json_put_name(to, "eta_s");
@@ -90,12 +83,9 @@ put_rebuild(struct buf *to, const struct worker *worker, uint64_t end)
         return;
     }
     buf_put_char(to, '{');
-    json_put_name(to, "generation");
-    json_put_u64(to, worker->generation);
-    json_put_name(to, "state");
-    json_put_string(to, cairn_cstr(STATES[state_of(worker)]));
-    json_put_name(to, "from");
-    json_put_u64(to, worker->base);
+    json_put_u64_member(to, "generation", worker->generation);
+    json_put_text_member(to, "state", cairn_cstr(STATES[state_of(worker)]));
+    json_put_u64_member(to, "from", worker->base);
     put_progress(to, worker, worker->position, end);
     put_failure(to, worker);
     buf_put_char(to, '}');
@@ -108,27 +98,19 @@ runner_status(struct runner *runner, struct buf *to)
     pthread_mutex_lock(&runner->lock);
     const struct worker *worker = advancing(runner);
     buf_put_char(to, '{');
-    json_put_name(to, "name");
-    json_put_string(to, cairn_cstr(runner->name));
-    json_put_name(to, "state");
-    json_put_string(to, cairn_cstr(STATES[state_of(worker)]));
-    json_put_name(to, "end");
-    json_put_u64(to, end);
+    json_put_text_member(to, "name", cairn_cstr(runner->name));
+    json_put_text_member(to, "state", cairn_cstr(STATES[state_of(worker)]));
+    json_put_u64_member(to, "end", end);
     put_progress(to, runner->serving, atomic_load(&runner->position), end);
     json_put_name(to, "lag_s");
     json_put_double(to, lag_of(runner, worker, end));
     put_rebuild(to, runner->building, end);
     put_failure(to, worker);
-    json_put_name(to, "parked");
-    json_put_u64(to, worker != NULL ? worker->faults_parked : 0);
-    json_put_name(to, "skipped");
-    json_put_u64(to, worker != NULL ? worker->faults_skipped : 0);
-    json_put_name(to, "applied");
-    json_put_u64(to, worker != NULL ? worker->applied : 0);
-    json_put_name(to, "generation");
-    json_put_u64(to, runner->generation);
-    json_put_name(to, "digest");
-    json_put_string(to, cairn_cstr(runner->model_digest));
+    json_put_u64_member(to, "parked", worker != NULL ? worker->faults_parked : 0);
+    json_put_u64_member(to, "skipped", worker != NULL ? worker->faults_skipped : 0);
+    json_put_u64_member(to, "applied", worker != NULL ? worker->applied : 0);
+    json_put_u64_member(to, "generation", runner->generation);
+    json_put_text_member(to, "digest", cairn_cstr(runner->model_digest));
     json_put_name(to, "outdated"); /* made by another version of the projection; does not advance */
     buf_put_str(to, strcmp(runner->model_digest, runner->digest) == 0 ? CAIRN_STR("false")
                                                                                   : CAIRN_STR("true"));

@@ -116,12 +116,10 @@ put_store_stats(struct buf *to, const cairn_stats *stats)
     json_put_bool_member(to, "failed", stats->failed);
     json_put_bool_member(to, "disk_full", stats->disk_full);
     if (stats->failed || stats->disk_full) {
-        json_put_name(to, "failure");
-        json_put_string(to, cairn_cstr(stats->failure.detail));
+        json_put_text_member(to, "failure", cairn_cstr(stats->failure.detail));
     }
     if (stats->index_failure.code != CAIRN_OK) {
-        json_put_name(to, "index_failure");
-        json_put_string(to, cairn_cstr(stats->index_failure.detail));
+        json_put_text_member(to, "index_failure", cairn_cstr(stats->index_failure.detail));
     }
     buf_put_char(to, '}');
 }

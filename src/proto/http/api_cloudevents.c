@@ -271,8 +271,7 @@ make_meta(struct parse *parse, const struct field *at, struct ce *ce, cairn_even
             buf_put_str(&meta, value.raw);
         }
     if (ce->correlation.size > 0 && json_get(own, "correlation").type == JSON_NONE) {
-        json_put_name(&meta, "correlation");
-        json_put_string(&meta, ce->correlation);
+        json_put_text_member(&meta, "correlation", ce->correlation);
     }
     if (ce->kept.size > 0) {
         json_put_name(&meta, "ce");

@@ -3,7 +3,7 @@
  *   POST …/commands/{Command}:  loop ─► cairn_command_async ─► (worker or commit thread) over ─► http_post ─► loop: answer
  *                                  └─ a large body: pool, because its data is read and validated here
  *   GET  …/queries/{query}:     loop, with a small budget of work ─► answer
- *                                    └─ needs more: pool, with the request's time ─► answer
+ *                                    └─ needs more: threads that may wait, with the request's time ─► answer
  *
  * What the worker writes to lies in the exchange's arena, which is held meanwhile, or in a buffer of the command's own.
  * api_drain() waits for commands as it does for appends. */
@@ -294,7 +294,7 @@ api_query(struct api_call *call, cairn_error *error)
     struct api_call *kept = api_keep(call);
     if (kept == NULL)
         return error_set(error, CAIRN_E_NOMEM, "out of memory");
-    err = api_run_on_pool(kept, query_on_pool, error);
+    err = api_run_waiting(kept, query_on_pool, error);
     if (err != CAIRN_OK)
         api_release(kept);
     return err;

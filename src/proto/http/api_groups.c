@@ -9,24 +9,11 @@
 /* ---- settings and state ------------------------------------------------------------------------------ */
 
 static void
-put_names(struct buf *to, const char *name, const cairn_str *names, size_t count)
-{
-    json_put_name(to, name);
-    buf_put_char(to, '[');
-    for (size_t i = 0; i < count; i++) {
-        json_put_comma(to);
-        json_put_string(to, names[i]);
-    }
-    buf_put_char(to, ']');
-}
-
-static void
 put_text(struct buf *to, const char *name, cairn_str text)
 {
     if (text.size == 0)
         return;
-    json_put_name(to, name);
-    json_put_string(to, text);
+    json_put_text_member(to, name, text);
 }
 
 static void
@@ -41,8 +28,8 @@ put_config(struct buf *to, const cairn_group_config *config)
             const cairn_query_item *item = &config->query.items[i];
             json_put_comma(to);
             buf_put_char(to, '{');
-            put_names(to, "types", item->types, item->type_count);
-            put_names(to, "tags", item->tags, item->tag_count);
+            json_put_texts_member(to, "types", item->types, item->type_count);
+            json_put_texts_member(to, "tags", item->tags, item->tag_count);
             buf_put_char(to, '}');
         }
         buf_put_char(to, ']');
@@ -250,8 +237,7 @@ put_parked(void *context, const cairn_recorded *event, uint32_t deliveries, cair
     json_put_comma(to);
     render_event_open(to, event);
     json_put_u64_member(to, "deliveries", deliveries);
-    json_put_name(to, "reason");
-    json_put_string(to, reason);
+    json_put_text_member(to, "reason", reason);
     buf_put_char(to, '}');
 }
 

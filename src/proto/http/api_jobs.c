@@ -236,8 +236,7 @@ run_verify(struct job *job, struct buf *report, cairn_error *error)
     put_hash(report, "root", found.root);
     put_hash(report, "digest", found.digest);
     if (err != CAIRN_OK) {
-        json_put_name(report, "detail");
-        json_put_string(report, cairn_cstr(error->detail));
+        json_put_text_member(report, "detail", cairn_cstr(error->detail));
     }
     buf_put_str(report, CAIRN_STR("}}"));
     return CAIRN_OK;

@@ -115,6 +115,8 @@ bool http_post(struct http_loop *loop, struct http_post_node *node);
 /* Run work(context) on a pool thread, then done(context) on this loop's thread. False when the
  * bounded queue is full (answer 429 with Retry-After). */
 bool http_work(struct http_loop *loop, void (*work)(void *context), void (*done)(void *context), void *context);
+/* The same on other threads, more of them, for work that may do nothing but wait: http_work() is never behind it. */
+bool http_wait(struct http_loop *loop, void (*work)(void *context), void (*done)(void *context), void *context);
 /* Call fn every period_ms on the loop's thread until the server stops. Any thread. False when out of memory or
  * stopped. */
 bool http_every(struct http_loop *loop, unsigned period_ms, void (*fn)(void *context), void *context);

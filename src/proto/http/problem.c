@@ -79,12 +79,10 @@ problem_put(struct buf *to, const struct problem_kind *kind, const cairn_error *
     json_put_string(to, cairn_cstr(kind->title));
     buf_printf(to, ",\"status\":%d", kind->status);
     if (error && error->detail[0]) {
-        json_put_name(to, "detail");
-        json_put_string(to, cairn_cstr(error->detail));
+        json_put_text_member(to, "detail", cairn_cstr(error->detail));
     }
     if (kind->hint && kind->hint[0]) {
-        json_put_name(to, "hint");
-        json_put_string(to, cairn_cstr(kind->hint));
+        json_put_text_member(to, "hint", cairn_cstr(kind->hint));
     }
     if (error && error->code == CAIRN_E_CONFLICT)
         buf_printf(to, ",\"revision\":%lld", (long long)error->revision);
