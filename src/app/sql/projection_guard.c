@@ -159,6 +159,18 @@ guard_set(sqlite3 *db, struct sql_guard *guard)
     sqlite3_set_authorizer(db, ask, guard);
 }
 
+/* SQLite prepares the first statement of a text and leaves the rest alone; nobody may lose one that way. */
+static bool
+more_follows(cairn_str sql, const char *tail)
+{
+    const char *end = sql.data + sql.size;
+    size_t size;
+    for (enum sql_token token; (token = sql_next(tail, end, &size)) != SQL_END; tail += size)
+        if (token != SQL_SPACE && token != SQL_COMMENT && token != SQL_SEMICOLON)
+            return true;
+    return false;
+}
+
 cairn_err
 guard_prepare(sqlite3 *db, struct sql_guard *guard, cairn_str sql, bool kept, sqlite3_stmt **ret,
               uint32_t *ret_line, const char **ret_hint, cairn_error *error)
@@ -170,6 +182,12 @@ guard_prepare(sqlite3 *db, struct sql_guard *guard, cairn_str sql, bool kept, sq
     guard->asked = 0;
     int rc = sqlite3_prepare_v3(db, sql.data, (int)sql.size, kept ? SQLITE_PREPARE_PERSISTENT : 0, &statement, &tail);
     if (rc == SQLITE_OK && statement != NULL) {
+        if (more_follows(sql, tail)) {
+            sqlite3_finalize(statement);
+            *ret_line = sql_line(sql.data, tail);
+            *ret_hint = "one at a time";
+            return error_set(error, CAIRN_E_INVALID, "more follows the statement's end");
+        }
         *ret = statement;
         return CAIRN_OK;
     }

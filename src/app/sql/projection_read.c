@@ -36,10 +36,11 @@ static const struct {
 };
 #define FIELD_COUNT (sizeof FIELDS / sizeof *FIELDS)
 
+/* 0 for the tables of a script: their lines are not the file's. */
 static uint32_t
 line_of(const struct reading *in, const char *at)
 {
-    return sql_line(in->text, at);
+    return in->table_only ? 0 : sql_line(in->text, at);
 }
 
 /* ---- names ------------------------------------------------------------------------------------ */

@@ -151,10 +151,12 @@ run(void *context, cairn_str sql, struct json params, struct buf *rows, cairn_er
             err = rc == SQLITE_INTERRUPT && !applier->interrupted
                 ? error_set(error, CAIRN_E_SCRIPT, "the event took more than %d million steps", RUNNER_STEPS_MAX / 1000)
                 : error_set(error, sql_err(rc), "%s", sqlite3_errmsg(applier->db));
-        else if (++count > LUA_ROWS_MAX || rows->size - begin > LUA_BYTES_MAX)
-            err = error_set(error, CAIRN_E_SCRIPT, "more than %d rows or %d bytes", LUA_ROWS_MAX, LUA_BYTES_MAX);
-        else
-            put_row(statement, rows);
+        else {
+            if (++count <= LUA_ROWS_MAX)
+                put_row(statement, rows);
+            if (count > LUA_ROWS_MAX || rows->size - begin > LUA_BYTES_MAX)
+                err = error_set(error, CAIRN_E_SCRIPT, "more than %d rows or %d bytes", LUA_ROWS_MAX, LUA_BYTES_MAX);
+        }
     }
     buf_put_char(rows, ']');
     (void)sqlite3_reset(statement);
