@@ -132,13 +132,19 @@ log_command(struct op *op, cairn_err err, bool repeated, uint64_t took_us, const
 {
     const cairn_apps_options *apps = &op->app->bus->apps;
     const cairn_command *command = &op->command;
+    enum meter_outcome outcome = outcome_of(err);
+    cairn_log_level level = outcome == METER_FAILED || outcome == METER_SCRIPT ? CAIRN_LOG_ERROR
+                            : outcome == METER_BUSY || outcome == METER_TIMEOUT ? CAIRN_LOG_WARN
+                                                                                : CAIRN_LOG_INFO;
+    if (level == CAIRN_LOG_INFO && !apps->log_commands)
+        return;
     struct line line = {.size = 0};
     char id[UUID_TEXT_SIZE];
     format_uuid(command->id, id);
     put_field(&line, "command", command->name);
     put_field(&line, "app", command->app);
     put_field(&line, "stream", op->stream);
-    put_field(&line, "outcome", cairn_cstr(outcome_names[outcome_of(err)]));
+    put_field(&line, "outcome", cairn_cstr(outcome_names[outcome]));
     put_field(&line, "code", op->code);
     if (repeated)
         put_field(&line, "repeated", CAIRN_STR("true"));
@@ -149,10 +155,6 @@ log_command(struct op *op, cairn_err err, bool repeated, uint64_t took_us, const
     put_field(&line, "actor", command->actor);
     if (err != CAIRN_OK && err != CAIRN_E_REJECTED && error != NULL)
         put_field(&line, "error", cairn_cstr(error->detail));
-    enum meter_outcome outcome = outcome_of(err);
-    cairn_log_level level = outcome == METER_FAILED || outcome == METER_SCRIPT ? CAIRN_LOG_ERROR
-                            : outcome == METER_BUSY || outcome == METER_TIMEOUT ? CAIRN_LOG_WARN
-                                                                                : CAIRN_LOG_INFO;
     apps->log(apps->log_context, level, (cairn_str){line.text, line.size});
 }
 
