@@ -130,6 +130,15 @@ api_run_on_pool(struct api_call *kept, api_handle handle, cairn_error *error)
     return error_set(error, CAIRN_E_BUSY, "too many requests are waiting for the disk");
 }
 
+cairn_err
+api_run_long(struct api_call *kept, api_handle handle, cairn_error *error)
+{
+    kept->on_pool = handle;
+    if (http_work_long(kept->loop->loop, work, work_done, kept))
+        return CAIRN_OK;
+    return error_set(error, CAIRN_E_BUSY, "too many queries are waiting or running");
+}
+
 static cairn_err
 run_work(struct api_call *call, cairn_error *error)
 {

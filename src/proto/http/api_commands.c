@@ -278,7 +278,7 @@ api_query(struct api_call *call, cairn_error *error)
     struct api_call *kept = api_keep(call);
     if (kept == NULL)
         return error_set(error, CAIRN_E_NOMEM, "out of memory");
-    err = api_run_on_pool(kept, query_on_pool, error);
+    err = api_run_long(kept, query_on_pool, error);
     if (err != CAIRN_OK)
         api_release(kept);
     return err;

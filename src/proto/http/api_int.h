@@ -207,6 +207,8 @@ void api_release(struct api_call *call);
 /* Run a handler for a kept call on the pool and answer with what it returns; releases the call. On
  * CAIRN_E_BUSY the call is still the caller's. */
 cairn_err api_run_on_pool(struct api_call *kept, api_handle handle, cairn_error *error);
+/* The same on the threads for work that may wait: http_work_long(). */
+cairn_err api_run_long(struct api_call *kept, api_handle handle, cairn_error *error);
 /* Add a header to the reply; value must live as long as the call. */
 void api_reply_field(struct api_call *call, const char *name, cairn_str value);
 /* One question of GET /v1/subscriptions/{name}/events: the answer in call->out. */

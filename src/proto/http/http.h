@@ -115,6 +115,9 @@ bool http_post(struct http_loop *loop, struct http_post_node *node);
 /* Run work(context) on a pool thread, then done(context) on this loop's thread. False when the
  * bounded queue is full (answer 429 with Retry-After). */
 bool http_work(struct http_loop *loop, void (*work)(void *context), void (*done)(void *context), void *context);
+/* The same for work that may wait for others or take seconds, such as an app's query: on threads of its own, so that what only
+ * reads the disk is never behind it. */
+bool http_work_long(struct http_loop *loop, void (*work)(void *context), void (*done)(void *context), void *context);
 /* Call fn every period_ms on the loop's thread until the server stops. Any thread. False when out of memory or
  * stopped. */
 bool http_every(struct http_loop *loop, unsigned period_ms, void (*fn)(void *context), void *context);

@@ -140,7 +140,7 @@ struct http_server {
     struct h1_limits limits;
     struct net_tls *tls;
     struct net_listener *listener;
-    struct net_pool *pool;
+    struct net_pool *pool, *long_pool;
     struct http_loop loops[HTTP_LOOPS_MAX];
     atomic_uint connections;
     atomic_size_t body_bytes;

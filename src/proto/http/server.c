@@ -13,6 +13,8 @@
 
 #define WORK_THREADS 8
 #define WORK_QUEUE_MAX 1024
+#define LONG_THREADS 16
+#define LONG_QUEUE_MAX 256
 #define HELD_WAIT_MS 10000 /* for exchanges that somebody still holds after everything was cut */
 
 _Static_assert(sizeof(struct http_post_node) == sizeof(struct net_post_node) &&
@@ -105,6 +107,12 @@ http_work(struct http_loop *loop, void (*work)(void *context), void (*done)(void
 }
 
 bool
+http_work_long(struct http_loop *loop, void (*work)(void *context), void (*done)(void *context), void *context)
+{
+    return net_pool_run(loop->server->long_pool, loop->net, work, done, context);
+}
+
+bool
 http_every(struct http_loop *loop, unsigned period_ms, void (*fn)(void *context), void *context)
 {
     return net_every(loop->net, period_ms, fn, context);
@@ -167,6 +175,7 @@ free_server(struct http_server *server)
     }
     net_listener_free(server->listener);
     net_pool_free(server->pool);
+    net_pool_free(server->long_pool);
     net_tls_free(server->tls);
     pthread_cond_destroy(&server->changed);
     pthread_mutex_destroy(&server->lock);
@@ -235,11 +244,14 @@ http_server_start(const struct http_config *config, struct http_server **ret, ca
     if (err == CAIRN_OK)
         err = net_pool_start(WORK_THREADS, WORK_QUEUE_MAX, &server->pool, error);
     if (err == CAIRN_OK)
+        err = net_pool_start(LONG_THREADS, LONG_QUEUE_MAX, &server->long_pool, error);
+    if (err == CAIRN_OK)
         err = start_loops(server, error);
     if (err == CAIRN_OK)
         err = start_listening(server, error);
     if (err != CAIRN_OK) {
         net_pool_stop(server->pool);
+        net_pool_stop(server->long_pool);
         free_server(server);
         return err;
     }
@@ -310,6 +322,7 @@ http_server_stop(struct http_server *server, unsigned grace_ms)
     if (!idle)
         idle = stop_loops(server, 2, HELD_WAIT_MS);
     net_pool_stop(server->pool);
+    net_pool_stop(server->long_pool);
     if (idle) {
         free_server(server);
         return;
