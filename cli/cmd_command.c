@@ -317,33 +317,46 @@ reads(struct json query, cairn_str projection, struct arena *arena)
     return false;
 }
 
+static bool
+runs(struct json status, struct arena *arena)
+{
+    return cairn_str_equal(app_text(status, "state", arena), CAIRN_STR("running"));
+}
+
 /* An empty table looks like an answer: where a read model of the query does not run, that is said. */
 static int
 say_standing(const struct args *args, struct wire *wire)
 {
-    struct json reply, none, item, query = {0};
+    struct json reply = {0}, none, item, query = {0};
     struct arena arena = {0};
-    app_path(wire, args->operands[0], NULL, NULL);
+    bool all_run = true;
+    app_path(wire, args->operands[0], "projections", NULL);
     int code = app_get(args, wire, &reply);
-    if (code)
-        return code;
-    struct json_walk walk = json_walk(json_get(reply, "queries"));
-    while (json_next(&walk, &none, &item))
+    struct json_walk walk = json_walk(json_get(reply, "projections"));
+    while (!code && json_next(&walk, &none, &item))
+        all_run &= runs(item, &arena);
+    if (code || all_run)
+        goto done;
+    app_path(wire, args->operands[0], NULL, NULL);
+    code = app_get(args, wire, &reply);
+    walk = json_walk(json_get(reply, "queries"));
+    while (!code && json_next(&walk, &none, &item))
         if (cairn_str_equal(app_text(item, "name", &arena), cairn_cstr(args->operands[1])))
             query = item;
     walk = json_walk(json_get(reply, "projections"));
-    while (json_next(&walk, &none, &item)) {
+    while (!code && json_next(&walk, &none, &item)) {
         cairn_str name = app_text(item, "name", &arena), state = app_text(item, "state", &arena);
         cairn_str at = app_text(item, "position", &arena), end = app_text(item, "end", &arena);
         cairn_str error = app_text(json_get(item, "failure"), "error", &arena);
-        if (!cairn_str_equal(state, CAIRN_STR("running")) && reads(query, name, &arena))
+        if (!runs(item, &arena) && reads(query, name, &arena))
             note("the read model %.*s is %.*s, at position %.*s of %.*s%s%.*s; `cairn projection %s %.*s`", (int)name.size,
                  name.data, (int)state.size, state.data, (int)at.size, at.data, (int)end.size, end.data,
                  error.size ? ": " : "", (int)error.size, error.size ? error.data : "", args->operands[0], (int)name.size,
                  name.data);
     }
+done:
     arena_free(&arena);
-    return 0;
+    return code;
 }
 
 int

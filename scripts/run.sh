@@ -74,7 +74,7 @@ Cairn runs at $CAIRN_URL on the folder $data. Ctrl-C stops it.
   The console:  $CAIRN_URL/console/
 
 In another terminal, here:
-
+$([ "$listen" = 127.0.0.1:7480 ] || printf '\n  export CAIRN_URL=%s' "$CAIRN_URL")
   build/cairn query research workflow_board           what the research app's workflows are at
   build/cairn app research                            its commands, queries, projections
   build/cairn streams --limit 10                      what streams are there

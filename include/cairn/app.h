@@ -125,8 +125,8 @@ typedef struct cairn_apps_options {
     bool read_only;                 /* no projections run, so no queries; no commands: for looking and checking history */
 } cairn_apps_options;
 
-/* Load every deployed app and start its projections. The store must outlive the apps; nobody else may use
- * cairn_on_commit() meanwhile except through cairn_apps_on_commit(). */
+/* Load every deployed app and start its projections. The store must outlive the apps, and tell them of commits: give
+ * cairn_on_commit() a function that calls cairn_apps_committed(), and take it away before cairn_apps_close(). */
 CAIRN_API CAIRN_MUST_CHECK cairn_err cairn_apps_open(cairn_store *store, const cairn_apps_options *options,
                                                      cairn_apps **ret_apps, cairn_error *error);
 /* Finish commands under way, stop projections at a checkpoint. No other call may be under way. NULL is fine. */

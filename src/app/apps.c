@@ -288,7 +288,7 @@ cairn_app_state(cairn_apps *apps, cairn_str app, cairn_str stream, int64_t revis
     if (app_stream_decider(version->code->manifest, stream, &decider))
         err = bus_state(apps->bus, version->bus_app, decider, stream, revision, sink, context, error);
     else
-        err = error_set(error, CAIRN_E_NOTFOUND, "no command of the app %.*s writes to a stream of that name",
+        err = error_set(error, CAIRN_E_NOTFOUND, "no command of the app %.*s is decided on a stream of that name",
                         (int)app.size, app.data);
     app_version_release(version);
     return err;

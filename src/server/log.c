@@ -74,7 +74,8 @@ server_log_line(enum server_log_level level, const char *pairs, size_t size)
     struct buf line = {0};
     if (!begin_line(&line, level))
         return;
-    buf_put(&line, pairs, size);
+    for (size_t i = 0; i < size; i++) /* what an app or a library says may have lines of its own */
+        buf_put_char(&line, (unsigned char)pairs[i] < ' ' || pairs[i] == 0x7F ? ' ' : pairs[i]);
     end_line(&line);
 }
 
