@@ -713,13 +713,16 @@ TEST(metrics_and_every_route_was_called)
                 snprintf(path + used, sizeof path - used, "%c", *at);
         }
         strcat(path, "?bogus=1");
-        problem(400, "malformed", "parameter 'bogus' is not known", route->method, path, strcmp(route->method, "GET") ? "{}" : NULL);
+        if ((route->args & ARG(FREE)) == 0) /* what an app's query takes, only the query knows */
+            problem(400, "malformed", "parameter 'bogus' is not known", route->method, path, strcmp(route->method, "GET") ? "{}" : NULL);
     }
     just(200, "GET", "/metrics", NULL);
     struct reply r = expect(200, "GET", "/metrics", NULL);
     char type[256], wanted[128];
     CHECK(reply_header(&r, "content-type", type) && !strncmp(type, "text/plain; version=0.0.4", 25));
     for (size_t i = 0; i < api_route_count(); i++) {
+        if (strcmp(api_route_at(i)->tag, "apps") == 0) /* apps_http.sh calls those */
+            continue;
         snprintf(wanted, sizeof wanted, "cairn_http_requests_total{operation=\"%s\",status=\"2xx\"}", api_route_at(i)->id);
         if (!strstr(r.body.data, wanted))
             fail_msg("no test has called %s with success", api_route_at(i)->id);

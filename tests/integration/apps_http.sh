@@ -274,8 +274,19 @@ check("… what was parked too", len(server.ask("GET", "/v1/apps/bank/projection
 status, report = server.ask("POST", "/v1/apps/bank/replay", {"projection": "accounts", "on_error": "park"})
 check("a replay reports", status == 200 and '"outcome":"rebuilt"' in report, report)
 check("… and gives the same rows", server.rows("bank", "accounts") == before)
+check("projections are listed", server.ask("GET", "/v1/apps/bank/projections")[1]["projections"][0]["name"] == "accounts")
 check("an app can be removed", server.ask("DELETE", "/v1/apps/hostile")[0] == 204 and server.ask("GET", "/v1/apps/hostile")[0] == 404)
 check("… and be brought back by deploying", server.deploy(hostile)[1].get("version") == 2)
+check("files and history after the restart", server.ask("GET", "/v1/apps/bank/deployments/1")[0] == 200 and server.ask("GET", "/v1/apps/bank/deployments")[0] == 200)
+server.ask("POST", "/v1/apps/bank/rollback", {"version": 1})
+server.command("bank", "Deposit", {"account": "late", "amount": 1})
+for path in ("", "/openapi.json", "/state/account-ann"):
+    server.ask("GET", "/v1/apps/bank" + path)
+server.ask("POST", "/v1/apps/bank/projections/accounts/pause")
+text = server.ask("GET", "/metrics")[1]
+operations = [o["operationId"] for p in server.ask("GET", "/openapi.json")[1]["paths"].values() for o in p.values() if isinstance(o, dict) and "apps" in o.get("tags", [])]
+uncalled = [o for o in operations if f'cairn_http_requests_total{{operation="{o}",status="2xx"}}' not in text]
+check(f"all {len(operations)} operations on apps have been called with success", len(operations) > 10 and not uncalled, uncalled)
 check("the server stops cleanly again", server.stop() == 0)
 shutil.rmtree(folder)
 finish()

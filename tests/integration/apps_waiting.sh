@@ -8,8 +8,8 @@ import shutil, socket, sys, time
 sys.path.insert(0, "tests")
 from apps_rig import *
 
-WAITING = 40  # above the threads for any kind of work
-QUEUED = 300  # with those running, above the queue
+WAITING = 80    # above the threads for any kind of work
+QUEUED = 1100  # with those running, above the queue
 folder = temp()
 server = Server(folder + "/data").start()
 bank = folder_files(ROOT / "tests/apps/bank")
