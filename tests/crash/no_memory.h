@@ -16,10 +16,8 @@ void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *memory, size_t size);
 
 static struct {
-    _Atomic bool armed, fired;
-    bool forever; /* every one after it fails too */
-    _Atomic uint64_t calls;
-    uint64_t fail_at;
+    _Atomic bool armed, fired, forever; /* forever: every one after it fails too */
+    _Atomic uint64_t calls, fail_at;
 } memory;
 
 static bool
