@@ -43,7 +43,7 @@ while True:
     if text in said + piece and text not in said:
         os.write(terminal, b"\x03")
     said += piece
-sys.stdout.buffer.write(said)
+sys.stdout.buffer.write(said.replace(b"\x1b[K", b"").replace(b"\r\n", b"\n").replace(b"\r", b"\n"))  # progress draws over its line
 sys.stdout.flush()
 os._exit(abs(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])))
 P
