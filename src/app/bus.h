@@ -55,7 +55,7 @@ CAIRN_MUST_CHECK cairn_err bus_submit(struct bus *bus, struct bus_app *app, cons
 CAIRN_MUST_CHECK cairn_err bus_state(struct bus *bus, struct bus_app *app, size_t decider, cairn_str stream,
                                      int64_t revision, cairn_sink sink, void *context, cairn_error *error);
 /* Rebuild one aggregate from nothing and keep its snapshot; decide again what is recorded when `decisions`, and count what
- * differs into the report. Blocks; several threads may call. */
+ * differs into the report; with CAIRN_OK too the error tells the first difference. Blocks; several threads may call. */
 struct bus_replay_counts {
     uint64_t events, commands, differing, failed;
 };

@@ -113,6 +113,8 @@ struct replay {
     struct folding folding;
     struct fold fold;
     struct bus_replay_counts *counts;
+    cairn_error *first;      /* or NULL: where the stream's first difference is told */
+    uint64_t differed_before;
     cairn_uuid command;      /* of the last event looked at */
     struct cairn_decision decision;
     struct arena arena, upcast_arena;
@@ -125,6 +127,8 @@ static void
 differs(struct replay *replay, uint64_t revision, const char *what)
 {
     const cairn_apps_options *apps = &replay->bus->apps;
+    if (replay->first != NULL && replay->counts->differing == replay->differed_before)
+        error_ignore(error_set(replay->first, CAIRN_E_SCRIPT, "revision %llu: %s", (unsigned long long)revision, what));
     replay->counts->differing++;
     if (apps->log == NULL)
         return;
@@ -367,7 +371,8 @@ bus_replay_stream(struct bus *bus, struct bus_app *app, cairn_str stream, bool s
         return error_set(error, CAIRN_E_NOTFOUND, "the app %.*s has no decider for the stream %.*s",
                          (int)app->manifest->name.size, app->manifest->name.data, (int)(stream.size > 100 ? 100 : stream.size),
                          stream.data);
-    struct replay replay = {.bus = bus, .app = app, .stream = stream, .counts = counts, .fold = {.revision = -1}};
+    struct replay replay = {.bus = bus, .app = app, .stream = stream, .counts = counts, .first = error,
+                            .differed_before = counts->differing, .fold = {.revision = -1}};
     cairn_err err = bus_app_borrow(app, decider, &replay.spare, error);
     if (err != CAIRN_OK)
         return err;

@@ -169,7 +169,7 @@ run 0 "check-history" app shop check-history --json; is "… every command decid
 sed 's/quantity \* item.price_cents/quantity * item.price_cents + 1/; s/price_cents \* item.quantity/price_cents * item.quantity + 1/' v1/order.lua >shop/order.lua
 if cmp -s v1/order.lua shop/order.lua; then bad "the decider is changed" "$(grep -n price_cents v1/order.lua)"; fi
 run 0 "a version that decides otherwise" deploy shop
-run 1 "check-history" app shop check-history --json; is "… finds it" 'j["aggregates"]["differing"] == 4 and not j["ok"]'
+run 1 "check-history" app shop check-history --json; is "… finds it" 'j["aggregates"]["differing"] == 4 and not j["ok"]'; is "… and says where and what" 'all(f["error"] == "revision 0: an event with other data" for f in j["aggregates"]["failures"])'
 # a projection that cannot apply an event
 cat >shop/projections/fragile.sql <<'SQL'
 -- from order

@@ -59,14 +59,6 @@ the order is there already, at revision 1
 0 OrderPlaced {"total":12.50}
 1 OrderPaid {"by":"card"}
 END
-    run $link app
-    expect "$link app" "$temp/out" <<'END'
-bank, version 1
-Deposit {"id":"ann","amount":500}: done
-Withdraw {"id":"ann","amount":200}: done
-Withdraw {"id":"ann","amount":5000}: overdrawn
-{"rows":[{"id":"ann","cents":300}],"next":null,"position":10}
-END
     run $link follow
     expect "$link follow" "$temp/out" <<'END'
 sensor-0 {"reading":0}

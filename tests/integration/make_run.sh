@@ -21,7 +21,8 @@ check() { # NAME COMMAND…
     shift
     if "$@" >/dev/null 2>&1; then echo "ok $name"; else echo "not ok $name: $(tr -d '\r' <"$work/out" | tail -n 8)"; failed=1; fi
 }
-says() { grep -qE -- "$1" "$work/out"; }
+# A line that overwrites a line of progress is a line too.
+says() { tr '\r' '\n' <"$work/out" | sed 's/\x1b\[[0-9;]*[A-Za-z]//g' | grep -E -- "$1" >/dev/null; }
 says_not() { ! says "$1"; }
 
 # run_until TEXT: `make run` at a terminal of its own; Ctrl-C when TEXT has been printed. Its status goes to $status.

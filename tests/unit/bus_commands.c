@@ -494,6 +494,21 @@ TEST(middleware_line_and_numbers)
     rig_end(&rig);
 }
 
+/* Goal: without log_commands only what went wrong has a line. */
+TEST(lines_are_left_out)
+{
+    rig = (struct rig){.apps = {.workers = 1, .log = take_line}};
+    rig_begin(&rig);
+    struct came came;
+    last_line[0] = '\0';
+    CHECK_OK(rig_do(&rig, "Deposit", "{\"account\":1,\"amount\":1}", NULL, &came));
+    CHECK_INT(rig_do(&rig, "Withdraw", "{\"account\":1,\"amount\":100}", NULL, &came), CAIRN_E_REJECTED);
+    CHECK_STR(last_line, "");
+    CHECK_INT(rig_do(&rig, "Break", "{\"account\":1}", NULL, &came), CAIRN_E_SCRIPT);
+    CHECK(strstr(last_line, " outcome=script ") != NULL);
+    rig_end(&rig);
+}
+
 int
 main(void)
 {
@@ -503,6 +518,7 @@ main(void)
         RUN(key_at_the_same_time),
         RUN(key_is_forgotten_after_a_week), RUN(seats_are_not_overbooked), RUN(faults_write_nothing), RUN(queue_and_deadline),
         RUN(snapshots_are_used), RUN(cache_is_bounded), RUN(versions_take_turns), RUN(middleware_line_and_numbers),
+        RUN(lines_are_left_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
