@@ -80,7 +80,11 @@ apps_hold(cairn_apps *apps, cairn_str name, struct app_version **ret, cairn_erro
     struct app_version *version = app != NULL ? app->current : NULL;
     if (version != NULL)
         app_version_hold(version);
+    cairn_error why = app != NULL ? app->failure : (cairn_error){0};
     pthread_mutex_unlock(&apps->lock);
+    if (version == NULL && why.code != CAIRN_OK)
+        return error_set(error, CAIRN_E_UNSUPPORTED, "the app %.*s cannot run here: %s", (int)name.size, name.data,
+                         why.detail);
     if (version == NULL)
         return error_set(error, CAIRN_E_NOTFOUND, "there is no app named '%.*s'", (int)(name.size < 64 ? name.size : 64),
                          name.data);
@@ -94,6 +98,7 @@ apps_show(cairn_apps *apps, struct app *app, struct app_version *version)
     pthread_mutex_lock(&apps->lock);
     struct app_version *before = app->current;
     app->current = version;
+    app->failure.code = CAIRN_OK;
     pthread_mutex_unlock(&apps->lock);
     atomic_fetch_add(&apps->shown, 1);
     os_wake(&apps->shown, INT32_MAX);

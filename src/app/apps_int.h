@@ -68,6 +68,8 @@ struct app {
     struct app_version *current; /* NULL: removed */
     uint32_t newest;             /* version number ever given */
     int64_t stream_revision;     /* last of "$app-<name>" */
+    cairn_error failure;         /* code not CAIRN_OK: deployed, and cannot run here */
+    int64_t failed_time_us;      /* of that deployment */
 };
 
 struct cairn_apps {

@@ -2,6 +2,7 @@
 #include <app/apps_int.h>
 
 #include <base/error.h>
+#include <base/json.h>
 #include <os/os.h>
 #include <os/wait.h>
 
@@ -154,6 +155,28 @@ run(struct question *question, struct buf *out, cairn_error *error)
     return err;
 }
 
+/* An answer from a read model that an event has stopped looks like any other: it says so itself. */
+static void
+tell_stopped(struct question *question, struct buf *out)
+{
+    bool any = false;
+    for (size_t i = 0; i < question->count; i++) {
+        struct runner_numbers numbers;
+        runner_numbers(question->projections[i]->runner, &numbers);
+        if (numbers.state != RUNNER_STOPPED || out->failed || out->size == 0)
+            continue;
+        if (!any) {
+            out->size--; /* the closing brace */
+            buf_put_str(out, CAIRN_STR(",\"stopped\":["));
+        }
+        any = true;
+        json_put_comma(out);
+        json_put_string(out, question->projections[i]->name);
+    }
+    if (any)
+        buf_put_str(out, CAIRN_STR("]}"));
+}
+
 static cairn_err
 ask_once(struct question *question, struct buf *out, cairn_error *error)
 {
@@ -178,6 +201,8 @@ ask_once(struct question *question, struct buf *out, cairn_error *error)
         err = request->has_as_of ? hold_as_of(question, error) : hold_live(question, error);
     if (err == CAIRN_OK)
         err = run(question, out, error);
+    if (err == CAIRN_OK && !request->has_as_of)
+        tell_stopped(question, out);
     for (size_t i = 0; i < question->count; i++)
         if (question->models[i] != NULL)
             model_release(question->models[i]);

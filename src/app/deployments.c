@@ -428,7 +428,7 @@ cairn_app_remove(cairn_apps *apps, cairn_str name, cairn_error *error)
     cairn_err err = CAIRN_OK;
     if (atomic_load(&apps->closing)) {
         err = error_set(error, CAIRN_E_CLOSED, "the apps are closing");
-    } else if (app == NULL || app->current == NULL) {
+    } else if (app == NULL || (app->current == NULL && app->failure.code == CAIRN_OK)) {
         err = no_such_app(name, error);
     } else {
         char stream[STREAM_SIZE];
@@ -441,9 +441,11 @@ cairn_app_remove(cairn_apps *apps, cairn_str name, cairn_error *error)
         if (err == CAIRN_OK) {
             app->stream_revision++;
             struct app_version *version = app->current;
-            app_version_hold(version);
+            if (version != NULL)
+                app_version_hold(version);
             apps_show(apps, app, NULL); /* first, so that nobody meets what is being stopped */
-            app_version_stop(version, true);
+            if (version != NULL)
+                app_version_stop(version, true);
             app_version_release(version);
             apps_log(apps, CAIRN_LOG_INFO, "msg=removed app=%s", app->name);
         }
@@ -582,6 +584,11 @@ load_app(cairn_apps *apps, cairn_str name, cairn_error *error)
     if (err != CAIRN_OK) { /* the others are none the worse for it */
         apps_log(apps, CAIRN_LOG_ERROR, "msg=\"a deployed app cannot run\" app=%s version=%u detail=\"%s\"", app->name,
                  app->newest, why.detail);
+        why.code = err;
+        pthread_mutex_lock(&apps->lock);
+        app->failure = why;
+        app->failed_time_us = wanted.deployed.about.time_us;
+        pthread_mutex_unlock(&apps->lock);
         err = CAIRN_OK;
         goto done;
     }

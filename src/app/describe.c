@@ -172,6 +172,26 @@ hand_out(struct buf *from, cairn_sink sink, void *context, cairn_error *error)
     return err;
 }
 
+/* Deployed, and not running: nothing of it is known but why. */
+static void
+put_failed(struct buf *to, const struct app *app)
+{
+    json_put_comma(to);
+    buf_put_char(to, '{');
+    json_put_text_member(to, "name", cairn_cstr(app->name));
+    json_put_text_member(to, "title", cairn_cstr(app->name));
+    json_put_text_member(to, "description", CAIRN_STR("It is deployed and cannot run here."));
+    json_put_u64_member(to, "version", app->newest);
+    json_put_name(to, "deployed_at");
+    json_put_time(to, app->failed_time_us);
+    json_put_u64_member(to, "commands", 0);
+    json_put_u64_member(to, "queries", 0);
+    json_put_u64_member(to, "events", 0);
+    buf_put_str(to, CAIRN_STR(",\"projections\":[],\"failure\":{\"error\":"));
+    json_put_string(to, cairn_cstr(app->failure.detail));
+    buf_put_str(to, CAIRN_STR("}}"));
+}
+
 static cairn_err
 describe_all(cairn_apps *apps, struct buf *to)
 {
@@ -183,8 +203,11 @@ describe_all(cairn_apps *apps, struct buf *to)
             app_version_hold(app->current);
             held[count++] = app->current;
         }
-    pthread_mutex_unlock(&apps->lock);
     buf_put_str(to, CAIRN_STR("{\"apps\":["));
+    for (struct app *app = apps->first; app != NULL; app = app->next)
+        if (app->current == NULL && app->failure.code != CAIRN_OK)
+            put_failed(to, app);
+    pthread_mutex_unlock(&apps->lock);
     for (size_t i = 0; i < count; i++) {
         put_summary(to, held[i]);
         app_version_release(held[i]);

@@ -88,7 +88,10 @@ make_deciders(struct app_code *code, cairn_app_fault_visit visit, void *context,
             return error_set(error, err, "%s", why.detail);
         if (err == CAIRN_OK)
             continue;
-        visit_fault(visit, context, CAIRN_STR("app.yaml"), &why, cairn_err_hint(err));
+        visit_fault(visit, context, CAIRN_STR("app.yaml"), &why,
+                    manifest->deciders[i].kind == APP_DECIDER_NATIVE
+                        ? "Put NAME.so into the folder that the server was started with: cairn serve --apps-native DIR."
+                        : cairn_err_hint(err));
         result = error_set(error, CAIRN_E_INVALID, "%s", why.detail);
     }
     return result;
@@ -147,6 +150,26 @@ plan_schemas(struct app_code *code, struct version_plan *plan, cairn_error *erro
     return err;
 }
 
+/* Who writes `permission:` believes that it is asked for. */
+static void
+warn_of_permissions(const struct app_code *code, cairn_app_fault_visit visit, void *context)
+{
+    const struct app_manifest *manifest = code->manifest;
+    if (code->apps->options.authorise != NULL || visit == NULL)
+        return;
+    for (size_t i = 0; i < manifest->command_count; i++) {
+        if (manifest->commands[i].permission.size == 0)
+            continue;
+        const cairn_app_fault warning = {
+            .file = CAIRN_STR("app.yaml"), .line = manifest->commands[i].line, .warning = true,
+            .message = CAIRN_STR("permissions are not checked here: this server has no authorisation, and lets everybody"),
+            .hint = CAIRN_STR("Keep the server where only those reach it who may; or embed it with options.authorise."),
+        };
+        visit(context, &warning);
+        return;
+    }
+}
+
 /* ---- versions --------------------------------------------------------------------------------------------------- */
 
 static cairn_err
@@ -171,6 +194,8 @@ code_make(cairn_apps *apps, const cairn_app_file *files, size_t count, cairn_app
         err = app_manifest_check_schemas(code->manifest, earlier_schema, code, visit, context, error);
     if (err == CAIRN_OK)
         err = make_deciders(code, visit, context, error);
+    if (err == CAIRN_OK)
+        warn_of_permissions(code, visit, context);
     if (err == CAIRN_OK)
         err = plan_schemas(code, plan, error);
     if (err != CAIRN_OK)
@@ -297,6 +322,15 @@ app_projections_hold(cairn_apps *apps, struct app_projection ***ret)
     return *ret != NULL ? count : 0;
 }
 
+/* A projection's lines say whose it is. */
+static void
+log_projection(void *context, cairn_log_level level, cairn_str line)
+{
+    const struct app_projection *projection = context;
+    cairn_str app = projection->code->manifest->name;
+    apps_log(projection->apps, level, "app=%.*s %.*s", (int)app.size, app.data, (int)line.size, line.data);
+}
+
 static cairn_err
 run_projection(struct app_projection *projection, cairn_error *error)
 {
@@ -317,8 +351,8 @@ run_projection(struct app_projection *projection, cairn_error *error)
         .upcast_context = projection->code,
         .salt = projection->salt,
         .on_error = projection->on_error,
-        .log = apps->options.log,
-        .log_context = apps->options.log_context,
+        .log = apps->options.log != NULL ? log_projection : NULL,
+        .log_context = projection,
     };
     struct runner *runner = NULL;
     cairn_err err = make_room(apps) ? runner_start(&options, &runner, error)

@@ -78,7 +78,8 @@ CAIRN_MUST_CHECK cairn_err runner_faults(struct runner *runner, struct buf *to, 
 struct runner_numbers {
     uint64_t position, end, applied_total, failed_total, parked, skipped, rebuild_position;
     double lag_s; /* age of the oldest event not yet applied; 0 when caught up */
-    int state;    /* 0 building 1 running 2 paused 3 stopped */
+    int state;    /* 0 building 1 running 2 paused */
+#define RUNNER_STOPPED 3
 };
 void runner_numbers(struct runner *runner, struct runner_numbers *ret); /* for /metrics */
 
