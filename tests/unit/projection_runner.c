@@ -204,7 +204,8 @@ upcast(void *context, cairn_recorded *event, struct arena *arena, cairn_error *e
         if (json_check(event->event.data, &data, error) != CAIRN_OK)
             return CAIRN_OK; /* as it is */
         struct json sum = json_get(data, "sum");
-        int size = snprintf(text, sizeof text, "{\"amount\":%.*s,\"memo\":\"\\u00fc\\n\"}", (int)sum.raw.size, sum.raw.data);
+        int size = snprintf(text, sizeof text, "{\"amount\":%.*s,\"memo\":\"%s%llu\"}", (int)sum.raw.size, sum.raw.data,
+                            event->position % 2 ? "was " : "\\u00fc\\n", (unsigned long long)event->position);
         event->event.data = arena_copy(arena, (cairn_str){text, (size_t)size});
     }
     return CAIRN_OK;
