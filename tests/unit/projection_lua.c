@@ -99,9 +99,9 @@ TEST(makes_a_read_model)
     struct buf text = {0};
     buf_put_str(&text, CAIRN_STR("-- changed\n"));
     buf_put_str(&text, cairn_cstr(TOTALS));
+    buf_put_char(&text, '\0');
     for (char *at = text.data; (at = strstr(at, "n + 1")) != NULL;)
         memcpy(at, "n + 2", 5);
-    buf_put_char(&text, '\0');
     rig_stop(&rig, false);
     projection_free(rig.projection);
     CHECK_OK(parse_lua(text.data, rig_print_fault, NULL, &rig.projection, &error));

@@ -22,7 +22,8 @@
 #define RUNNER_BATCH_US 50000        /* of a transaction */
 #define RUNNER_BATCH_FAR_US 1000000  /* of one that is far behind: a row changed often is written once */
 #define RUNNER_FAR 100000            /* events behind that are far */
-#define RUNNER_AHEAD 10000           /* events behind for which another thread reads ahead */
+#define RUNNER_AHEAD 10000           /* events behind for which another thread reads ahead, */
+#define RUNNER_AHEAD_BATCH 1024      /* unless batches are smaller than so many events after a failure */
 #define RUNNER_COMMIT_US 2000        /* between commits when there are many: half the work for two milliseconds */
 #define RUNNER_GATHER 1000           /* unless more than so many wait already */
 #define RUNNER_WAL_PAGES 2000        /* then they are moved into the file, by the thread that keeps copies */

@@ -421,7 +421,7 @@ work(struct worker *worker)
     worker->far = end > worker->next + RUNNER_FAR;
     if (worker->feed.reader == NULL && (err = feed_seek(&worker->feed, worker->next, &error)) != CAIRN_OK)
         return failed_outside(worker, worker->next, err, &error);
-    if (end > worker->next + RUNNER_AHEAD && worker->batch_max == RUNNER_BATCH_MAX && !worker->runner->projection->is_lua)
+    if (end > worker->next + RUNNER_AHEAD && worker->batch_max >= RUNNER_AHEAD_BATCH && !worker->runner->projection->is_lua)
         ahead_begin(&worker->feed);
     while ((err = feed_next(&worker->feed, &event, &upcast, &error)) == CAIRN_OK) {
         if (event.position == worker->alone && batch.count > 0) { /* what comes before it is good: keep that */
