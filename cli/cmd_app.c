@@ -79,7 +79,14 @@ show_apps(struct json apps)
         table_cell(&table, app_text(app, "commands", &arena));
         table_cell(&table, app_text(app, "queries", &arena));
         table_cell(&table, buf_str(&states));
-        table_cell(&table, app_text(app, "title", &arena));
+        if (json_get(app, "failure").type == JSON_OBJECT) {
+            buf_clear(&states);
+            buf_put_str(&states, CAIRN_STR("cannot run here: "));
+            buf_put_str(&states, app_text(json_get(app, "failure"), "error", &arena));
+            table_cell(&table, buf_str(&states));
+        } else {
+            table_cell(&table, app_text(app, "title", &arena));
+        }
         buf_free(&states);
     }
     if (table.row_count == 0)

@@ -67,7 +67,10 @@ check("a replay's body must be an object", server.ask("POST", "/v1/apps/rooms/re
 check("the server stops cleanly", server.stop() == 0)
 
 server = Server(folder + "/data").start()
-check("without the module the app is left out", server.ask("GET", "/v1/apps")[1]["apps"] == [])
+apps = server.ask("GET", "/v1/apps")[1]["apps"]
+check("without the module the app does not run, and the list says why", len(apps) == 1 and "decider" in apps[0]["failure"]["error"], apps)
+status, answer = server.command("rooms", "Reserve", {})
+check("… as do its calls", status == 501 and "decider" in answer["detail"], answer)
 check("… its history stays", len(server.ask("GET", "/v1/apps/rooms/deployments")[1]["deployments"]) == 1)
 check("the server stops cleanly", server.stop() == 0)
 server = Server(folder + "/data", "--apps-native", modules).start()

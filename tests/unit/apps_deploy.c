@@ -315,8 +315,8 @@ TEST(missing_native_decider)
 
     rig.options.native_count = 0;
     rig_start(&rig);
-    CHECK_INT(rig_describe(&rig, "counted"), CAIRN_E_NOTFOUND);
-    CHECK_INT(rig_command(&rig, "counted", "Add", "{\"item\":\"x\",\"n\":5}"), CAIRN_E_NOTFOUND);
+    CHECK_INT(rig_describe(&rig, "counted"), CAIRN_E_UNSUPPORTED);
+    CHECK_INT(rig_command(&rig, "counted", "Add", "{\"item\":\"x\",\"n\":5}"), CAIRN_E_UNSUPPORTED);
     CHECK_STR(history("counted"), "1* by= note= files=6 of=0 digest=64\n");
     CHECK_INT(rig_deploy(&rig, &counted, NULL), CAIRN_E_INVALID);
     CHECK(rig_says(&rig.faults, "no decider 'one'"));

@@ -68,7 +68,7 @@ const char api_schemas[] =
         ",\"position\":" WHOLE ",\"events\":" LIST(OBJECT("\"type\",\"position\"", "\"type\":" TEXT
         ",\"position\":" WHOLE)) ",\"repeated\":{\"type\":\"boolean\"}") ","
     "\"Rows\":" OBJECT("\"position\"", "\"rows\":" LIST("{\"type\":\"object\"}") ",\"row\":{\"type\":\"object\"},"
-        "\"next\":{\"type\":[\"string\",\"null\"]},\"position\":{\"type\":[\"integer\",\"null\"]}") ","
+        "\"next\":{\"type\":[\"string\",\"null\"]},\"position\":{\"type\":[\"integer\",\"null\"]},\"stopped\":" LIST(TEXT)) ","
     "\"State\":" OBJECT("\"stream\",\"state\"", "\"stream\":" TEXT ",\"revision\":" WHOLE ",\"state\":{}") ","
     "\"Projection\":" OBJECT("\"name\",\"state\"", "\"name\":" TEXT ",\"state\":" TEXT) ","
     "\"Projections\":" OBJECT("\"projections\"", "\"projections\":" LIST(REF("Projection"))) ","
