@@ -55,12 +55,24 @@ CAIRN_MUST_CHECK cairn_err bus_submit(struct bus *bus, struct bus_app *app, cons
 CAIRN_MUST_CHECK cairn_err bus_state(struct bus *bus, struct bus_app *app, size_t decider, cairn_str stream,
                                      int64_t revision, cairn_sink sink, void *context, cairn_error *error);
 /* Rebuild one aggregate from nothing and keep its snapshot; decide again what is recorded when `decisions`, and count what
- * differs into the report; with CAIRN_OK too the error tells the first difference. Blocks; several threads may call. */
+ * differs into the report; with CAIRN_OK too the error tells the first difference. Decisions over several streams are left
+ * to bus_replay_queries(). Blocks; several threads may call. */
 struct bus_replay_counts {
     uint64_t events, commands, differing, failed;
+    uint64_t left_out; /* decisions that cannot be taken again: the command's data was too large to be recorded, the app has no
+                        * such command any more, or it is about another stream now */
 };
 CAIRN_MUST_CHECK cairn_err bus_replay_stream(struct bus *bus, struct bus_app *app, cairn_str stream, bool snapshot,
                                              bool decisions, struct bus_replay_counts *counts, cairn_error *error);
+/* Decide again what deciders with a query decided, in the log's order, each on what the query finds before its first event.
+ * Does nothing where the app has no such decider. Blocks. */
+struct bus_replay_watch {
+    bool (*go_on)(void *context, uint64_t done, uint64_t total); /* now and then; false: CAIRN_E_CLOSED. NULL: go on */
+    void (*found)(void *context, cairn_str stream, const cairn_error *what); /* of each that differs or fails; or NULL */
+    void *context;
+};
+CAIRN_MUST_CHECK cairn_err bus_replay_queries(struct bus *bus, struct bus_app *app, const struct bus_replay_watch *watch,
+                                              struct bus_replay_counts *counts, cairn_error *error);
 
 /* {"commands_total":…, by name and outcome, queue, cache hits …}: also for /metrics. */
 struct bus_numbers {

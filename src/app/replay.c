@@ -2,6 +2,7 @@
  *
  *   projections   each on its own thread beside the one that serves, all at once; this thread only watches
  *   aggregates    the streams that the app's commands write to, a page at a time, shared out over threads
+ *   decisions     those, decided again; then those over several streams, in the log's order, on this thread
  *
  * What is wrong is counted, and the first FAILURES_MAX are named. */
 #include <app/apps_int.h>
@@ -13,7 +14,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define WATCH_MS 100
+#define WATCH_MS 100 /* between two tellings of progress */
+#define ROUND_MS 20  /* for a look at every projection */
 #define PAGE_STREAMS 4096
 #define PARALLEL_MAX 64
 #define FAILURES_MAX 100
@@ -50,33 +52,96 @@ may_go_on(struct replay *replay, const char *what, uint64_t done, uint64_t total
 
 /* ---- projections ---------------------------------------------------------------------------------------- */
 
-static cairn_err
-watch_projection(struct replay *replay, struct app_projection *projection, cairn_error *error)
+struct watched {
+    struct app_projection *projection;
+    int64_t began_us, took_us;
+    uint64_t position;
+    bool over;
+    cairn_err err; /* what came of it */
+    cairn_error why;
+};
+
+static void
+report_projection(struct replay *replay, const struct watched *watched)
 {
-    int64_t began_us = os_monotonic_us(os_real());
-    uint64_t position = 0;
-    cairn_error why = {0};
-    cairn_err err;
-    do {
-        err = runner_rebuild_wait(projection->runner, WATCH_MS, &position, &why);
-        if (!may_go_on(replay, "events projected", position, cairn_end(replay->apps->store)))
-            return error_set(error, CAIRN_E_CLOSED, "the replay was stopped; what it began goes on by itself");
-    } while (err == CAIRN_E_TIMEOUT);
-    if (err == CAIRN_E_CLOSED)
-        return error_set(error, err, "%s", why.detail);
     struct buf *to = &replay->report;
+    struct runner_numbers numbers;
+    runner_numbers(watched->projection->runner, &numbers);
     json_put_comma(to);
     buf_put_char(to, '{');
-    json_put_text_member(to, "name", projection->name);
-    json_put_text_member(to, "outcome", err == CAIRN_OK ? CAIRN_STR("rebuilt") : CAIRN_STR("failed"));
-    json_put_u64_member(to, "position", position);
+    json_put_text_member(to, "name", watched->projection->name);
+    json_put_text_member(to, "outcome", watched->err == CAIRN_OK ? CAIRN_STR("rebuilt") : CAIRN_STR("failed"));
+    json_put_u64_member(to, "position", watched->position);
+    json_put_u64_member(to, "parked", numbers.parked);
+    json_put_u64_member(to, "skipped", numbers.skipped);
     json_put_name(to, "seconds");
-    json_put_double(to, (double)(os_monotonic_us(os_real()) - began_us) / 1e6);
-    if (err != CAIRN_OK) {
-        json_put_text_member(to, "error", cairn_cstr(why.detail));
+    json_put_double(to, (double)watched->took_us / 1e6);
+    if (watched->err != CAIRN_OK) {
+        json_put_text_member(to, "error", cairn_cstr(watched->why.detail));
         replay->complained = true;
     }
     buf_put_char(to, '}');
+}
+
+/* A look at each that is not over; ret_done is how far the last of them is. CAIRN_E_END: all are over. */
+static cairn_err
+watch_round(struct watched *watched, size_t count, size_t *left, uint64_t *ret_done, cairn_error *error)
+{
+    uint32_t wait_ms = *left < ROUND_MS ? ROUND_MS / (uint32_t)*left : 1;
+    *ret_done = UINT64_MAX;
+    for (size_t i = 0; i < count; i++) {
+        struct watched *one = &watched[i];
+        if (one->over)
+            continue;
+        one->why = (cairn_error){0};
+        one->err = runner_rebuild_wait(one->projection->runner, wait_ms, &one->position, &one->why);
+        if (one->err == CAIRN_E_CLOSED)
+            return error_set(error, one->err, "%s", one->why.detail);
+        *ret_done = one->position < *ret_done ? one->position : *ret_done;
+        if (one->err == CAIRN_E_TIMEOUT)
+            continue;
+        one->took_us = os_monotonic_us(os_real()) - one->began_us;
+        one->over = true;
+        (*left)--;
+    }
+    return *left > 0 ? CAIRN_OK : CAIRN_E_END;
+}
+
+static cairn_err
+watch_projections(struct replay *replay, struct watched *watched, size_t count, cairn_error *error)
+{
+    int64_t told_us = 0;
+    size_t left = count;
+    uint64_t done;
+    cairn_err err = CAIRN_OK;
+    while (left > 0 && err == CAIRN_OK) {
+        err = watch_round(watched, count, &left, &done, error);
+        int64_t now_us = os_monotonic_us(os_real());
+        if ((err != CAIRN_OK && err != CAIRN_E_END) || (err == CAIRN_OK && now_us - told_us < WATCH_MS * 1000))
+            continue;
+        told_us = now_us;
+        if (!may_go_on(replay, "events projected", done, cairn_end(replay->apps->store)))
+            err = error_set(error, CAIRN_E_CLOSED, "the replay was stopped; what it began goes on by itself");
+    }
+    for (size_t i = 0; i < count && err == CAIRN_E_END; i++)
+        report_projection(replay, &watched[i]);
+    return err == CAIRN_E_END ? CAIRN_OK : err;
+}
+
+static cairn_err
+begin_projections(struct replay *replay, struct watched *watched, size_t *ret_begun, cairn_error *error)
+{
+    const cairn_replay_request *request = replay->request;
+    for (size_t i = 0; i < replay->version->code->manifest->projection_count; i++) {
+        struct app_projection *projection = replay->version->projections[i];
+        if (projection == NULL || projection->runner == NULL
+            || (request->projection.size > 0 && !cairn_str_equal(request->projection, projection->name)))
+            continue;
+        watched[(*ret_begun)++] = (struct watched){.projection = projection, .began_us = os_monotonic_us(os_real())};
+        cairn_err err = runner_rebuild(projection->runner, request->from, request->on_error, error);
+        if (err != CAIRN_OK && err != CAIRN_E_EXISTS) /* under way already: watch that one */
+            return err;
+    }
     return CAIRN_OK;
 }
 
@@ -84,29 +149,20 @@ static cairn_err
 replay_projections(struct replay *replay, cairn_error *error)
 {
     const cairn_replay_request *request = replay->request;
-    size_t count = replay->version->code->manifest->projection_count, begun = 0;
+    size_t begun = 0;
+    struct watched *watched = calloc(replay->version->code->manifest->projection_count + 1, sizeof *watched);
+    if (watched == NULL)
+        return error_set(error, CAIRN_E_NOMEM, "no memory for the replay");
     json_put_name(&replay->report, "projections");
     buf_put_char(&replay->report, '[');
-    cairn_err err = CAIRN_OK;
-    for (int round = 0; round < 2 && err == CAIRN_OK; round++) /* begin them all, then watch */
-        for (size_t i = 0; i < count && err == CAIRN_OK; i++) {
-            struct app_projection *projection = replay->version->projections[i];
-            if (projection == NULL || projection->runner == NULL
-                || (request->projection.size > 0 && !cairn_str_equal(request->projection, projection->name)))
-                continue;
-            if (round == 1) {
-                err = watch_projection(replay, projection, error);
-                continue;
-            }
-            begun++;
-            err = runner_rebuild(projection->runner, request->from, request->on_error, error);
-            if (err == CAIRN_E_EXISTS)
-                err = CAIRN_OK; /* under way already: watch that one */
-        }
+    cairn_err err = begin_projections(replay, watched, &begun, error); /* them all, then watch */
+    if (err == CAIRN_OK)
+        err = watch_projections(replay, watched, begun, error);
     if (err == CAIRN_OK && begun == 0 && request->projection.size > 0)
         err = error_set(error, CAIRN_E_NOTFOUND, "the app has no projection '%.*s' that runs",
                         (int)(request->projection.size < 64 ? request->projection.size : 64), request->projection.data);
     buf_put_char(&replay->report, ']');
+    free(watched);
     return err;
 }
 
@@ -158,6 +214,7 @@ replay_streams(struct replay *replay, bool leader)
     replay->counts.commands += counts.commands;
     replay->counts.differing += counts.differing;
     replay->counts.failed += counts.failed;
+    replay->counts.left_out += counts.left_out;
     pthread_mutex_unlock(&replay->lock);
 }
 
@@ -249,6 +306,18 @@ replay_prefix(struct replay *replay, cairn_str prefix, cairn_error *error)
     }
 }
 
+static bool
+may_look_on(void *context, uint64_t done, uint64_t total)
+{
+    return may_go_on(context, "events looked through", done, total);
+}
+
+static void
+note_decision(void *context, cairn_str stream, const cairn_error *why)
+{
+    note_failure(context, stream, why);
+}
+
 static cairn_err
 replay_aggregates(struct replay *replay, cairn_error *error)
 {
@@ -258,6 +327,9 @@ replay_aggregates(struct replay *replay, cairn_error *error)
     for (size_t i = 0; i < manifest->command_count && err == CAIRN_OK && !atomic_load(&replay->stop); i++)
         if (manifest->deciders[manifest->commands[i].decider].item_count == 0 && !is_covered(manifest, i))
             err = replay_prefix(replay, prefix_of(manifest, i), error);
+    const struct bus_replay_watch watch = {may_look_on, note_decision, replay};
+    if (err == CAIRN_OK && replay->request->decisions && !atomic_load(&replay->stop))
+        err = bus_replay_queries(replay->apps->bus, replay->version->bus_app, &watch, &replay->counts, error);
     struct buf *to = &replay->report;
     json_put_name(to, "aggregates");
     buf_put_char(to, '{');
@@ -266,6 +338,7 @@ replay_aggregates(struct replay *replay, cairn_error *error)
     json_put_u64_member(to, "commands", replay->counts.commands);
     json_put_u64_member(to, "differing", replay->counts.differing);
     json_put_u64_member(to, "failed", replay->counts.failed);
+    json_put_u64_member(to, "left_out", replay->counts.left_out);
     json_put_name(to, "seconds");
     json_put_double(to, (double)(os_monotonic_us(os_real()) - began_us) / 1e6);
     json_put_name(to, "failures");

@@ -123,6 +123,46 @@ TEST(whose_stream)
     rig_end(&rig);
 }
 
+static void
+check_history(cairn_err expected)
+{
+    const cairn_replay_request request = {.app = CAIRN_STR("shop"), .decisions = true};
+    rig_clear(&rig);
+    CHECK_INT(cairn_app_replay(rig.apps, &request, NULL, NULL, buf_sink, &rig.out, &rig.error), expected);
+}
+
+/* Goal: decisions over several streams are decided again too, by a decider in Lua; the report names the command's stream. */
+TEST(history_over_several_streams)
+{
+    static const char *const lua = "return {initial = {n = 0}, evolve = {Added = function(state, event) state.n = state.n + event.data.n end},\n"
+                                   "decide = {Add = function(state, command)\n"
+                                   "  if state.n + command.data.n > %d then return reject(\"full\", \"no more\") end\n"
+                                   "  return {type = \"Added\", data = {item = command.data.item, n = command.data.n}} end}}\n";
+    char text[600];
+    rig = (struct apps_rig){0};
+    rig_begin(&rig);
+    rig_shop(&shop);
+    rig_file(&shop, "app.yaml", "app: shop\ndeciders:\n  item:\n    lua: item.lua\n    query: [{types: [Added]}]\ncommands:\n"
+                                "  Add: {schema: schemas/change.json, stream: \"item-{item}\", decider: item}\n"
+                                "events:\n  Added: {schema: schemas/changed.json}\n  Taken: {}\n");
+    snprintf(text, sizeof text, lua, 9);
+    rig_file(&shop, "item.lua", text);
+    rig_must_deploy(&rig, &shop);
+    CHECK_OK(rig_command(&rig, "shop", "Add", "{\"item\":\"a\",\"n\":3}"));
+    CHECK_OK(rig_command(&rig, "shop", "Add", "{\"item\":\"b\",\"n\":3}"));
+    CHECK_OK(rig_command(&rig, "shop", "Add", "{\"item\":\"a\",\"n\":3}"));
+    CHECK_INT(rig_command(&rig, "shop", "Add", "{\"item\":\"c\",\"n\":1}"), CAIRN_E_REJECTED);
+    check_history(CAIRN_OK);
+    CHECK(rig_says(&rig.out, "\"commands\":3,\"differing\":0,\"failed\":0,\"left_out\":0"));
+    snprintf(text, sizeof text, lua, 8);
+    rig_file(&shop, "item.lua", text);
+    rig_must_deploy(&rig, &shop);
+    check_history(CAIRN_E_SCRIPT);
+    CHECK(rig_says(&rig.out, "\"commands\":3,\"differing\":1,\"failed\":0,\"left_out\":0"));
+    CHECK(rig_says(&rig.out, "{\"stream\":\"item-a\",\"error\":\"revision 1: it would be rejected now\"}"));
+    rig_end(&rig);
+}
+
 /* ---- permissions, middleware, log ---------------------------------------------------------------------------- */
 
 static char asked[200];
@@ -401,7 +441,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        RUN(describe), RUN(two_apps), RUN(whose_stream), RUN(permissions), RUN(middleware_and_log),
+        RUN(describe), RUN(two_apps), RUN(whose_stream), RUN(history_over_several_streams), RUN(permissions), RUN(middleware_and_log),
         RUN(deployments_under_load), RUN(waiting_ends), RUN(replay_stops),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -332,7 +332,8 @@ TEST(missing_native_decider)
 
 /* ---- what a deployment takes over -------------------------------------------------------------------------------- */
 
-/* Goal: on_error is part of what is deployed: changing it alone takes effect at once, on the model that is there. */
+/* Goal: on_error is part of what is deployed: changing it alone takes effect at once, on the model that is there. A replay's
+ * report says what the new model leaves out. */
 TEST(on_error_changes)
 {
     begin();
@@ -347,6 +348,10 @@ TEST(on_error_changes)
     rig_must_deploy(&rig, &shop);
     rig.position = at.last_position;
     CHECK_STR(rig_rows(&rig, "shop", "stock"), "[{\"item\":\"tea\",\"n\":3}]");
+    rig_clear(&rig);
+    const cairn_replay_request request = {.app = CAIRN_STR("shop"), .projection = CAIRN_STR("stock"), .on_error = CAIRN_ON_ERROR_SKIP};
+    CHECK_OK(cairn_app_replay(rig.apps, &request, NULL, NULL, buf_sink, &rig.out, &rig.error));
+    CHECK(rig_says(&rig.out, "\"outcome\":\"rebuilt\"") && rig_says(&rig.out, "\"parked\":0,\"skipped\":1,\"seconds\":"));
     rig_end(&rig);
 }
 
