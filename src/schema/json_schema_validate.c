@@ -169,7 +169,9 @@ check_string(struct js_run *run, const struct js_string *string, struct json val
     bool valid = true;
     if (string->min > 0 || string->max < UINT64_MAX) {
         size_t length = js_length(value);
-        if (length < string->min)
+        if (length == 0 && string->min == 1)
+            HOLD(js_fail(run, at, "minLength", "must not be empty"));
+        else if (length < string->min)
             HOLD(js_fail(run, at, "minLength", "must have at least %llu characters, has %zu",
                          (unsigned long long)string->min, length));
         if (length > string->max)

@@ -15,7 +15,7 @@ const struct problem_kind refuse_internal = {"internal", 500, "The server made a
 static const struct problem_kind malformed = {
     "malformed", 400, "The request is malformed", "See RFC 9112."};
 static const struct problem_kind target_too_long = {
-    "limit", 414, "A limit was reached", "Send long parameters in a body."};
+    "limit", 414, "A limit was reached", "Shorten the path or its parameters."};
 static const struct problem_kind expectation = {
     "unsupported", 417, "This server cannot do that", "Leave the Expect header out."};
 static const struct problem_kind head_too_large = {
