@@ -297,7 +297,7 @@ TEST(reads_ahead)
 struct writer {
     struct rig *rig;
     atomic_bool quit;
-    unsigned count;
+    atomic_uint count;
 };
 
 static void *
@@ -342,14 +342,14 @@ TEST(rebuilds_under_live_writes)
     struct writer writer = {.rig = &rig}, reader = {.rig = &rig};
     CHECK_INT(pthread_create(&threads[0], NULL, write_on, &writer), 0);
     CHECK_INT(pthread_create(&threads[1], NULL, read_on, &reader), 0);
-    for (unsigned i = 0; i < 8 * test_scale(); i++) {
+    for (unsigned i = 0; i < 8 * test_scale() || writer.count < 100; i++) {
         uint64_t position, before = generation(&rig);
         cairn_error error = {0};
         CHECK_OK(runner_rebuild(rig.runner, 0, CAIRN_ON_ERROR_STOP, &error));
         if (runner_rebuild_wait(rig.runner, RIG_WAIT_MS, &position, &error) != CAIRN_OK)
             fail_msg("%s", error.detail);
         CHECK(generation(&rig) == before + 1);
-        check(&rig, "SELECT sum(balance) = sum(n) FROM account", "1");
+        check(&rig, "SELECT ifnull(sum(balance) = sum(n), 1) FROM account", "1"); /* the first may find nothing yet */
     }
     atomic_store(&writer.quit, true);
     atomic_store(&reader.quit, true);
