@@ -115,7 +115,7 @@ function walkRows(by: 1 | -1): void {
   next?.scrollIntoView({ block: "nearest" });
 }
 
-let seekThere = false; /* the next page is gone to for its search field */
+let seekOn: string | undefined; /* the page that is gone to for its search field */
 
 function useKeys(help: () => void): void {
   useEffect(() => {
@@ -133,6 +133,7 @@ function useKeys(help: () => void): void {
         const page = PAGES.find(({ key }) => key === event.key);
         if (page) {
           event.preventDefault();
+          seekOn = undefined;
           go(to(page.path));
         }
         return;
@@ -148,8 +149,8 @@ function useKeys(help: () => void): void {
           field.focus();
           field.select();
         } else {
-          seekThere = true;
-          go(to("/streams"));
+          seekOn = "/streams";
+          go(to(seekOn));
         }
       }
     };
@@ -185,13 +186,15 @@ export function Shell({ children }: { children: ComponentChildren }) {
   const showHelp = useRef(() => setHelp(true)).current;
   useKeys(showHelp);
   useLinks();
-  /* A new page begins at its top, and is what is read next. */
+  /* A new page begins at its top, and is what is read next. This runs a moment after the page is shown: a key that was
+   * pressed meanwhile is about the page after it. */
   useEffect(() => {
+    const seek = seekOn === path;
+    if (seek) seekOn = undefined;
     if (!first.current) {
       scrollTo(0, 0);
-      ((seekThere && document.querySelector<HTMLElement>("[data-search]")) || main.current)?.focus({ preventScroll: true });
+      ((seek && document.querySelector<HTMLElement>("[data-search]")) || main.current)?.focus({ preventScroll: true });
     }
-    seekThere = false;
     first.current = false;
     document.querySelector(".pages [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }, [path]);
