@@ -4,9 +4,9 @@
 #   make bench PART=append     append, log, http, commands, apps, projections or ceilings; several with commas
 #   make bench UMADB=no        without the peer that has to be compiled; EMMETT=no without the other one
 # The benchmark includes only the public headers, as any embedding program would. `make bench-series` is
-# another thing: the index room alone, from within; so are `make bench-projection` and $(B)/bench/bus.
+# another thing: the index room alone, from within; so is $(B)/bench/bus, the command bus.
 
-BENCH_SRC := $(filter-out bench/series_bench.c bench/projection_bench.c bench/bus_bench.c,$(wildcard bench/*.c))
+BENCH_SRC := $(filter-out bench/series_bench.c bench/bus_bench.c,$(wildcard bench/*.c))
 BENCH_OBJ := $(patsubst bench/%.c,$(B)/obj/bench/%.o,$(BENCH_SRC))
 BENCH_CFLAGS = -std=gnu17 -D_GNU_SOURCE -Iinclude -fno-strict-aliasing -pthread $(WARN) -MMD -MP \
                $(OPT_$(PRESET)) $(CFLAGS) $(shell pkg-config --cflags libpq hiredis sqlite3 2>/dev/null)
@@ -27,20 +27,13 @@ $(B)/bench/series: $(B)/obj/bench/series_bench.o $(ENGINE_A)
 	$(call step,LINK,$@)
 	$(CC) $(LDFLAGS_PRESET) -o $@ $< -Wl,--start-group $(ENGINE_A) -Wl,--end-group $(ENGINE_LIBS)
 
-$(B)/bench/projection: $(B)/obj/bench/projection_bench.o $(ENGINE_A)
-	@mkdir -p $(@D)
-	$(call step,LINK,$@)
-	$(CC) $(LDFLAGS_PRESET) -o $@ $< -Wl,--start-group $(ENGINE_A) -Wl,--end-group $(ENGINE_LIBS)
-
 $(B)/bench/bus: $(B)/obj/bench/bus_bench.o $(ENGINE_A)
 	@mkdir -p $(@D)
 	$(call step,LINK,$@)
 	$(CC) $(LDFLAGS_PRESET) -o $@ $< -Wl,--start-group $(ENGINE_A) -Wl,--end-group $(ENGINE_LIBS)
 
-.PHONY: bench bench-series bench-projection
+.PHONY: bench bench-series
 bench:
 	B=$(B) bench/run.sh $(if $(QUICK),--quick) $(if $(PART),--part $(PART)) $(BENCH_ARGS)
 bench-series: $(B)/bench/series
-	$<
-bench-projection: $(B)/bench/projection
 	$<

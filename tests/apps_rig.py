@@ -94,14 +94,16 @@ class Server:
                 return rows
 
     def until(self, what, timeout_s=60):
-        """Ask again until it holds; the wait between is the kernel's poll, not a guess at how long things take."""
+        """Ask again until it holds. Between two questions wait for the server's end, which would make waiting vain."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             found = what()
             if found:
                 return found
-            self.process.poll()
-            time.sleep(0.02)
+            try:
+                raise RuntimeError(f"the server ended with {self.process.wait(0.02)}")
+            except subprocess.TimeoutExpired:
+                pass
         return None
 
 

@@ -6,12 +6,12 @@
 #include <base/error.h>
 #include <base/hash.h>
 #include <base/text.h>
+#include <os/path.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 enum { FOLDER_DEPTH_MAX = 8, NAMES_MAX = 4096 };
 
@@ -175,7 +175,7 @@ stays_inside(struct walk *walk, const char *full)
 {
     char real[PATH_MAX];
     size_t size = strlen(walk->real);
-    return realpath(full, real) && strncmp(real, walk->real, size) == 0 && (real[size] == '/' || walk->real[size - 1] == '/');
+    return os_path_real(full, real) == 0 && strncmp(real, walk->real, size) == 0 && (real[size] == '/' || walk->real[size - 1] == '/');
 }
 
 static void walk_folder(struct walk *walk, const char *path, unsigned depth);
@@ -184,18 +184,18 @@ static void
 walk_name(struct walk *walk, const char *folder, const char *name, unsigned depth)
 {
     char path[PATH_MAX], full[PATH_MAX];
-    struct stat kind;
+    struct os_path found;
     int size = snprintf(path, sizeof path, "%s%s%s", folder, *folder ? "/" : "", name);
-    int full_size = snprintf(full, sizeof full, "%s/%s", walk->folder, path);
+    int looked, full_size = snprintf(full, sizeof full, "%s/%s", walk->folder, path);
     if (size > BUNDLE_PATH_MAX || full_size >= (int)sizeof full)
         fault(walk, CAIRN_E_LIMIT, name, "Rename it, or the folder it is in.", "its path is longer than %d bytes", BUNDLE_PATH_MAX);
     else if (!stays_inside(walk, full))
         fault(walk, CAIRN_E_INVALID, path, "Copy the file into the folder.", "a link that leads nowhere, or out of the app's folder");
-    else if (stat(full, &kind) != 0)
-        walk->err = error_set_errno(walk->error, errno, "looking at %s", full);
-    else if (S_ISDIR(kind.st_mode))
+    else if ((looked = os_path_look(full, &found)) != 0)
+        walk->err = error_set_errno(walk->error, -looked, "looking at %s", full);
+    else if (found.kind == OS_KIND_FOLDER)
         walk_folder(walk, path, depth + 1);
-    else if (!S_ISREG(kind.st_mode))
+    else if (found.kind != OS_KIND_FILE)
         fault(walk, CAIRN_E_INVALID, path, "Take it away.", "it is no plain file");
     else
         read_file(walk, full, path);
@@ -232,7 +232,7 @@ cairn_err
 bundle_read(struct os *os, const char *folder, cairn_app_fault_visit visit, void *context, struct bundle *ret,
             cairn_error *error)
 {
-    struct stat kind;
+    struct os_path found;
     struct walk *walk = calloc(1, sizeof *walk);
     if (!walk)
         return error_set(error, CAIRN_E_NOMEM, "out of memory reading %s", folder);
@@ -241,9 +241,12 @@ bundle_read(struct os *os, const char *folder, cairn_app_fault_visit visit, void
     walk->visit = visit;
     walk->context = context;
     walk->error = error;
-    if (!realpath(folder, walk->real) || stat(folder, &kind) != 0)
-        walk->err = error_set_errno(error, errno, "the app's folder %s", folder);
-    else if (!S_ISDIR(kind.st_mode))
+    int looked = os_path_real(folder, walk->real);
+    if (looked == 0)
+        looked = os_path_look(folder, &found);
+    if (looked != 0)
+        walk->err = error_set_errno(error, -looked, "the app's folder %s", folder);
+    else if (found.kind != OS_KIND_FOLDER)
         walk->err = error_set(error, CAIRN_E_INVALID, "%s is no folder; an app is a folder with an app.yaml", folder);
     else
         walk_folder(walk, "", 0);

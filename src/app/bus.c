@@ -2,6 +2,8 @@
  * the design, bus_int.h tells where everything is. */
 #include "bus_int.h"
 
+#include <os/thread.h>
+
 #include <stdio.h>
 
 #define DEADLINE_MS 10000
@@ -12,9 +14,9 @@
 static unsigned
 worker_count(const cairn_apps_options *apps)
 {
-    long count = apps->workers ? (long)apps->workers : sysconf(_SC_NPROCESSORS_ONLN);
-    long most = apps->workers ? BUS_WORKERS_MAX : 16;
-    return (unsigned)(count < 1 ? 1 : count > most ? most : count);
+    unsigned count = apps->workers ? apps->workers : os_processors();
+    unsigned most = apps->workers ? BUS_WORKERS_MAX : 16;
+    return count > most ? most : count;
 }
 
 cairn_err

@@ -10,9 +10,9 @@
 #include <base/error.h>
 #include <base/json.h>
 #include <os/os.h>
+#include <os/thread.h>
 
 #include <stdlib.h>
-#include <unistd.h>
 
 #define WATCH_MS 100 /* between two tellings of progress */
 #define ROUND_MS 20  /* for a look at every projection */
@@ -243,8 +243,7 @@ static void
 replay_page(struct replay *replay)
 {
     pthread_t threads[PARALLEL_MAX];
-    long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    size_t wanted = replay->request->parallel != 0 ? replay->request->parallel : (size_t)(processors > 0 ? processors : 1);
+    size_t wanted = replay->request->parallel != 0 ? replay->request->parallel : os_processors();
     size_t started = 0;
     wanted = wanted < PARALLEL_MAX ? wanted : PARALLEL_MAX;
     wanted = wanted < replay->page_size ? wanted : replay->page_size;

@@ -53,6 +53,17 @@ bool json_i64(struct json value, int64_t *ret);
 bool json_u64(struct json value, uint64_t *ret);
 bool json_double(struct json value, double *ret);
 
+/* A number's parts, exact whatever its size: (-1)^negative × D × 10^exponent, where D is the digits from `first` to `last`
+ * inclusive, which may have a '.' among them, and begins and ends with one that is not 0. Zero has digits = 0. Borrowed
+ * from the text. False when it is no number. */
+struct json_decimal {
+    const char *first, *last;
+    size_t digits;
+    int64_t exponent;
+    bool negative;
+};
+bool json_decimal(struct json value, struct json_decimal *ret);
+
 /* Writing: values into a buffer, with commas where they belong. */
 void json_put_string(struct buf *to, cairn_str text); /* quoted; invalid UTF-8 becomes U+FFFD */
 void json_put_name(struct buf *to, const char *name); /* ,"name": (comma unless after { or [) */

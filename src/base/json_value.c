@@ -144,16 +144,6 @@ json_string_is(struct json value, const char *text)
 
 /* ---- numbers */
 
-/* A number's parts: (-1)^negative × D × 10^exponent, where D is the digits from `first` to `last`
- * inclusive, which may have a '.' among them, and begins and ends with one that is not 0. Zero has
- * digits = 0. */
-struct decimal {
-    const char *first, *last;
-    size_t digits;
-    int64_t exponent;
-    bool negative;
-};
-
 /* Far outside of what any type holds, and far from overflowing. */
 #define EXPONENT_FAR (INT64_C(1) << 48)
 
@@ -170,10 +160,10 @@ read_exponent(const char *at, const char *end)
     return negative ? -exponent : exponent;
 }
 
-static bool
-split_number(struct json value, struct decimal *ret)
+bool
+json_decimal(struct json value, struct json_decimal *ret)
 {
-    struct decimal number = {0};
+    struct json_decimal number = {0};
     if (value.type != JSON_NUMBER)
         return false;
     const char *at = value.raw.data, *end = at + value.raw.size, *point = NULL;
@@ -211,7 +201,7 @@ split_number(struct json value, struct decimal *ret)
 
 /* |number| as a whole number. */
 static bool
-whole_number(const struct decimal *number, uint64_t *ret)
+whole_number(const struct json_decimal *number, uint64_t *ret)
 {
     uint64_t size = 0;
     if (number->digits) {
@@ -232,9 +222,9 @@ whole_number(const struct decimal *number, uint64_t *ret)
 bool
 json_u64(struct json value, uint64_t *ret)
 {
-    struct decimal number;
+    struct json_decimal number;
     uint64_t size;
-    if (!split_number(value, &number) || !whole_number(&number, &size) ||
+    if (!json_decimal(value, &number) || !whole_number(&number, &size) ||
         (number.negative && size != 0))
         return false;
     *ret = size;
@@ -244,9 +234,9 @@ json_u64(struct json value, uint64_t *ret)
 bool
 json_i64(struct json value, int64_t *ret)
 {
-    struct decimal number;
+    struct json_decimal number;
     uint64_t size;
-    if (!split_number(value, &number) || !whole_number(&number, &size) ||
+    if (!json_decimal(value, &number) || !whole_number(&number, &size) ||
         size > (uint64_t)INT64_MAX + number.negative)
         return false;
     *ret = number.negative ? (int64_t)(0 - size) : (int64_t)size;
@@ -258,7 +248,7 @@ json_i64(struct json value, int64_t *ret)
  * next to the smallest normal number have most); of a longer text it is enough to know that something
  * follows. */
 static double
-double_by_strtod(const struct decimal *number)
+double_by_strtod(const struct json_decimal *number)
 {
     enum { DIGITS_MAX = 770 };
     char text[DIGITS_MAX + 32];
@@ -281,9 +271,9 @@ json_double(struct json value, double *ret)
     static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
                                     1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
                                     1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
-    struct decimal number;
+    struct json_decimal number;
     double size = 0;
-    if (!split_number(value, &number))
+    if (!json_decimal(value, &number))
         return false;
     if (number.digits > 0 && number.digits <= 15 && number.exponent >= -22 &&
         number.exponent <= 22) {

@@ -27,4 +27,12 @@ os_thread_cpu_us(void)
     return (int64_t)used.tv_sec * 1000000 + used.tv_nsec / 1000;
 }
 
+/* How many threads can run at once; at least 1. */
+static inline unsigned
+os_processors(void)
+{
+    long count = sysconf(_SC_NPROCESSORS_ONLN);
+    return count > 1 ? (unsigned)count : 1;
+}
+
 #endif

@@ -214,8 +214,8 @@ static bool
 prove_multiple(struct proof *proof, const struct written *written, const struct js_node *reader, const struct js_node *here)
 {
     static const char one[] = "1";
-    const struct js_decimal *wanted = &reader->number->multiple.decimal;
-    struct js_decimal unit = js_decimal((struct json){JSON_NUMBER, {one, 1}});
+    const struct json_decimal *wanted = &reader->number->multiple.decimal;
+    struct json_decimal unit = js_decimal((struct json){JSON_NUMBER, {one, 1}});
     if (!(written_types(written) & JS_NUMBER) && js_decimal_is_multiple(&unit, wanted))
         return true;
     for (size_t i = 0; i < written->count; i++) {

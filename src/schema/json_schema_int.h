@@ -28,19 +28,12 @@
 
 /* ---- values (json_schema_value.c) */
 
-/* (-1)^negative × D × 10^exponent; D's digits lie from `first` to `last` inclusive, perhaps with a '.' among them, and
- * neither is a 0. Zero has no digits. Exact, whatever the size. */
-struct js_decimal {
-    const char *first, *last;
-    size_t digits;
-    int64_t exponent;
-    bool negative;
-};
-struct js_decimal js_decimal(struct json number);
-int js_decimal_compare(const struct js_decimal *a, const struct js_decimal *b);
+/* Zero is never negative. */
+struct json_decimal js_decimal(struct json number);
+int js_decimal_compare(const struct json_decimal *a, const struct json_decimal *b);
 /* `divisor` has at most JS_DIVISOR_DIGITS digits and is above 0. */
 #define JS_DIVISOR_DIGITS 18
-bool js_decimal_is_multiple(const struct js_decimal *number, const struct js_decimal *divisor);
+bool js_decimal_is_multiple(const struct json_decimal *number, const struct json_decimal *divisor);
 bool js_is_integer(struct json number);
 /* A whole number of at most 18 digits written plainly: the quick way through. */
 bool js_plain_i64(struct json number, int64_t *ret);
@@ -94,7 +87,7 @@ struct js_format;
 
 struct js_bound {
     struct json json;
-    struct js_decimal decimal;
+    struct json_decimal decimal;
     bool plain; /* whole holds it */
     int64_t whole;
 };

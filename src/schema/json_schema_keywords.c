@@ -130,7 +130,7 @@ name_list(const struct in *in, struct json value, const cairn_str **ret, size_t 
 static cairn_err
 count_value(const struct in *in, struct json value, uint64_t *ret)
 {
-    struct js_decimal decimal = js_decimal(value);
+    struct json_decimal decimal = js_decimal(value);
     if (value.type == JSON_NUMBER && js_is_integer(value) && !decimal.negative) {
         if (!json_u64(value, ret))
             *ret = UINT64_MAX;

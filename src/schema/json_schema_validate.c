@@ -125,7 +125,7 @@ compare_bound(struct json value, const struct js_bound *bound)
     int64_t whole;
     if (bound->plain && js_plain_i64(value, &whole))
         return whole < bound->whole ? -1 : whole > bound->whole;
-    struct js_decimal decimal = js_decimal(value);
+    struct json_decimal decimal = js_decimal(value);
     return js_decimal_compare(&decimal, &bound->decimal);
 }
 
@@ -142,7 +142,7 @@ check_number(struct js_run *run, const struct js_number *number, struct json val
     if (number->has_less && compare_bound(value, &number->less) >= 0)
         HOLD(js_fail(run, at, "exclusiveMaximum", "must be below %.*s, is %.*s", SHOWN(number->less.json), SHOWN(value)));
     if (number->has_multiple) {
-        struct js_decimal decimal = js_decimal(value);
+        struct json_decimal decimal = js_decimal(value);
         HOLD(js_spend(run, 1 + (int64_t)decimal.digits / 16));
         if (!js_decimal_is_multiple(&decimal, &number->multiple.decimal))
             HOLD(js_fail(run, at, "multipleOf", "must be a multiple of %.*s, is %.*s", SHOWN(number->multiple.json),

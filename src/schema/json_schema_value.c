@@ -8,57 +8,19 @@
 
 /* ---- numbers */
 
-/* Beyond what anybody means, and far from overflowing. */
-#define EXPONENT_FAR (INT64_C(1) << 48)
-
-static int64_t
-read_exponent(const char *at, const char *end)
-{
-    bool negative = at < end && *at == '-';
-    if (at < end && (*at == '-' || *at == '+'))
-        at++;
-    int64_t exponent = 0;
-    for (; at < end && *at >= '0' && *at <= '9'; at++)
-        if (exponent < EXPONENT_FAR)
-            exponent = exponent * 10 + (*at - '0');
-    return negative ? -exponent : exponent;
-}
-
-struct js_decimal
+struct json_decimal
 js_decimal(struct json number)
 {
-    struct js_decimal decimal = {0};
-    const char *at = number.raw.data, *end = at + number.raw.size;
-    int64_t seen = 0, first_seen = 0, last_seen = 0, whole = -1;
-    decimal.negative = at < end && *at == '-';
-    at += decimal.negative;
-    for (; at < end && *at != 'e' && *at != 'E'; at++) {
-        if (*at == '.') {
-            whole = seen;
-            continue;
-        }
-        seen++;
-        if (*at == '0')
-            continue;
-        if (!decimal.first) {
-            decimal.first = at;
-            first_seen = seen;
-        }
-        decimal.last = at;
-        last_seen = seen;
-    }
-    if (!decimal.first) {
+    struct json_decimal decimal = {0};
+    (void)json_decimal(number, &decimal); /* a schema's numbers have been checked */
+    if (decimal.digits == 0)
         decimal.negative = false;
-        return decimal;
-    }
-    decimal.digits = (size_t)(last_seen - first_seen + 1);
-    decimal.exponent = (whole < 0 ? seen : whole) - last_seen + (at < end ? read_exponent(at + 1, end) : 0);
     return decimal;
 }
 
 /* |a| against |b|; neither is zero. */
 static int
-compare_sizes(const struct js_decimal *a, const struct js_decimal *b)
+compare_sizes(const struct json_decimal *a, const struct json_decimal *b)
 {
     int64_t top_a = (int64_t)a->digits + a->exponent, top_b = (int64_t)b->digits + b->exponent;
     if (top_a != top_b)
@@ -76,7 +38,7 @@ compare_sizes(const struct js_decimal *a, const struct js_decimal *b)
 }
 
 int
-js_decimal_compare(const struct js_decimal *a, const struct js_decimal *b)
+js_decimal_compare(const struct json_decimal *a, const struct json_decimal *b)
 {
     int sign_a = a->digits == 0 ? 0 : a->negative ? -1 : 1;
     int sign_b = b->digits == 0 ? 0 : b->negative ? -1 : 1;
@@ -87,7 +49,7 @@ js_decimal_compare(const struct js_decimal *a, const struct js_decimal *b)
 
 /* (number's digits × 10^power) mod divisor, digit by digit. */
 static uint64_t
-digits_modulo(const struct js_decimal *number, uint64_t divisor)
+digits_modulo(const struct json_decimal *number, uint64_t divisor)
 {
     uint64_t rest = 0;
     for (const char *at = number->first; at <= number->last; at++)
@@ -111,7 +73,7 @@ power_of_ten_modulo(uint64_t power, uint64_t divisor)
 /* With n × 10^e and d × 10^f, where neither n nor d ends with 0: when f > e the quotient would need another factor of
  * ten in n; otherwise it is whole when d divides n × 10^(e-f). */
 bool
-js_decimal_is_multiple(const struct js_decimal *number, const struct js_decimal *divisor)
+js_decimal_is_multiple(const struct json_decimal *number, const struct json_decimal *divisor)
 {
     if (number->digits == 0)
         return true;
@@ -151,7 +113,7 @@ js_is_integer(struct json number)
     int64_t value;
     if (js_plain_i64(number, &value))
         return true;
-    struct js_decimal decimal = js_decimal(number);
+    struct json_decimal decimal = js_decimal(number);
     return decimal.digits == 0 || decimal.exponent >= 0;
 }
 
@@ -325,7 +287,7 @@ js_equal(struct js_compare *compare, struct json a, struct json b)
         return true;
     switch (a.type) {
     case JSON_NUMBER: {
-        struct js_decimal x = js_decimal(a), y = js_decimal(b);
+        struct json_decimal x = js_decimal(a), y = js_decimal(b);
         return js_decimal_compare(&x, &y) == 0;
     }
     case JSON_STRING: return equal_strings(compare, a, b);
@@ -355,7 +317,7 @@ mix(uint64_t a, uint64_t b)
 static uint64_t
 hash_number(struct json value)
 {
-    struct js_decimal decimal = js_decimal(value);
+    struct json_decimal decimal = js_decimal(value);
     uint64_t hash = decimal.negative;
     for (const char *at = decimal.first; decimal.digits && at <= decimal.last; at++)
         if (*at != '.')

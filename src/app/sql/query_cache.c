@@ -15,10 +15,10 @@
 #include <base/error.h>
 #include <base/hash.h>
 #include <os/os.h>
+#include <os/path.h>
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 #define STATEMENTS_MAX 64
 #define CONNS_MAX 16
@@ -30,8 +30,7 @@
 struct model_file {
     uint64_t generation;
     char *path;
-    dev_t device;
-    ino_t inode;
+    struct os_path file; /* that was opened: the path may come to name another */
 };
 
 struct query_conn {
@@ -105,9 +104,10 @@ static bool
 files_there(const struct query_conn *conn)
 {
     for (size_t i = 0; i < conn->file_count; i++) {
-        struct stat now;
-        if (stat(conn->files[i].path, &now) != 0 || now.st_dev != conn->files[i].device
-            || now.st_ino != conn->files[i].inode)
+        const struct model_file *opened = &conn->files[i];
+        struct os_path now;
+        if (os_path_look(opened->path, &now) != 0 || now.device != opened->file.device
+            || now.inode != opened->file.inode)
             return false;
     }
     return true;
@@ -184,15 +184,12 @@ conn_open(struct query_cache *cache, const struct query_call *call, size_t count
     cairn_err err = sql_open(count ? call->models[0]->path : NULL, count ? SQL_READ : SQL_SCRATCH, &conn->db, error);
     for (size_t i = 0; err == CAIRN_OK && i < count; i++) {
         struct model_file *file = &conn->files[i];
-        struct stat now;
-        if (stat(call->models[i]->path, &now) != 0 || (file->path = strdup(call->models[i]->path)) == NULL) {
+        if (os_path_look(call->models[i]->path, &file->file) != 0 || (file->path = strdup(call->models[i]->path)) == NULL) {
             err = error_set(error, CAIRN_E_IO, "the read model %s is not there", call->models[i]->path);
             break;
         }
         conn->file_count++;
         file->generation = call->models[i]->generation;
-        file->device = now.st_dev;
-        file->inode = now.st_ino;
         if (i > 0)
             err = attach(conn->db, file->path, i, error);
     }

@@ -37,6 +37,14 @@ runner_moved(struct runner *runner)
 }
 
 void
+runner_wait_moved(struct runner *runner, uint32_t seen, int64_t timeout_us)
+{
+    atomic_fetch_add(&runner->waiting, 1);
+    os_wait(&runner->moved, seen, (uint64_t)timeout_us);
+    atomic_fetch_sub(&runner->waiting, 1);
+}
+
+void
 runner_wake(struct runner *runner)
 {
     atomic_fetch_add(&runner->wake, 1);
@@ -235,9 +243,7 @@ runner_rebuild_wait(struct runner *runner, uint32_t timeout_ms, uint64_t *ret_po
         if (left <= 0)
             return error_set(error, CAIRN_E_TIMEOUT, "the rebuild is at position %llu",
                              (unsigned long long)*ret_position);
-        atomic_fetch_add(&runner->waiting, 1);
-        os_wait(&runner->moved, seen, (uint64_t)left);
-        atomic_fetch_sub(&runner->waiting, 1);
+        runner_wait_moved(runner, seen, left);
     }
 }
 
@@ -257,9 +263,7 @@ runner_take_over(struct worker *worker, cairn_error *error)
     while (runner->serving != NULL && runner->serving->working) {
         uint32_t seen = atomic_load(&runner->moved);
         pthread_mutex_unlock(&runner->lock);
-        atomic_fetch_add(&runner->waiting, 1);
-        os_wait(&runner->moved, seen, 10000);
-        atomic_fetch_sub(&runner->waiting, 1);
+        runner_wait_moved(runner, seen, 10000);
         pthread_mutex_lock(&runner->lock);
     }
     old = runner->serving;
@@ -694,9 +698,7 @@ runner_do(struct runner *runner, cairn_projection_action action, cairn_error *er
         int64_t left = until - os_monotonic_us(os_real());
         if (!waiting || left <= 0)
             return CAIRN_OK; /* accepted; a long batch ends before it takes effect */
-        atomic_fetch_add(&runner->waiting, 1);
-        os_wait(&runner->moved, seen, (uint64_t)left);
-        atomic_fetch_sub(&runner->waiting, 1);
+        runner_wait_moved(runner, seen, left);
     }
 }
 

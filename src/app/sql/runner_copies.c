@@ -526,8 +526,6 @@ runner_hold_as_of(struct runner *runner, uint64_t end, uint32_t timeout_ms, stru
         if (left <= 0)
             return error_set(error, CAIRN_E_TIMEOUT, "the read model as of position %llu is being built; ask again",
                              (unsigned long long)end);
-        atomic_fetch_add(&runner->waiting, 1);
-        os_wait(&runner->moved, seen, (uint64_t)left);
-        atomic_fetch_sub(&runner->waiting, 1);
+        runner_wait_moved(runner, seen, left);
     }
 }

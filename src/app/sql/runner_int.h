@@ -274,5 +274,7 @@ struct runner {
 void runner_say(const struct runner *runner, cairn_log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void runner_moved(struct runner *runner);
+/* Until `moved` is no longer `seen`, at most timeout_us. */
+void runner_wait_moved(struct runner *runner, uint32_t seen, int64_t timeout_us);
 void runner_wake(struct runner *runner);
 #endif

@@ -650,9 +650,7 @@ enter(struct worker *worker)
     while (runner->swapping && !worker->gone && runner->building != worker && !atomic_load(&worker->quit)) {
         uint32_t seen = atomic_load(&runner->moved);
         pthread_mutex_unlock(&runner->lock);
-        atomic_fetch_add(&runner->waiting, 1);
-        os_wait(&runner->moved, seen, 10000);
-        atomic_fetch_sub(&runner->waiting, 1);
+        runner_wait_moved(runner, seen, 10000);
         pthread_mutex_lock(&runner->lock);
     }
     worker->working = !worker->gone;
