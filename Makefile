@@ -10,7 +10,7 @@ B ?= $(if $(filter release,$(PRESET)),build,build/$(PRESET))
 VERSION := 0.1.0
 CC ?= gcc
 AR ?= ar
-PKG := libuv libnghttp2 openssl libfyaml libzstd libxxhash lua5.4 sqlite3 libpcre2-8
+PKG := libuv libnghttp2 openssl libfyaml libzstd liblz4 snappy zlib libxxhash lua5.4 sqlite3 libpcre2-8
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef \
         -Wpointer-arith -Wwrite-strings -Wformat=2 -Wno-format-nonliteral
@@ -27,12 +27,12 @@ endif
 CFLAGS ?=
 ALL_CFLAGS := $(BASE_CFLAGS) $(OPT_$(PRESET)) $(CFLAGS) $(shell pkg-config --cflags $(PKG) 2>/dev/null)
 LDFLAGS_PRESET = $(OPT_$(PRESET)) -pthread
-ENGINE_LIBS := -lsqlite3 -llua5.4 -lfyaml -lpcre2-8 -ldl -lxxhash -lzstd -lcrypto -lm
-SERVER_LIBS := -luv -lnghttp2 -lssl -lcurl $(ENGINE_LIBS)
+ENGINE_LIBS := -lsqlite3 -llua5.4 -lfyaml -lpcre2-8 -ldl -lxxhash -lzstd -llz4 -lsnappy -lz -lcrypto -lm
+SERVER_LIBS := -luv -lnghttp2 -lrdkafka -lssl -lcurl $(ENGINE_LIBS)
 
 # Rooms, lowest first: a room may include only those before it (tests/arrows.sh checks).
-ENGINE_ROOMS := base os log store schema app/lua app/sql app
-SERVER_ROOMS := os/net proto/http server
+ENGINE_ROOMS := base batch os log store schema topic app/lua app/sql app
+SERVER_ROOMS := os/net bus proto/http proto/kafka server
 ROOMS := $(ENGINE_ROOMS) $(SERVER_ROOMS)
 
 room_src = $(wildcard src/$(1)/*.c)

@@ -22,7 +22,7 @@ LIB_NAMES := $(B)/lib/public-names
 LIB_MAP := $(B)/lib/libcairn.map
 PUBLIC_HEADERS := $(wildcard include/cairn/*.h)
 # What a program linked with libcairn.a needs besides, in pkg-config's words and in the linker's.
-LIB_REQUIRES := libxxhash libzstd libcrypto lua5.4 sqlite3 libfyaml libpcre2-8
+LIB_REQUIRES := libxxhash libzstd liblz4 snappy zlib libcrypto lua5.4 sqlite3 libfyaml libpcre2-8
 LIB_PRIVATE := $(ENGINE_LIBS) -pthread
 
 .PHONY: lib install uninstall

@@ -5,8 +5,8 @@ set -eu
 
 build="gcc g++ make pkg-config binutils git libuv1-dev libnghttp2-dev libssl-dev libfyaml-dev libzstd-dev
     libxxhash-dev libcurl4-openssl-dev libexpat1-dev zlib1g-dev liblua5.4-dev
-    libsqlite3-dev libpcre2-dev curl"
-test="libcmocka-dev openssl python3 nghttp2-client wrk man-db chromium"
+    libsqlite3-dev libpcre2-dev liblz4-dev libsnappy-dev librdkafka-dev curl"
+test="libcmocka-dev openssl python3 nghttp2-client wrk man-db chromium kcat"
 bench="postgresql postgresql-client libpq-dev redis-server libhiredis-dev libsqlite3-dev wrk"
 style="clang-format clang-tidy"
 

@@ -6,6 +6,7 @@
 #include <cairn/app.h>
 #include <cairn/group.h>
 #include <cairn/store.h>
+#include <cairn/topic.h>
 #include <cairn/types.h>
 
 /* "0.1.0" */

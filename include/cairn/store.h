@@ -102,10 +102,14 @@ typedef struct cairn_condition {
     int64_t after; /* -1: from the beginning of the log */
 } cairn_condition;
 
+struct cairn_batch; /* cairn/topic.h */
+
 typedef struct cairn_append_request {
     cairn_scope scope;
     const cairn_write *writes;
     size_t write_count;
+    const struct cairn_batch *batches; /* record batches for partitions of topics; they come after the writes */
+    size_t batch_count;
     const cairn_condition *conditions;
     size_t condition_count;
     bool system; /* streams beginning with '$' are allowed: Cairn's own use */
@@ -190,8 +194,8 @@ CAIRN_API void cairn_reader_free(cairn_reader *reader);
 /* One past the last durable position: the number of positions ever assigned. Does not block. */
 CAIRN_API uint64_t cairn_end(cairn_store *store);
 
-/* Calls `notify(context, end)` after each commit, on the commit thread: short, never blocking.
- * One listener a store; NULL takes it away and returns when no call of it is under way. */
+/* Calls `notify(context, end)` after each commit, on the commit thread: short, never blocking. At most 8 listeners a store,
+ * known by their contexts; NULL takes this context's away and returns when no call of it is under way. */
 typedef void (*cairn_commit_notify)(void *context, uint64_t end);
 CAIRN_API void cairn_on_commit(cairn_store *store, cairn_commit_notify notify, void *context);
 

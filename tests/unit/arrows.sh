@@ -7,9 +7,9 @@ wrong() { echo "not ok arrow: $1 includes $2: $3"; bad=1; }
 # Lowest first. Protocol folders share a rank and do not use each other.
 rank() {
     case $1 in
-    base) echo 1 ;; os) echo 2 ;; os/net) echo 3 ;; log) echo 4 ;; store) echo 5 ;;
-    schema) echo 6 ;; app/lua) echo 7 ;; app/sql) echo 8 ;; app) echo 9 ;;
-    proto/*) echo 10 ;; server) echo 11 ;; *) echo 0 ;;
+    base) echo 1 ;; batch) echo 2 ;; os) echo 3 ;; os/net) echo 4 ;; log) echo 5 ;; store) echo 6 ;;
+    schema) echo 7 ;; topic) echo 8 ;; app/lua) echo 9 ;; app/sql) echo 10 ;; app) echo 11 ;; bus) echo 12 ;;
+    proto/*) echo 13 ;; server) echo 14 ;; *) echo 0 ;;
     esac
 }
 while IFS=: read -r file line; do
@@ -27,6 +27,6 @@ done < <(grep -rn '^ *# *include' src --include='*.[ch]' | sed 's/^\([^:]*\):[0-
 for use in $(grep -rlE '#include <uv.h>' src cli | grep -v '^src/os/net/'); do wrong "$use" uv.h "libuv is os/net's"; done
 calls='\b(open|openat|pread|pwrite|fsync|fdatasync|ftruncate|clock_gettime|gettimeofday|getrandom|socket|accept4?|connect|bind|listen|flock|stat|lstat|fstat|realpath|opendir|sysconf|nanosleep|usleep)\('
 while IFS= read -r hit; do echo "not ok system call outside os/: $hit"; bad=1; done \
-    < <(grep -rnE "(^|[^a-z_>.])$calls" src/base src/log src/store src/schema src/app src/proto src/server --include='*.c' | grep -vE '^\S+\s*(/?\*|//)' | grep -vE ':\s*(/\*|\*)')
+    < <(grep -rnE "(^|[^a-z_>.])$calls" src/base src/batch src/log src/store src/schema src/topic src/app src/bus src/proto src/server --include='*.c' | grep -vE '^\S+\s*(/?\*|//)' | grep -vE ':\s*(/\*|\*)')
 [ "$bad" -eq 0 ] && echo "ok every arrow points down"
 exit $bad

@@ -1,0 +1,179 @@
+/* topic/broker.h: topics, partitions, producers, transactions: what Kafka calls a broker, without its wire.
+ *
+ * One broker a store. It decides what may enter a partition (sizes, timestamps, sequences, epochs), keeps what producers
+ * and transactions are about, and looks after topics (retention, configuration). Consumer groups are topic/groups.h. All it
+ * keeps are events: definitions of topics (cairn/topic.h), `$producer` (blocks of producer ids), `$transaction-<id>`,
+ * `$offset-<group>` …; after a crash they are the truth.
+ *
+ *   produce ─► checks (no lock) ─► partition's lock: sequence, epoch ─► append_async ─► answered when durable
+ *
+ * A transaction is one append. What a producer sends within it is held in memory, bounded, and appended whole by the commit:
+ * all its batches and offsets, or nothing. So nobody ever sees a record of a transaction that is open or was aborted, there
+ * are no control records, and the last stable offset is always the end. Such a batch is acknowledged with offset -1, because
+ * it has none yet.
+ *
+ * Threads: any. Calls named _async never block on the disk and call `done` once: perhaps before they return, otherwise on the
+ * commit thread (so it must be short). The others may block: not on a loop's thread. */
+#ifndef TOPIC_BROKER_H
+#define TOPIC_BROKER_H
+
+#include <base/arena.h>
+#include <cairn/topic.h>
+#include <topic/kafka_error.h>
+
+struct broker;
+
+struct broker_options {
+    cairn_scope scope;
+    uint32_t partitions;           /* (1) of a topic that is made without saying how many */
+    bool no_auto_create;           /* Metadata does not make a missing topic */
+    uint32_t message_max_bytes;    /* (1 MiB + 12) one batch; topics may say otherwise: max.message.bytes */
+    uint64_t transactions_bytes;   /* (256 MiB) held by all open transactions */
+    uint32_t transaction_bytes;    /* (32 MiB) by one, at most what an append holds */
+    uint32_t transaction_timeout_max_ms; /* (15 min) */
+    uint32_t producers_max;        /* (100,000) producers known in memory; the rest is looked up in the log */
+    /* Value validation, or NULL (topic config cairn.value.subject): called without locks. */
+    enum kafka_err (*validate)(void *context, cairn_str subject, cairn_str value, char *ret_reason, size_t reason_size);
+    void *validate_context;
+};
+
+CAIRN_MUST_CHECK cairn_err broker_open(cairn_store *store, const struct broker_options *options, struct broker **ret,
+                                       cairn_error *error);
+/* Transactions that are open are forgotten (aborted). NULL is fine. */
+void broker_close(struct broker *broker);
+cairn_store *broker_store(struct broker *broker);
+cairn_scope broker_scope(const struct broker *broker);
+/* Time-outs of transactions, retention of topics: call it about once a second, on a thread that may block. */
+void broker_tick(struct broker *broker, int64_t now_us);
+
+/* ---- topics ------------------------------------------------------------------------------------------------------------------- */
+
+/* Names and defaults of all settings that a topic has, for DescribeConfigs: retention.ms, retention.bytes, cleanup.policy,
+ * max.message.bytes, message.timestamp.type, message.timestamp.before.max.ms, min.compaction.lag.ms, delete.retention.ms,
+ * compression.type … and Cairn's own: cairn.category, cairn.value.subject, cairn.dead.letter. */
+struct broker_setting {
+    const char *name, *type; /* "boolean" "string" "int" "long" "list" */
+    const char *value;       /* by default */
+    const char *doc;
+};
+const struct broker_setting *broker_settings(size_t *ret_count);
+/* The value in force: the topic's own, or the default. Borrowed from the topic, or static. */
+cairn_str broker_setting_get(const cairn_topic *topic, const char *name, bool *ret_default);
+
+struct broker_pair {
+    cairn_str name, value;
+    enum { PAIR_SET, PAIR_DELETE, PAIR_APPEND, PAIR_SUBTRACT } op; /* IncrementalAlterConfigs */
+};
+struct broker_topic_spec {
+    cairn_str name, category;   /* empty category: by the name */
+    int32_t partitions;         /* -1: the default */
+    const struct broker_pair *config;
+    size_t config_count;
+};
+/* `why` (optional) gets a sentence, from the arena-free static or formatted buffer of the caller. */
+struct broker_why {
+    char text[320];
+};
+/* *ret (optional) is released by the caller. */
+enum kafka_err broker_topic_create(struct broker *broker, const struct broker_topic_spec *spec, bool validate_only,
+                                   cairn_topic_ref **ret, struct broker_why *why);
+enum kafka_err broker_topic_delete(struct broker *broker, cairn_str name, struct broker_why *why);
+enum kafka_err broker_topic_grow(struct broker *broker, cairn_str name, int32_t partitions, bool validate_only,
+                                 struct broker_why *why);
+/* replace: what is not named goes back to its default (AlterConfigs); otherwise by each pair's op. */
+enum kafka_err broker_topic_configure(struct broker *broker, cairn_str name, const struct broker_pair *pairs, size_t count,
+                                      bool replace, bool validate_only, struct broker_why *why);
+/* Everything below `offset` goes (-1: all there is). */
+enum kafka_err broker_delete_records(struct broker *broker, cairn_str name, uint32_t partition, int64_t offset,
+                                     uint64_t *ret_low_watermark, struct broker_why *why);
+
+/* ---- offsets ------------------------------------------------------------------------------------------------------------------- */
+
+#define OFFSET_LATEST (-1)
+#define OFFSET_EARLIEST (-2)
+#define OFFSET_MAX_TIMESTAMP (-3)
+/* The first offset whose timestamp is at or after timestamp_ms, or one of the above. *ret_offset -1: there is none.
+ * Largest timestamps of batches are taken to ascend, as Kafka's time index does. */
+enum kafka_err broker_offset_at(struct broker *broker, const cairn_uuid *topic_id, uint32_t partition, int64_t timestamp_ms,
+                                int64_t *ret_offset, int64_t *ret_timestamp_ms);
+
+/* ---- producing ------------------------------------------------------------------------------------------------------------------- */
+
+struct produced {
+    enum kafka_err err;
+    int64_t base_offset;        /* -1: none (a transaction's, or an error) */
+    int64_t log_append_time_ms; /* -1: the producer's own times hold */
+    int64_t log_start_offset;
+    const char *message;        /* static, or borrowed until done returns; NULL */
+};
+typedef void (*produce_done)(void *context, const struct produced *result);
+
+struct produce {
+    cairn_str topic;            /* or, when it is empty, */
+    cairn_uuid topic_id;
+    uint32_t partition;
+    cairn_str bytes;            /* one batch or several; borrowed until the call returns */
+    cairn_str transactional_id; /* empty: none */
+};
+/* Append to one partition. Calls of one connection keep their order. A producer's duplicate (its last five batches are known) is
+ * answered with the offset that it has. Several batches are one append. */
+void broker_produce_async(struct broker *broker, const struct produce *produce, produce_done done, void *context);
+
+/* ---- producers and transactions -------------------------------------------------------------------------------------------------- */
+
+struct producer {
+    int64_t id;
+    int16_t epoch;
+};
+/* InitProducerId: a new producer; or the one of a transactional id, whose older instances are fenced and whose open transaction
+ * is aborted. expected: {-1,-1}, or what the caller has (KIP-360). */
+enum kafka_err broker_producer_init(struct broker *broker, cairn_str transactional_id, int32_t timeout_ms, struct producer expected,
+                                    struct producer *ret);
+
+struct topic_partition {
+    cairn_str topic;
+    uint32_t partition;
+};
+/* AddPartitionsToTxn. errs: one each. */
+enum kafka_err broker_transaction_add(struct broker *broker, cairn_str transactional_id, struct producer producer,
+                                      const struct topic_partition *partitions, size_t count, enum kafka_err *ret_errs);
+/* AddOffsetsToTxn: the group may be committed to in this transaction. */
+enum kafka_err broker_transaction_add_group(struct broker *broker, cairn_str transactional_id, struct producer producer,
+                                            cairn_str group);
+/* TxnOffsetCommit: offsets held until the end. Group membership has been checked (groups.h). They become events of
+ * groups_offset_stream() in the commit's append. */
+struct offset_commit {
+    cairn_str topic;
+    uint32_t partition;
+    int64_t offset;        /* -1 deletes it */
+    int32_t leader_epoch;  /* -1 */
+    cairn_str metadata;
+    int64_t commit_time_ms, expire_time_ms; /* expire: -1 never */
+};
+enum kafka_err broker_transaction_offsets(struct broker *broker, cairn_str transactional_id, struct producer producer,
+                                          cairn_str group, const struct offset_commit *commits, size_t count);
+/* EndTxn. Durable, and visible, when done is called. The same end again is answered alike. */
+typedef void (*end_done)(void *context, enum kafka_err err);
+void broker_transaction_end_async(struct broker *broker, cairn_str transactional_id, struct producer producer, bool commit,
+                                  end_done done, void *context);
+
+struct transaction_info {
+    cairn_str transactional_id;
+    struct producer producer;
+    const char *state;      /* "Empty" "Ongoing" "CompleteCommit" "CompleteAbort" */
+    int32_t timeout_ms;
+    int64_t started_ms;
+    uint64_t held_bytes;
+    const struct topic_partition *partitions;
+    size_t partition_count;
+};
+typedef bool (*transaction_visit)(void *context, const struct transaction_info *info);
+/* Open ones, and known ones; in the arena until return. */
+void broker_transactions(struct broker *broker, transaction_visit visit, void *context);
+
+struct broker_stats {
+    uint64_t records_in, bytes_in, batches_in, duplicates, out_of_order, transactions_open, transactions_bytes;
+};
+void broker_stats(struct broker *broker, struct broker_stats *ret);
+
+#endif
