@@ -362,11 +362,13 @@ make_meta(const struct batch_record *record, const struct record_place *place, s
     size_t bound = JSON_GROWTH * (record->headers.size + place->category.size) + (size_t)record->header_count * 32;
     if (!begin_bounded(&to, arena, bound))
         return false;
-    buf_put_str(&to, CAIRN_STR("{\"kafka\":{"));
-    json_put_text_member(&to, "topic", category_topic(place->category, topic));
-    json_put_u64_member(&to, "partition", place->partition);
-    json_put_u64_member(&to, "offset", place->offset);
-    json_put_name(&to, "timestamp");
+    buf_put_str(&to, CAIRN_STR("{\"kafka\":{\"topic\":"));
+    json_put_string(&to, category_topic(place->category, topic));
+    buf_put_str(&to, CAIRN_STR(",\"partition\":"));
+    json_put_u64(&to, place->partition);
+    buf_put_str(&to, CAIRN_STR(",\"offset\":"));
+    json_put_u64(&to, place->offset);
+    buf_put_str(&to, CAIRN_STR(",\"timestamp\":"));
     json_put_i64(&to, record->timestamp_ms);
     if (record->header_count > 0 && !put_headers(&to, record, arena))
         return false;
