@@ -9,6 +9,7 @@
 #define BLOCK_OFFSETS 256
 
 struct block {
+    bool only_names;
     uint64_t generation; /* of the segment: its pointer may be reused; 0: none */
     uint8_t *bytes;
     size_t capacity, size;
@@ -164,7 +165,7 @@ log_segment_at(struct log *log, uint64_t position)
 }
 
 cairn_err
-log_read_record(struct log *log, struct block *block, uint64_t position, enum block_mode mode,
+log_read_stored(struct log *log, struct block *block, uint64_t position, enum block_mode mode,
                 struct record *ret, cairn_error *error)
 {
     uint32_t parity = epoch_enter(log);
@@ -173,6 +174,19 @@ log_read_record(struct log *log, struct block *block, uint64_t position, enum bl
                                  error);
     epoch_leave(log, parity);
     return err;
+}
+
+void
+block_only_names(struct block *block)
+{
+    block->only_names = true;
+}
+
+cairn_err
+log_read_record(struct log *log, struct block *block, uint64_t position, enum block_mode mode,
+                struct record *ret, cairn_error *error)
+{
+    return log_read_stored(log, block, position, mode, ret, error);
 }
 
 /* Two flips: a reader may have read the epoch before the first one and counted itself after it. */
