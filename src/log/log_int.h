@@ -46,6 +46,7 @@
 #define LOG_CONDITIONS_MAX 64
 #define LOG_OFFSETS_BYTES_MAX (96u << 20) /* offset tables of sealed segments kept in memory */
 #define LOG_RETRIES_MAX 64
+#define LOG_LISTENERS_MAX 8
 #define LOG_RETIRED_MAX 4 /* indexes replaced between opening and closing; each keeps its memory */
 /* Positions that one append may take: batches can be far denser than events, and a segment's tables have room for one such
  * append however full it is. */
@@ -204,11 +205,16 @@ enum key_kind {
     KEY_DIRECTORY = 'd',          /* first events of streams of a scope */
     KEY_CATEGORY_DIRECTORY = 'e', /* first events of streams of a category */
     KEY_RETENTION = 'x',          /* retention events of all scopes */
+    KEY_TOPICS = 'o',             /* definitions of topics of all scopes */
+    KEY_PARTITION = 'p',          /* of a topic; the ordinal is the offset */
+    KEY_PRODUCER = 'q',           /* a producer's batches in a partition, each by its first position */
+    KEY_TOPIC_NAME = 'N',         /* no series: tables of topics */
+    KEY_TOPIC_ID = 'I',
 };
 struct hash128 log_key(const struct log *log, enum key_kind kind, cairn_scope scope, cairn_str name);
 /* Text before the first '-', or all of it. */
 cairn_str category_of(cairn_str stream);
-#define LOG_KEYS_MAX (LOG_TAGS_MAX + 8)
+#define LOG_KEYS_MAX (LOG_TAGS_MAX + 12)
 struct log_entry {
     struct hash128 key;
     uint64_t ordinal;
@@ -371,13 +377,18 @@ struct log {
     _Atomic uint32_t follow_word;
     _Atomic uint32_t followers;
     pthread_mutex_t notify_lock;
-    cairn_commit_notify notify;
-    void *notify_context;
+    struct listener {
+        cairn_commit_notify notify;
+        void *context;
+    } listeners[LOG_LISTENERS_MAX];
+    size_t listener_count;
 
     /* The file's prepared space: only grown, by filler or committer, under fill_lock. */
     pthread_mutex_t fill_lock;
     _Atomic uint64_t reserved_end;
     _Atomic uint32_t batch_bytes_recent; /* moving average: large batches need no filling */
+
+    struct log_topics *topics; /* topics.h */
 
     struct retention_map *retention; /* stream key → retention, of streams that have any; durable */
     struct retention_queue *retention_queue; /* in flight; under `lock` */
@@ -539,7 +550,11 @@ log_space_min(const struct log *log)
 CAIRN_MUST_CHECK cairn_err log_failure(struct log *log, cairn_error *error);
 /* Unless the log is at work (the next batch vouches for this one), or nothing was written since the last. */
 CAIRN_MUST_CHECK cairn_err log_write_closing_frame(struct log *log, cairn_error *error);
-/* cairn_log_append() without asking which stream. */
+/* cairn_log_append() without asking which stream; with the change of a topic that it is. */
+struct topic_change;
+CAIRN_MUST_CHECK cairn_err log_append_definition(struct log *log, const cairn_append_request *request,
+                                                 struct topic_change *change, cairn_at *ret_at,
+                                                 cairn_error *error);
 CAIRN_MUST_CHECK cairn_err log_append_blocking(struct log *log, const cairn_append_request *request,
                                                cairn_at *ret_at, cairn_error *error);
 /* Nothing can be written for lack of room, and why. */

@@ -29,7 +29,8 @@ no_memory(cairn_error *error)
 static cairn_err
 invalid(const struct walk *walk, const char *what, cairn_error *error)
 {
-    return error_set(error, CAIRN_E_INVALID, "batches[%zu]: %s", walk->index, what);
+    return error_set(error, what == batch_no_memory ? CAIRN_E_NOMEM : CAIRN_E_INVALID, "batches[%zu]: %s", walk->index,
+                     what);
 }
 
 static bool
@@ -138,17 +139,16 @@ add_marks(struct walk *walk, const struct batch_record *record, uint32_t number)
 {
     struct log *log = walk->log;
     cairn_scope scope = walk->request->scope;
-    const struct record_place place = {walk->batch->topic->topic.id, walk->category, walk->batch->partition, 0};
-    cairn_event event;
-    struct log_entry entries[LOG_TAGS_MAX];
+    struct record_names names;
+    struct log_entry entries[RECORD_TAGS_MAX];
     size_t n = 0;
     arena_reset(&walk->scratch->arena);
-    if (!record_to_event(record, &place, &walk->scratch->arena, &event))
+    if (!record_names(record, walk->category, &walk->scratch->arena, &names))
         return false;
-    bool added = event.correlation.size == 0
-                 || add_span(walk, log_key(log, KEY_CORRELATION, scope, event.correlation), number);
-    for (size_t i = 0; i < event.tag_count && i < LOG_TAGS_MAX; i++)
-        n = add_tag(log, scope, event.tags[i], entries, 0, n);
+    bool added = names.correlation.size == 0
+                 || add_span(walk, log_key(log, KEY_CORRELATION, scope, names.correlation), number);
+    for (size_t i = 0; i < names.tag_count; i++)
+        n = add_tag(log, scope, names.tags[i], entries, 0, n);
     for (size_t i = 0; added && i < n; i++)
         added = add_span(walk, entries[i].key, number);
     return added;

@@ -539,7 +539,14 @@ void
 cairn_log_on_commit(struct log *log, cairn_commit_notify notify, void *context)
 {
     pthread_mutex_lock(&log->notify_lock);
-    log->notify = notify;
-    log->notify_context = context;
+    size_t i = 0;
+    while (i < log->listener_count && log->listeners[i].context != context)
+        i++;
+    if (notify == NULL && i < log->listener_count)
+        log->listeners[i] = log->listeners[--log->listener_count];
+    else if (notify != NULL && i < LOG_LISTENERS_MAX) {
+        log->listeners[i] = (struct listener){notify, context};
+        log->listener_count += i == log->listener_count;
+    }
     pthread_mutex_unlock(&log->notify_lock);
 }

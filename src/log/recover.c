@@ -8,7 +8,7 @@
  * bad one's position had been durable, it is damage. The first frame of a batch says so of all before it, so only the
  * newest batch can be torn. Frames may follow a torn one, since the sectors of one unsynced write reach the disk
  * in any order. */
-#include "log_int.h"
+#include "topics.h"
 #include <errno.h>
 
 #define SCAN_STEP (1u << 20)
@@ -410,6 +410,13 @@ log_replay(struct log *log, uint64_t from, cairn_error *error)
         if (err != CAIRN_OK)
             break;
         size_t n = record_entries(log, &record, entries);
+        if (!record.unfolded) {
+            err = topics_entry(log, log_topics_durable(log), log->series, &record, &entries[n], error);
+            n += err == CAIRN_OK;
+            if (err != CAIRN_OK && err != CAIRN_E_END)
+                break;
+            err = CAIRN_OK;
+        }
         for (size_t i = 0; i < n; i++)
             cairn_series_insert(log->series, entries[i].key, entries[i].ordinal, position);
         if (record.kind != RECORD_EVENT)
@@ -417,6 +424,8 @@ log_replay(struct log *log, uint64_t from, cairn_error *error)
         recent_put(log, entries[0].key, record.event.id, position, record.revision);
         if (is_retention_stream(record.stream))
             err = retention_apply(log, &record, error);
+        else if (is_topic_stream(record.stream))
+            err = log_topics_apply(log, &record, error);
     }
     block_free(block);
     return err;
@@ -546,6 +555,8 @@ log_recover(struct log *log, cairn_error *error)
     if (err != CAIRN_OK)
         return err;
     err = retention_load(log, cairn_series_flushed_end(log->series), error);
+    if (err == CAIRN_OK)
+        err = log_topics_load(log, cairn_series_flushed_end(log->series), error);
     if (err == CAIRN_E_CORRUPT && !log->options.read_only)
         err = renew_index(log, error);
     if (err != CAIRN_OK)

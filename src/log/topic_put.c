@@ -218,7 +218,7 @@ read_last(struct definition *definition, cairn_error *error)
     return CAIRN_OK;
 }
 
-/* *ret: the topic as it is now. CAIRN_E_CONFLICT: the newest event is not definition->last any more. */
+/* *ret: the topic as it is then. CAIRN_E_CONFLICT: the newest event is not definition->last any more. */
 static cairn_err
 write_definition(const struct definition *definition, struct topic_change *change, const cairn_topic *topic,
                  const cairn_topic_ref *before, const uint64_t *linked, const char *type, cairn_topic_ref **ret,
@@ -288,13 +288,16 @@ change_topic(struct definition *definition, const cairn_topic *topic, int64_t ex
     cairn_topic_ref *before = log_topic_by_name(definition->log, definition->scope, topic->name, false);
     if (before == NULL)
         return error_set(error, CAIRN_E_NOTFOUND, "there is no such topic");
+    cairn_topic now = *topic;
+    if (uuid_is_zero(now.id))
+        now.id = before->topic.id;
     cairn_err err = before->revision != (uint64_t)expected ? conflict(before, error)
-                                                           : check_step(&before->topic, topic, error);
+                                                           : check_step(&before->topic, &now, error);
     if (err == CAIRN_OK) {
         struct topic_change change = {0};
         definition->last = expected;
-        err = write_definition(definition, &change, topic, before, NULL,
-                               topic->partitions > before->topic.partitions ? TOPIC_GROWN : TOPIC_CHANGED, ret, error);
+        err = write_definition(definition, &change, &now, before, NULL,
+                               now.partitions > before->topic.partitions ? TOPIC_GROWN : TOPIC_CHANGED, ret, error);
     }
     cairn_topic_release(before);
     return err;

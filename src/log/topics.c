@@ -244,8 +244,9 @@ topics_apply(struct log *log, struct topics *topics, const struct record *record
 static uint32_t
 partition_of(const cairn_topic_ref *ref, cairn_str stream)
 {
+    char text[RECORD_STREAM_MAX];
     cairn_str key;
-    return stream_record_key(stream, &key) ? key_partition(key, ref->topic.partitions) : 0;
+    return stream_record_key(stream, text, &key) ? key_partition(key, ref->topic.partitions) : 0;
 }
 
 bool
@@ -469,6 +470,9 @@ topic_check_change(struct log *log, struct attempt *attempt, cairn_error *error)
     const cairn_topic_ref *other = look_up(&topics->sequenced.by_category, ref->category_key);
     change->has_more = false;
     if (!ref->deleted) {
+        const cairn_topic_ref *same = look_up(&topics->sequenced.by_id, ref->id_key);
+        if (same != NULL && same != before)
+            return error_set(error, CAIRN_E_EXISTS, "there is a topic of that id already");
         if (other != NULL && other != before)
             return error_set(error, CAIRN_E_EXISTS, "the category has a topic already: %.*s", (int)other->topic.name.size,
                              other->topic.name.data);
