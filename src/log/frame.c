@@ -288,6 +288,7 @@ decode_batch(struct record *record)
     if (rest.size < category_size || rest.size - category_size < left)
         return "the sizes in the batch's record exceed it";
     batch->category = take(&rest, category_size);
+    batch->thinned = thinned;
     batch->gone_count = thinned ? load32(body + 36) : 0;
     batch->gone = take(&rest, thinned ? rest.size - left : 0);
     batch->bytes = rest;
@@ -367,6 +368,28 @@ record_decode(cairn_str bytes, uint32_t seed, struct record *ret)
     default:
         return "the record is of an unknown kind";
     }
+}
+
+/* Where the number of a batch's records is in its head (batch/batch.h), big-endian. */
+#define BATCH_COUNT_AT 57
+
+struct record_extent
+record_extent(const uint8_t *record)
+{
+    struct record_extent extent = {.size = load32(record + 4), .positions = 1};
+    uint32_t kind = load32(record + 12);
+    extent.removed = kind == RECORD_REMOVED;
+    if (!kind_holds_batch(kind))
+        return extent;
+    const uint8_t *body = record + BATCH_RECORD_HEAD_SIZE + load32(record + 40);
+    extent.positions = load32(body + (kind == RECORD_THINNED ? 32 + 4 : 4));
+    if (kind == RECORD_THINNED) {
+        uint32_t left = load32(body + 64);
+        const uint8_t *batch = record + extent.size - left;
+        uint32_t records = left < BATCH_HEAD_SIZE ? 0 : __builtin_bswap32(load32(batch + BATCH_COUNT_AT));
+        extent.removed = extent.positions - (records < extent.positions ? records : extent.positions);
+    }
+    return extent;
 }
 
 bool
@@ -469,4 +492,17 @@ frame_check(cairn_str bytes, uint32_t seed, struct frame *ret, size_t *ret_neede
     if (load32(bytes.data + 4) != crc32c(crc, &records_crc, 4))
         return "the frame does not match its checksum";
     return NULL;
+}
+
+uint64_t
+frame_positions(cairn_str frame)
+{
+    const uint8_t *record = (const uint8_t *)frame.data + FRAME_HEADER_SIZE;
+    uint64_t positions = 0;
+    for (uint32_t i = load32(frame.data + 12); i > 0; i--) {
+        struct record_extent extent = record_extent(record);
+        positions += extent.positions;
+        record += extent.size;
+    }
+    return positions;
 }

@@ -86,6 +86,8 @@ void segment_free(struct log *log, struct segment *segment);
 /* Take memory for the offset table and times of up to `capacity` records. */
 CAIRN_MUST_CHECK cairn_err segment_make_tables(struct segment *segment, uint32_t capacity,
                                                cairn_error *error);
+/* Make room in them for `positions` more than are noted; nobody else may look at them yet. */
+CAIRN_MUST_CHECK cairn_err segment_grow_tables(struct segment *segment, uint64_t positions, cairn_error *error);
 /* Remember record number `index` at file offset `offset`. */
 void segment_note(struct segment *segment, uint64_t index, uint32_t offset, uint32_t end,
                   int64_t time_us);
@@ -119,7 +121,8 @@ struct stored_batch {
     const uint8_t *revisions;  /* u64 each, not aligned: batch_revision() */
     uint32_t revision_count;   /* 1: of the first record, all being in one stream; otherwise one for each position */
     cairn_str bytes;           /* Kafka's; empty: scavenging has left no record */
-    uint32_t gone_count;       /* THINNED: streams that records are gone of */
+    bool thinned;              /* scavenging has taken records out of it */
+    uint32_t gone_count;       /* streams that records are gone of */
     cairn_str gone;            /* u32 index of the last of them ‖ u16 size ‖ stream; batch_next_gone() */
 };
 
@@ -176,6 +179,12 @@ record_holds_batch(const struct record *record)
 
 /* Check and take apart the record at the beginning of `bytes`, as it is stored. NULL, or what is wrong with it. */
 const char *record_decode(cairn_str bytes, uint32_t seed, struct record *ret);
+/* What a record that has been checked covers. */
+struct record_extent {
+    uint32_t size, positions;
+    uint32_t removed; /* positions whose event scavenging has removed */
+};
+struct record_extent record_extent(const uint8_t *record);
 /* The next tag of a packed list; false at the end. */
 bool record_next_tag(cairn_str *packed, cairn_str *ret_tag);
 void record_leaf(const struct record *record, uint8_t ret_leaf[32]);
@@ -190,6 +199,8 @@ void frame_place(uint8_t *frame, uint32_t seed, const struct frame *head, uint32
 uint32_t frame_carry(uint32_t records_crc, uint32_t head_crc);
 /* Let a frame that frame_place() has finished say that everything before `durable` is durable. */
 void frame_vouch(uint8_t *frame, uint32_t seed, uint64_t durable);
+/* How many positions the records of a checked frame hold. */
+uint64_t frame_positions(cairn_str frame);
 /* Check a whole frame that begins at `bytes` (which may hold more than it). NULL, or what is wrong; when it
  * is only cut short, *ret_needed is how many bytes to come again with. */
 const char *frame_check(cairn_str bytes, uint32_t seed, struct frame *ret, size_t *ret_needed);
@@ -498,9 +509,32 @@ CAIRN_MUST_CHECK cairn_err log_recover_segments(struct log *log, cairn_error *er
 /* And the index. */
 CAIRN_MUST_CHECK cairn_err log_recover(struct log *log, cairn_error *error);
 void log_publish_segment(struct log *log, struct segment *segment);
-/* Room for one more position in an index that is being filled from the log, flushing here and now when it is full. */
-CAIRN_MUST_CHECK cairn_err index_make_room(struct log *log, struct series *series,
-                                           uint64_t position, cairn_error *error);
+
+/* ---- filling an index from the log (fill.c) -------------------------------------------------------- */
+
+/* Entries come position by position, without gaps until they are flushed, and are gathered: neighbours become ranges. What has
+ * been flushed is in the index, whose memory is flushed here and now when it is full. */
+struct index_fill {
+    struct log *log;
+    struct series *series;
+    uint64_t first;     /* position gathered first */
+    uint32_t positions; /* gathered */
+    struct fill_run *runs;
+    size_t run_count, run_capacity;
+    uint32_t last[LOG_KEYS_MAX]; /* runs that the last position is in */
+    size_t last_count;
+};
+void index_fill_begin(struct index_fill *fill, struct log *log, struct series *series);
+CAIRN_MUST_CHECK cairn_err index_fill_add(struct index_fill *fill, uint64_t position, const struct log_entry *entries,
+                                          size_t n, cairn_error *error);
+CAIRN_MUST_CHECK cairn_err index_fill_flush(struct index_fill *fill, cairn_error *error);
+void index_fill_end(struct index_fill *fill);
+/* Is this the last position of its record? Whoever fills flushes then. */
+static inline bool
+record_ends(const struct record *record)
+{
+    return !record->unfolded || record->batch_index + 1 == record->batch.count;
+}
 
 /* ---- recent ids (recent.c): idempotent repeats that are still in memory ------------------------- */
 

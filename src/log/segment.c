@@ -45,6 +45,25 @@ segment_make_tables(struct segment *segment, uint32_t capacity, cairn_error *err
     return CAIRN_OK;
 }
 
+cairn_err
+segment_grow_tables(struct segment *segment, uint64_t positions, cairn_error *error)
+{
+    uint64_t count = atomic_load(&segment->count), capacity = count + positions + LOG_APPEND_POSITIONS_MAX;
+    _Atomic uint32_t *offsets = atomic_load(&segment->offsets);
+    int64_t *times = segment->times;
+    segment->times = NULL;
+    cairn_err err = segment_make_tables(segment, capacity < UINT32_MAX ? (uint32_t)capacity : UINT32_MAX, error);
+    if (err != CAIRN_OK) {
+        segment->times = times;
+        return err;
+    }
+    memcpy(atomic_load(&segment->offsets), offsets, (count + 1) * sizeof *offsets);
+    memcpy(segment->times, times, (count + TIME_STEP - 1) / TIME_STEP * sizeof *times);
+    free(offsets);
+    free(times);
+    return CAIRN_OK;
+}
+
 void
 segment_note(struct segment *segment, uint64_t index, uint32_t offset, uint32_t end, int64_t time_us)
 {

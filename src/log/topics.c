@@ -266,17 +266,18 @@ topics_place(const struct log *log, const struct topics *topics, cairn_scope sco
 
 cairn_err
 topics_entry(const struct log *log, const struct topics *topics, struct series *series, const struct record *record,
-             struct log_entry *ret, cairn_error *error)
+             struct log_entry entries[LOG_KEYS_MAX], size_t *n, cairn_error *error)
 {
     struct hash128 key;
     uint64_t first;
-    if (!topics_place(log, topics, record->scope, record->stream, &key, &first))
-        return CAIRN_E_END;
+    if (record->unfolded || !topics_place(log, topics, record->scope, record->stream, &key, &first))
+        return CAIRN_OK;
     struct series_head head;
     cairn_err err = cairn_series_head(series, key, record->position, &head, error);
     if (err != CAIRN_OK && err != CAIRN_E_END)
         return err;
-    *ret = (struct log_entry){key, err == CAIRN_OK ? head.ordinal + 1 : first};
+    assert(*n < LOG_KEYS_MAX);
+    entries[(*n)++] = (struct log_entry){key, err == CAIRN_OK ? head.ordinal + 1 : first};
     return CAIRN_OK;
 }
 

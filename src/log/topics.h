@@ -71,10 +71,11 @@ CAIRN_MUST_CHECK cairn_err topics_apply(struct log *log, struct topics *topics, 
  * none. */
 bool topics_place(const struct log *log, const struct topics *topics, cairn_scope scope, cairn_str stream,
                   struct hash128 *ret_key, uint64_t *ret_first);
-/* The partition's entry of a stored event that came the ordinary way, computed again: `series` holds what is before it.
- * CAIRN_E_END: it has none. */
+/* What record_entries() cannot know: the partition's entry of an event that came the ordinary way. `series` holds those of what
+ * is before it; `topics` is as of then. */
 CAIRN_MUST_CHECK cairn_err topics_entry(const struct log *log, const struct topics *topics, struct series *series,
-                                        const struct record *record, struct log_entry *ret, cairn_error *error);
+                                        const struct record *record, struct log_entry entries[LOG_KEYS_MAX], size_t *n,
+                                        cairn_error *error);
 
 /* ---- the log's ------------------------------------------------------------------------------------------------------------ */
 
