@@ -54,6 +54,15 @@ kafka_conn_log(struct kafka_conn *c, const char *format, ...)
 /* ---- the end --------------------------------------------------------------------------------------------------------------- */
 
 static void
+set_unsent(struct kafka_conn *c, size_t unsent)
+{
+    struct kafka_loop *loop = c->loop;
+    loop->unsent += unsent - c->unsent;
+    c->unsent = unsent;
+    atomic_store_explicit(&loop->unsent_now, loop->unsent, memory_order_relaxed);
+}
+
+static void
 leave_slow(struct kafka_conn *c)
 {
     if (!c->slow_link)
@@ -130,8 +139,7 @@ kafka_conn_close(struct kafka_conn *c)
     c->closing = true;
     set_starved(c, false);
     leave_slow(c);
-    c->loop->unsent -= c->unsent;
-    c->unsent = 0;
+    set_unsent(c, 0);
     net_timer_clear(c->loop->net, &c->timer);
     tell_gone(c);
     if (c->reading)
@@ -184,8 +192,7 @@ account(struct kafka_conn *c)
     if (unsent == 0 && c->unsent == 0)
         return;
     bool progress = unsent < c->unsent || c->unsent == 0;
-    loop->unsent += unsent - c->unsent;
-    c->unsent = unsent;
+    set_unsent(c, unsent);
     if (progress) {
         c->progress_ms = net_now_ms(loop->net);
         leave_slow(c);
@@ -198,7 +205,6 @@ account(struct kafka_conn *c)
     size_t share = loop->server->config.unsent_max / loop->server->config.loops;
     while (loop->unsent > share && loop->slow)
         reject(loop->slow, "answers to all clients are unsent beyond the bound, and this one reads slowest");
-    atomic_store_explicit(&loop->unsent_now, loop->unsent, memory_order_relaxed);
 }
 
 /* The next stretch of an answer that lies together in memory: bytes up to a gap, or a piece. */
@@ -463,7 +469,7 @@ on_read(void *user, cairn_str bytes)
         if (!c->reading && !take_head(c, &bytes))
             return;
         struct kafka_call *call = c->reading;
-        if (!call)
+        if (!call || bytes.size == 0)
             break;
         if (!call_add(call, &bytes)) {
             reject(c, "out of memory");
