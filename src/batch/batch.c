@@ -1,8 +1,8 @@
 /* The head of a batch, its checksum, and the walk over its records.
  *
  * A record: varint length of what follows ‖ i8 attributes (unused) ‖ varlong timestamp delta ‖ varint offset delta ‖
- * varint key size (-1: null) ‖ key ‖ varint value size ‖ value ‖ varint number of headers ‖ headers, each: varint name size ‖
- * name ‖ varint value size (-1: null) ‖ value.
+ * varint key size (-1: null) ‖ key ‖ varint value size (-1: null) ‖ value ‖ varint number of headers ‖ headers.
+ * A header: varint name size ‖ name ‖ varint value size (-1: null) ‖ value.
  *
  * Invariants of a cursor: records <= at <= end; `left` records are still to come and at most as many as the bytes can hold;
  * once `fault` is set, batch_next() returns nothing more. A record is given out only when all of it, headers too, lies

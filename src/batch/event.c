@@ -23,7 +23,9 @@
 bool
 topic_name_valid(cairn_str name)
 {
-    if (name.size == 0 || name.size > TOPIC_NAME_MAX || cairn_str_equal(name, CAIRN_STR(".")) || cairn_str_equal(name, CAIRN_STR("..")))
+    if (name.size == 0 || name.size > TOPIC_NAME_MAX)
+        return false;
+    if (cairn_str_equal(name, CAIRN_STR(".")) || cairn_str_equal(name, CAIRN_STR("..")))
         return false;
     for (size_t i = 0; i < name.size; i++) {
         char c = name.data[i];
@@ -324,9 +326,11 @@ put_headers(struct buf *to, const struct batch_record *record, struct arena *are
         return false;
     cairn_str packed = record->headers;
     uint32_t count = 0;
-    while (count < record->header_count && batch_next_header(&packed, &headers[count].name, &headers[count].has_value, &headers[count].value)) {
-        headers[count].index = count;
-        count++;
+    for (; count < record->header_count; count++) {
+        struct header *header = &headers[count];
+        header->index = count;
+        if (!batch_next_header(&packed, &header->name, &header->has_value, &header->value))
+            break;
     }
     if (count > 1)
         qsort(headers, count, sizeof *headers, compare_headers);
@@ -405,7 +409,8 @@ record_to_event(const struct batch_record *record, const struct record_place *pl
     event.type = type_of(&known, place->category, text);
     if (event.type.data == text)
         event.type = arena_copy(arena, event.type);
-    if (!event.type.data || !read_tags(known.tags, arena, &event.tags, &event.tag_count) || !make_meta(record, place, arena, &event.meta))
+    if (!event.type.data || !read_tags(known.tags, arena, &event.tags, &event.tag_count) ||
+        !make_meta(record, place, arena, &event.meta))
         return false;
     *ret = event;
     return true;

@@ -50,8 +50,8 @@ make_again(struct batch_cursor *cursor, cairn_str batch, enum batch_codec codec)
     while (batch_next(cursor, &record)) {
         first = first < 0 ? record.offset_delta : first;
         last = record.offset_delta;
-        if (!batch_make_add(&maker, last, record.timestamp_ms, record.has_key ? &record.key : NULL, record.has_value ? &record.value : NULL,
-                            fields, read_headers(&record, fields)))
+        if (!batch_make_add(&maker, last, record.timestamp_ms, record.has_key ? &record.key : NULL,
+                            record.has_value ? &record.value : NULL, fields, read_headers(&record, fields)))
             goto done; /* offsets at the end of their range */
     }
     FUZZ_CHECK(batch_make_end(&maker, codec, 0, last));

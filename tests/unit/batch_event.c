@@ -82,7 +82,8 @@ TEST(keys_and_streams)
     memset(longest, 'k', sizeof longest);
     cairn_str stream = record_stream(CAIRN_STR("my~orders"), &(cairn_str){longest, 502}, room);
     CHECK_INT(stream.size, 512);
-    check_stream((cairn_str){longest, 503}, "my~orders-sha256:f8c59e5fffd6f846f3aecf64903831e0170daef9e9e446beb8c71772908283d4", false);
+    check_stream((cairn_str){longest, 503},
+                 "my~orders-sha256:f8c59e5fffd6f846f3aecf64903831e0170daef9e9e446beb8c71772908283d4", false);
 }
 
 /* ---- records as events */
@@ -177,7 +178,8 @@ TEST(records_with_headers)
     struct batch_header_field headers[] = {
         FIELD("ce_type", "first"), FIELD("ce_id", "0190163D-8694-739b-aea5-966c26f8ad91"), FIELD("content-type", "text/xml"),
         FIELD("ce_time", "2018-04-05T03:56:24Z"), FIELD("ce_tags", "[\"a:1\", \"b\\u00e4\"]"), FIELD("ce_correlation", "c-9"),
-        {CAIRN_STR("nothing"), {0}, true}, FIELD("b", "\xFF\x00"), FIELD("twice", "1"), FIELD("twice", "\"2\""), FIELD("ce_type", "OrderPlaced"),
+        {CAIRN_STR("nothing"), {0}, true}, FIELD("b", "\xFF\x00"), FIELD("twice", "1"), FIELD("twice", "\"2\""),
+        FIELD("ce_type", "OrderPlaced"),
     };
     make_record(&made, &key, &value, headers, sizeof headers / sizeof *headers);
     cairn_event event = event_of(&made);
@@ -190,10 +192,12 @@ TEST(records_with_headers)
     CHECK_INT(event.tag_count, 2);
     check_text(event.tags[0], "a:1");
     check_text(event.tags[1], "b\xC3\xA4");
-    check_text(event.meta, "{\"kafka\":{\"topic\":\"my-orders\",\"partition\":5,\"offset\":4711,\"timestamp\":1700000000001,\"headers\":{"
+    check_text(event.meta, "{\"kafka\":{\"topic\":\"my-orders\",\"partition\":5,\"offset\":4711,\"timestamp\":1700000000001,"
+                           "\"headers\":{"
                            "\"b\":{\"base64\":\"/wA=\"},\"ce_correlation\":\"c-9\",\"ce_id\":\"0190163D-8694-739b-aea5-966c26f8ad91\","
                            "\"ce_tags\":\"[\\\"a:1\\\", \\\"b\\\\u00e4\\\"]\",\"ce_time\":\"2018-04-05T03:56:24Z\","
-                           "\"ce_type\":[\"first\",\"OrderPlaced\"],\"content-type\":\"text/xml\",\"nothing\":null,\"twice\":[\"1\",\"\\\"2\\\"\"]}}}");
+                           "\"ce_type\":[\"first\",\"OrderPlaced\"],\"content-type\":\"text/xml\",\"nothing\":null,"
+                           "\"twice\":[\"1\",\"\\\"2\\\"\"]}}}");
     free_made(&made);
 }
 

@@ -177,7 +177,8 @@ TEST(batches_of_other_programs)
         const char *fault = batch_open(&cursor, batch);
         if (fault)
             fail_msg("%s: %s", made_by[i].by, fault);
-        CHECK(strcmp(batch_codec_name((enum batch_codec)(cursor.head.attributes & BATCH_CODEC_BITS)), strrchr(made_by[i].by, ' ') + 1) == 0);
+        enum batch_codec codec = (enum batch_codec)(cursor.head.attributes & BATCH_CODEC_BITS);
+        CHECK_STR(batch_codec_name(codec), strrchr(made_by[i].by, ' ') + 1);
         CHECK(cursor.head.size == batch.size && cursor.head.count == 5 && cursor.head.last_offset_delta == 4);
         CHECK(cursor.head.max_timestamp_ms == 1700000000502);
         bool java = strncmp(made_by[i].by, "java", 4) == 0;
@@ -236,7 +237,8 @@ TEST(heads_that_lie)
         {57, "000f4241", "the batch has too many records"},
         {57, "00000002", "the batch has more records than offsets"},
         {23, "ffffffff", "the batch has more records than offsets"},
-        {23, "7fffffff00000000000000000000000000000000ffffffffffffffffffffffffffff00000002", "the batch has more records than bytes for them"},
+        {23, "7fffffff00000000000000000000000000000000ffffffffffffffffffffffffffff00000002",
+         "the batch has more records than bytes for them"},
     };
     struct buf bytes = {0}, lie = {0};
     struct batch_head head = {.count = 77};
