@@ -66,7 +66,7 @@ enum record_kind { RECORD_EVENT = 1, RECORD_REMOVED = 2, RECORD_BATCH = 3, RECOR
  *   32 category ‖ record batch (Kafka's format v2)
  * Body of a thinned batch, left by scavenging; the placed part stays as it was:
  *   0 leaf hash (32)  32 u32 scope  36 u32 positions n  40 topic id (16)  56 u32 partition  60 u16 category size  62 u16 zero
- *   64 u32 size of the record batch, 0: no record is left  68 u32 number of streams
+ *   64 u32 size of the record batch, 0: nothing is left of it  68 u32 number of streams
  *   72 category ‖ (u32 index in the batch ‖ u16 size ‖ stream)… ‖ record batch
  * Its record batch has the records that are left, their bytes as they were; the streams, in the order of the index, are those
  * whose last record in the batch is gone, so that no revision is ever given twice. */

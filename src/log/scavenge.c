@@ -35,15 +35,6 @@ is_removable(struct scavenge *work, const struct record *record, bool *ret, cair
     return retention_hides(work->log, record, work->now_us, work->end, ret, error);
 }
 
-/* Which records of a batch are to go, as thin_look() says. */
-static cairn_err
-look_at_batch(struct scavenge *work, const struct record *record, uint32_t *ret_gone, uint64_t *ret_bytes,
-              cairn_error *error)
-{
-    struct thin_rules rules = {.now_us = work->now_us, .end = work->end};
-    return thin_look(work->thin, work->log, record, &rules, ret_gone, ret_bytes, error);
-}
-
 /* How many bytes writing this segment again would give back. */
 static cairn_err
 count_removable(struct scavenge *work, struct segment *segment, uint64_t *ret_bytes,
@@ -62,7 +53,7 @@ count_removable(struct scavenge *work, struct segment *segment, uint64_t *ret_by
         uint64_t bytes = 0;
         err = block_record(work->log, block, segment, i, BLOCK_SCAN, &record, error);
         if (err == CAIRN_OK && record_holds_batch(&record))
-            err = look_at_batch(work, &record, &gone, &bytes, error);
+            err = thin_look(work->thin, &record, &gone, &bytes, error);
         else if (err == CAIRN_OK)
             err = is_removable(work, &record, &removable, error);
         *ret_bytes += removable ? record.size - removed_size(&record) : bytes;
@@ -98,7 +89,7 @@ rewrite_record(struct scavenge *work, const struct record *record, cairn_str byt
     bool removable = false;
     cairn_err err;
     if (record_holds_batch(record)) {
-        err = look_at_batch(work, record, ret_gone, &saved, error);
+        err = thin_look(work->thin, record, ret_gone, &saved, error);
         if (err == CAIRN_OK && *ret_gone > 0)
             err = thin_encode(work->thin, &thinned, error);
         if (thinned.size >= record->size)
@@ -308,7 +299,7 @@ cairn_log_scavenge(struct log *log, cairn_progress progress, void *context,
     for (uint32_t i = 0; i < count; i++)
         work.bytes_total += atomic_load(&atomic_load(&log->slots[i])->data_end);
     cairn_err err = CAIRN_OK;
-    if ((work.thin = thin_new()) == NULL)
+    if ((work.thin = thin_new(log, work.now_us, work.end)) == NULL)
         err = error_set(error, CAIRN_E_NOMEM, "no memory to scavenge");
     for (uint32_t i = 0; err == CAIRN_OK && i < count; i++) {
         struct segment *segment = atomic_load(&log->slots[i]);

@@ -3,8 +3,10 @@
  * The records that are left keep their bytes, so their offset and time deltas, and with them the head's base and producer
  * fields, mean what they did; only count, size, checksum and compression are new. Positions, offsets and revisions stay
  * taken. So that no revision is given twice when the index is computed again, the thinned batch goes on naming each stream
- * whose last record in it is gone. */
+ * whose last record in it is gone. And as long as it is its producer's newest in the partition, it keeps the head, with no
+ * records, by which a broker knows the producer's sequence after a restart. */
 #include "thin.h"
+#include "topics.h"
 #include "unfold.h"
 
 enum fate { LEFT, GOES, GONE_NAMELESS, GONE_NAMED };
@@ -21,6 +23,10 @@ struct thin_slot {
 };
 
 struct thin {
+    struct log *log;
+    int64_t now_us;
+    uint64_t end;
+    bool all, compact; /* the rule of the batch's topic */
     struct unfold *unfold;
     struct record stored;
     struct thin_event *events;
@@ -31,13 +37,19 @@ struct thin {
 };
 
 struct thin *
-thin_new(void)
+thin_new(struct log *log, int64_t now_us, uint64_t end)
 {
     struct thin *thin = calloc(1, sizeof *thin);
-    if (thin != NULL && (thin->unfold = unfold_new()) == NULL) {
+    struct unfold *unfold = unfold_new();
+    if (thin == NULL || unfold == NULL) {
         free(thin);
-        thin = NULL;
+        unfold_free(unfold);
+        return NULL;
     }
+    thin->log = log;
+    thin->now_us = now_us;
+    thin->end = end;
+    thin->unfold = unfold;
     return thin;
 }
 
@@ -104,49 +116,60 @@ slot_of(struct thin *thin, struct hash128 stream)
     return &thin->slots[at];
 }
 
-/* Is there a newer event of the same key? A record without a key is none that another could take the place of. */
+/* Has the series an entry behind this position? */
 static cairn_err
-is_superseded(struct log *log, const struct record *record, struct hash128 stream, uint64_t end, bool *ret,
-              cairn_error *error)
+goes_on(const struct thin *thin, struct hash128 key, uint64_t position, bool *ret, cairn_error *error)
 {
-    char text[RECORD_STREAM_MAX];
-    cairn_str key;
     struct series_head head;
-    *ret = false;
-    if (!stream_record_key(record->stream, text, &key))
-        return CAIRN_OK;
-    cairn_err err = cairn_series_head(log->series, stream, end, &head, error);
-    if (err == CAIRN_OK)
-        *ret = head.position > record->position;
+    cairn_err err = cairn_series_head(thin->log->series, key, thin->end, &head, error);
+    *ret = err == CAIRN_OK && head.position > position;
     return err == CAIRN_E_END ? CAIRN_OK : err;
 }
 
+/* A record without a key is none that another could take the place of. */
 static cairn_err
-decide(struct log *log, const struct record *record, struct hash128 stream, const struct thin_rules *rules,
-       enum fate *ret, cairn_error *error)
+decide(const struct thin *thin, const struct record *record, struct hash128 stream, enum fate *ret, cairn_error *error)
 {
-    bool goes = rules->all;
+    char text[RECORD_STREAM_MAX];
+    cairn_str key;
+    bool goes = thin->all;
     cairn_err err = CAIRN_OK;
-    if (!goes && retention_any(log))
-        err = retention_hides(log, record, rules->now_us, rules->end, &goes, error);
-    if (err == CAIRN_OK && !goes && rules->compact)
-        err = is_superseded(log, record, stream, rules->end, &goes, error);
+    if (!goes)
+        err = retention_hides(thin->log, record, thin->now_us, thin->end, &goes, error);
+    if (err == CAIRN_OK && !goes && thin->compact && stream_record_key(record->stream, text, &key))
+        err = goes_on(thin, stream, record->position, &goes, error);
     *ret = goes ? GOES : LEFT;
     return err;
 }
 
+/* What does the topic say? False: none of the batch is hidden, neither by it nor by any stream's retention. */
+static bool
+ask_topic(struct thin *thin, const struct record *stored)
+{
+    const struct stored_batch *batch = &stored->batch;
+    struct log *log = thin->log;
+    cairn_topic_ref *topic = log_topic_by_id(log, stored->scope, &batch->topic_id, false);
+    thin->compact = topic != NULL && topic->topic.compact;
+    cairn_topic_release(topic);
+    thin->all = topic_hides_batch(log, stored->scope, &batch->topic_id, batch->partition,
+                                  batch->first_offset + batch->count - 1);
+    return thin->all || thin->compact || retention_any(log)
+           || topic_hides_batch(log, stored->scope, &batch->topic_id, batch->partition, batch->first_offset);
+}
+
 cairn_err
-thin_look(struct thin *thin, struct log *log, const struct record *stored, const struct thin_rules *rules,
-          uint32_t *ret_gone, uint64_t *ret_bytes, cairn_error *error)
+thin_look(struct thin *thin, const struct record *stored, uint32_t *ret_gone, uint64_t *ret_bytes, cairn_error *error)
 {
     *ret_gone = 0;
     *ret_bytes = 0;
-    if (stored->batch.bytes.size == 0 || (!rules->all && !rules->compact && !retention_any(log)))
+    if (stored->batch.bytes.size == 0 || !ask_topic(thin, stored))
         return CAIRN_OK;
     thin->stored = *stored;
     const char *fault = unfold_open(thin->unfold, stored);
     if (fault != NULL)
         return damaged(thin, fault, error);
+    if (unfold_count(thin->unfold) == 0)
+        return CAIRN_OK;
     if (!make_room(thin, stored->count))
         return no_memory(error);
     for (uint32_t i = 0; i < stored->count; i++) {
@@ -157,12 +180,12 @@ thin_look(struct thin *thin, struct log *log, const struct record *stored, const
         if (fault != NULL)
             return damaged(thin, fault, error);
         if (record.stream.size > 0) {
-            event->stream = log_key(log, KEY_STREAM, record.scope, record.stream);
+            event->stream = log_key(thin->log, KEY_STREAM, record.scope, record.stream);
             *slot_of(thin, event->stream) = (struct thin_slot){event->stream, i + 1};
             fate = GONE_NAMED;
         }
         if (record.kind == RECORD_EVENT) {
-            cairn_err err = decide(log, &record, event->stream, rules, &fate, error);
+            cairn_err err = decide(thin, &record, event->stream, &fate, error);
             if (err != CAIRN_OK)
                 return err;
         }
@@ -197,14 +220,13 @@ put_gone(struct thin *thin, uint32_t *ret_count)
     return thin->gone.failed ? batch_no_memory : NULL;
 }
 
-/* The record batch that is left, into thin->out behind what is there; nothing where no record is. */
+/* The records that are left, as they are. */
 static const char *
-put_batch(struct thin *thin)
+gather(struct thin *thin, uint32_t *ret_left)
 {
-    struct batch_head head = {0};
     buf_clear(&thin->records);
-    uint32_t left = 0, count = unfold_count(thin->unfold);
-    for (uint32_t number = 0; number < count; number++) {
+    *ret_left = 0;
+    for (uint32_t number = 0; number < unfold_count(thin->unfold); number++) {
         uint32_t index;
         cairn_str bytes;
         const char *fault = unfold_bytes(thin->unfold, number, &index, &bytes);
@@ -213,30 +235,58 @@ put_batch(struct thin *thin)
         if (thin->events[index].fate != LEFT)
             continue;
         buf_put_str(&thin->records, bytes);
-        left++;
+        ++*ret_left;
     }
-    if (thin->records.failed)
-        return batch_no_memory;
+    return thin->records.failed ? batch_no_memory : NULL;
+}
+
+/* A batch of them, into thin->out behind what is there. */
+static const char *
+put_batch(struct thin *thin, struct batch_head *head, uint32_t left)
+{
+    struct buf *out = &thin->out;
+    size_t at = out->size;
     if (left == 0)
-        return NULL;
-    const char *fault = batch_head_read(thin->stored.batch.bytes, &head);
-    if (fault != NULL)
-        return fault;
-    size_t at = thin->out.size;
-    if (!buf_reserve(&thin->out, BATCH_HEAD_SIZE))
+        head->attributes &= (uint16_t)~BATCH_CODEC_BITS; /* nothing is not compressed */
+    enum batch_codec codec = (enum batch_codec)(head->attributes & BATCH_CODEC_BITS);
+    if (!buf_reserve(out, BATCH_HEAD_SIZE))
         return batch_no_memory;
-    thin->out.size += BATCH_HEAD_SIZE;
-    enum batch_codec codec = (enum batch_codec)(head.attributes & BATCH_CODEC_BITS);
+    out->size += BATCH_HEAD_SIZE;
     if (codec == BATCH_PLAIN)
-        buf_put_str(&thin->out, buf_str(&thin->records));
-    else if (!codec_pack(codec, buf_str(&thin->records), &thin->out))
+        buf_put_str(out, buf_str(&thin->records));
+    else if (!codec_pack(codec, buf_str(&thin->records), out))
         return batch_no_memory;
-    if (thin->out.failed)
+    if (out->failed)
         return batch_no_memory;
-    head.count = left;
-    head.size = (uint32_t)(thin->out.size - at);
-    batch_head_write((uint8_t *)thin->out.data + at, &head);
+    head->count = left;
+    head->size = (uint32_t)(out->size - at);
+    batch_head_write((uint8_t *)out->data + at, head);
     return NULL;
+}
+
+/* What is left of the batch, if anything. */
+static cairn_err
+put_left(struct thin *thin, cairn_error *error)
+{
+    const struct record *stored = &thin->stored;
+    const struct stored_batch *batch = &stored->batch;
+    struct batch_head head;
+    uint32_t left = 0;
+    const char *fault = gather(thin, &left);
+    if (fault == NULL)
+        fault = batch_head_read(batch->bytes, &head);
+    if (fault == NULL && left == 0) {
+        bool newer = true;
+        cairn_err err = CAIRN_OK;
+        if (!thin->all && head.producer_id >= 0)
+            err = goes_on(thin, producer_key(thin->log, stored->scope, &batch->topic_id, batch->partition, head.producer_id),
+                          stored->position, &newer, error);
+        if (err != CAIRN_OK || newer)
+            return err;
+    }
+    if (fault == NULL)
+        fault = put_batch(thin, &head, left);
+    return fault != NULL ? damaged(thin, fault, error) : CAIRN_OK;
 }
 
 cairn_err
@@ -256,9 +306,9 @@ thin_encode(struct thin *thin, cairn_str *ret, cairn_error *error)
     buf_put_str(out, batch->category);
     buf_put_str(out, buf_str(&thin->gone));
     size_t batch_at = out->size;
-    fault = out->failed ? batch_no_memory : put_batch(thin);
-    if (fault != NULL)
-        return damaged(thin, fault, error);
+    cairn_err err = out->failed ? no_memory(error) : put_left(thin, error);
+    if (err != CAIRN_OK)
+        return err;
 
     uint8_t *record = (uint8_t *)out->data, *body = record + body_at;
     memset(record, 0, BATCH_RECORD_HEAD_SIZE);
