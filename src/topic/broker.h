@@ -43,6 +43,7 @@ CAIRN_MUST_CHECK cairn_err broker_open(cairn_store *store, const struct broker_o
 void broker_close(struct broker *broker);
 cairn_store *broker_store(struct broker *broker);
 cairn_scope broker_scope(const struct broker *broker);
+bool broker_auto_creates(const struct broker *broker); /* !options.no_auto_create */
 /* Time-outs of transactions, retention of topics: call it about once a second, on a thread that may block. */
 void broker_tick(struct broker *broker, int64_t now_us);
 

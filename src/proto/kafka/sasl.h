@@ -54,6 +54,8 @@ void sasl_users_free(struct sasl_users *users);
 CAIRN_MUST_CHECK cairn_err sasl_users_put(struct sasl_users *users, cairn_str name, enum sasl_mechanism mechanism,
                                           const struct sasl_credential *credential, bool fixed, cairn_error *error);
 bool sasl_users_get(struct sasl_users *users, cairn_str name, enum sasl_mechanism mechanism, struct sasl_credential *ret);
+bool sasl_users_is_fixed(struct sasl_users *users, cairn_str name);
+bool sasl_users_has_room(struct sasl_users *users, cairn_str name); /* it is there already, or another may be added */
 /* Every user, in no order; iterations by SCRAM-SHA-256 and -512 (0: none). Do not call users from it. */
 typedef bool (*sasl_user_visit)(void *context, cairn_str name, const uint32_t iterations[2]);
 void sasl_users_each(struct sasl_users *users, sasl_user_visit visit, void *context);

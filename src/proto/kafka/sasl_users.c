@@ -181,6 +181,25 @@ sasl_users_get(struct sasl_users *users, cairn_str name, enum sasl_mechanism mec
     return there;
 }
 
+bool
+sasl_users_is_fixed(struct sasl_users *users, cairn_str name)
+{
+    pthread_mutex_lock(&users->lock);
+    struct user *user = *find(users, name, name_hash(users, name));
+    bool fixed = user && (user->fixed[0] || user->fixed[1]);
+    pthread_mutex_unlock(&users->lock);
+    return fixed;
+}
+
+bool
+sasl_users_has_room(struct sasl_users *users, cairn_str name)
+{
+    pthread_mutex_lock(&users->lock);
+    bool room = *find(users, name, name_hash(users, name)) || users->count < SASL_USERS_MAX;
+    pthread_mutex_unlock(&users->lock);
+    return room;
+}
+
 void
 sasl_users_each(struct sasl_users *users, sasl_user_visit visit, void *context)
 {
