@@ -417,3 +417,25 @@ net_conn_peer(const struct net_conn *conn, char to[NET_PEER_TEXT_SIZE])
     }
     return size < 0 ? 0 : (size_t)size;
 }
+
+size_t
+net_conn_local(const struct net_conn *conn, char to[NET_PEER_TEXT_SIZE], uint16_t *ret_port)
+{
+    struct sockaddr_in6 in6 = {0};
+    struct sockaddr_in in4;
+    int room = sizeof in6;
+    to[0] = '\0';
+    *ret_port = 0;
+    if (uv_tcp_getsockname(&conn->tcp, (struct sockaddr *)&in6, &room) != 0)
+        return 0;
+    memcpy(&in4, &in6, sizeof in4);
+    *ret_port = ntohs(in6.sin6_port); /* at the same place in both */
+    if (in6.sin6_family != AF_INET6) {
+        inet_ntop(AF_INET, &in4.sin_addr, to, NET_PEER_TEXT_SIZE);
+    } else if (IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr)) {
+        inet_ntop(AF_INET, &in6.sin6_addr.s6_addr[12], to, NET_PEER_TEXT_SIZE);
+    } else {
+        inet_ntop(AF_INET6, &in6.sin6_addr, to, NET_PEER_TEXT_SIZE);
+    }
+    return strlen(to);
+}

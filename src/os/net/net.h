@@ -133,6 +133,9 @@ bool net_conn_is_h2(const struct net_conn *conn); /* chosen by ALPN */
 /* "127.0.0.1:51234", "[::1]:51234"; returns the length. */
 #define NET_PEER_TEXT_SIZE 64
 size_t net_conn_peer(const struct net_conn *conn, char to[NET_PEER_TEXT_SIZE]);
+/* The address and port by which the peer came to us, the address without brackets: "127.0.0.1", "::1"; IPv4 that came through
+ * an IPv6 socket is written as IPv4. Returns the address's length; 0 (and port 0) when the connection is broken. */
+size_t net_conn_local(const struct net_conn *conn, char to[NET_PEER_TEXT_SIZE], uint16_t *ret_port);
 
 /* Bytes moved by a loop's connections since it started; any thread. */
 void net_loop_traffic(const struct net_loop *loop, uint64_t *ret_in_bytes, uint64_t *ret_out_bytes);

@@ -2,21 +2,20 @@
  * handler. Clients choose for each message the highest version that both sides have. */
 #include <proto/kafka/kafka_int.h>
 
-/* What the client says of itself; Kafka holds names to these letters too (KIP-511). */
+/* What the client says of itself, for lists and logs; Kafka holds names to these letters too (KIP-511). Cut at `room`. */
 static bool
 copy_name(char *to, size_t room, cairn_str name)
 {
-    bool fine = name.size > 0 && name.size < room;
-    for (size_t i = 0; fine && i < name.size; i++) {
+    for (size_t i = 0; i < name.size; i++) {
         char c = name.data[i];
         bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-        fine = letter || ((c == '-' || c == '.') && i > 0 && i + 1 < name.size);
+        if (!letter && ((c != '-' && c != '.') || i == 0 || i + 1 == name.size))
+            return false;
     }
-    if (fine) {
-        memcpy(to, name.data, name.size);
-        to[name.size] = '\0';
-    }
-    return fine;
+    size_t size = name.size < room ? name.size : room - 1;
+    memcpy(to, name.data, size);
+    to[size] = '\0';
+    return size > 0;
 }
 
 static bool

@@ -18,11 +18,15 @@ struct reader {
 
 static const char past_end[] = "the bytes end too early";
 
+/* The first fault counts; the innermost field that knows its name gives it. */
 static bool
 refuse(struct reader *r, const char *what, const char *where)
 {
-    if (!r->fault->what)
-        *r->fault = (struct kafka_fault){what, where ? where : ""};
+    struct kafka_fault *fault = r->fault;
+    if (!fault->what && !r->no_memory)
+        fault->what = what;
+    if (fault->what && where && !*fault->where)
+        fault->where = where;
     return false;
 }
 
@@ -245,7 +249,7 @@ read_field(struct reader *r, const struct kafka_field *field, char *to)
         *has = fine && (field->tag >= 0 || (int8_t)present >= 0);
         fine = fine && (!*has || read_struct(r, field->of, to + field->offset));
     }
-    return fine || refuse(r, past_end, field->name) ;
+    return fine || refuse(r, past_end, field->name);
 }
 
 static bool

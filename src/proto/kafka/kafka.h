@@ -22,7 +22,7 @@ struct kafka_config {
     const char *address;         /* "127.0.0.1", "::1", "0.0.0.0" */
     uint16_t port;               /* 0: any free one, see kafka_server_port */
     const char *advertised_host; /* (the address by which the client came) */
-    uint16_t advertised_port;    /* (port) */
+    uint16_t advertised_port;    /* (the port by which it came) */
     const char *tls_cert_file, *tls_key_file; /* PEM; both or neither */
     const char *tls_client_ca_file;           /* PEM: require client certificates */
     const char *cluster_id;      /* up to 64 characters */

@@ -28,7 +28,7 @@
 
 struct kafka_call;
 struct kafka_conn;
-struct kafka_loop;
+struct kafka_session;
 
 /* ---- what calls are served -------------------------------------------------------------------------------------------- */
 
@@ -90,17 +90,21 @@ struct kafka_call {
     struct kafka_conn *conn;
     struct kafka_call *next;     /* of the connection, in the order of requests; of the loop's spares */
     const struct kafka_handler *handler;
-    void (*step)(struct kafka_call *call);    /* what kafka_work() or kafka_post() is to run */
+    void (*step)(struct kafka_call *call);    /* what kafka_work() is to run */
+    void (*posted_step)(struct kafka_call *call);
     void (*timeout)(struct kafka_call *call); /* what kafka_wait() is to run */
     int32_t correlation;
-    int state_of;                /* enum call_state */
+    uint8_t stage;               /* enum call_stage */
     atomic_bool posted;          /* post_node is on its way */
-    bool silent, refused;        /* how it ended: without an answer, with the connection's end */
+    bool silent;                 /* it ends without an answer */
+    const char *refused;         /* it ends with the connection's end, because of this */
     char *frame;                 /* the request's bytes */
-    size_t frame_size, frame_room, charged_bytes;
-    struct buf body;             /* the decoded struct; room for it */
+    size_t frame_size, frame_have, frame_room, body_at, charged_bytes;
+    void *body;                  /* the decoded struct */
+    size_t body_room;
     struct kafka_out out;
-    size_t sent_bytes, sent_gaps, sent_in_piece; /* of out: how far it has gone */
+    size_t sent_bytes;           /* of `out`, given to the socket; and of those: */
+    size_t sent_own, sent_gaps, sent_of_piece; /* of out.bytes; whole pieces; of the next piece */
     struct net_timer timer;
     struct net_post_node post_node, done_node;
 };

@@ -1,0 +1,584 @@
+/* A connection: frames in, answers out, and when it rests.
+ *
+ *   bytes ─► head (4 bytes: a size) ─► reading ─► calls: ANSWERED … BEGUN … QUEUED     answers leave at the front
+ *
+ * Invariants: `calls` is in the order of requests; to_begin is its first QUEUED one; a call begins only when nothing that has begun
+ * is in its way (may_begin); answers leave from the front only. So a client sees its calls happen one after another.
+ *
+ * Resting: it is not read while too much of it is in memory (its own calls, the server's requests) or unsent. Unsent answers of a
+ * loop are bounded by its share of unsent_max: beyond, the reader longest without progress is cut. A large answer goes to the
+ * socket in slices as the socket takes them, from the call's own memory.
+ *
+ * The end: `gone` and every waiting handler is told (on_gone); calls stay until their handlers have ended them, the connection
+ * until its last call has. After an end of the client's side (eof) what it sent before is still done, as for acks = 0. */
+#include <proto/kafka/conn_int.h>
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define LOG_LINES 5 /* a second */
+
+/* ---- telling -------------------------------------------------------------------------------------------------------------- */
+
+void
+kafka_conn_log(struct kafka_conn *c, const char *format, ...)
+{
+    struct kafka_loop *loop = c->loop;
+    const struct kafka_config *config = &loop->server->config;
+    char line[512], text[256], left_out[48] = "";
+    va_list args;
+    if (!config->log)
+        return;
+    uint64_t now_ms = net_now_ms(loop->net);
+    if (now_ms - loop->log_ms >= 1000) {
+        loop->log_ms = now_ms;
+        loop->logged = 0;
+    }
+    if (loop->logged == LOG_LINES) {
+        loop->unlogged++;
+        return;
+    }
+    loop->logged++;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (loop->unlogged)
+        snprintf(left_out, sizeof left_out, " (and %u more)", loop->unlogged);
+    loop->unlogged = 0;
+    snprintf(line, sizeof line, "kafka: %s%s%s: %s%s", c->session.host, c->session.software_name[0] ? " " : "",
+             c->session.software_name, text, left_out);
+    config->log(config->log_context, line);
+}
+
+/* ---- the end --------------------------------------------------------------------------------------------------------------- */
+
+static void
+set_unsent(struct kafka_conn *c, size_t unsent)
+{
+    struct kafka_loop *loop = c->loop;
+    loop->unsent += unsent - c->unsent;
+    c->unsent = unsent;
+    atomic_store_explicit(&loop->unsent_now, loop->unsent, memory_order_relaxed);
+}
+
+static void
+leave_slow(struct kafka_conn *c)
+{
+    if (!c->slow_link)
+        return;
+    *c->slow_link = c->slow_next;
+    if (c->slow_next)
+        c->slow_next->slow_link = c->slow_link;
+    else
+        c->loop->slow_end = c->slow_link;
+    c->slow_next = NULL;
+    c->slow_link = NULL;
+}
+
+static void
+set_starved(struct kafka_conn *c, bool starved)
+{
+    c->loop->starved_count += starved;
+    c->loop->starved_count -= c->starved;
+    c->starved = starved;
+}
+
+static void
+free_if_over(struct kafka_conn *c)
+{
+    if (c->net || c->calls || c->busy)
+        return;
+    const struct kafka_calls *calls = c->loop->server->config.calls;
+    if (calls->session_end)
+        calls->session_end(&c->session);
+    *c->link = c->next;
+    if (c->next)
+        c->next->link = c->link;
+    free(c);
+}
+
+/* Take out of the list whatever needs no more thread: only what handlers have stays. */
+static void
+drop_calls(struct kafka_conn *c)
+{
+    struct kafka_call **link = &c->calls;
+    c->to_begin = NULL;
+    while (*link) {
+        struct kafka_call *call = *link;
+        if (call->stage == CALL_BEGUN) {
+            link = &call->next;
+            continue;
+        }
+        *link = call->next;
+        c->call_count--;
+        call_end(call);
+    }
+    c->calls_end = link;
+}
+
+/* Handlers that wait for something else are told that nobody waits for them. */
+static void
+tell_gone(struct kafka_conn *c)
+{
+    if (atomic_exchange_explicit(&c->gone, true, memory_order_relaxed))
+        return;
+    bool was_busy = c->busy;
+    c->busy = true; /* what ends meanwhile stays in the list */
+    for (struct kafka_call *call = c->calls; call; call = call->next)
+        if (call->stage == CALL_BEGUN && call->on_gone)
+            call->on_gone(call);
+    c->busy = was_busy;
+}
+
+void
+kafka_conn_close(struct kafka_conn *c)
+{
+    if (c->closing)
+        return;
+    c->closing = true;
+    set_starved(c, false);
+    leave_slow(c);
+    set_unsent(c, 0);
+    net_timer_clear(c->loop->net, &c->timer);
+    tell_gone(c);
+    if (c->reading)
+        call_end(c->reading);
+    c->reading = NULL;
+    if (!c->busy)
+        drop_calls(c);
+    if (c->net)
+        net_conn_close(c->net);
+}
+
+static void
+on_closed(void *user)
+{
+    struct kafka_conn *c = user;
+    kafka_conn_close(c); /* when the end came from below */
+    c->net = NULL;
+    atomic_fetch_sub_explicit(&c->loop->server->connections, 1, memory_order_relaxed);
+    drop_calls(c);
+    free_if_over(c);
+}
+
+static void __attribute__((format(printf, 2, 3)))
+reject(struct kafka_conn *c, const char *format, ...)
+{
+    char text[224];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (!c->closing) {
+        kafka_count(&c->loop->rejected);
+        kafka_conn_log(c, "%s", text);
+    }
+    kafka_conn_close(c);
+}
+
+/* ---- answers out ------------------------------------------------------------------------------------------------------------- */
+
+/* Unsent: for the socket, and of the answer at the front what the socket has yet to be given. */
+static void
+account(struct kafka_conn *c)
+{
+    if (c->closing)
+        return;
+    struct kafka_loop *loop = c->loop;
+    size_t unsent = net_conn_unsent(c->net);
+    for (const struct kafka_call *call = c->calls; call && call->stage == CALL_ANSWERED; call = call->next)
+        unsent += kafka_out_size(&call->out) - call->sent_bytes;
+    if (unsent == 0 && c->unsent == 0)
+        return;
+    bool progress = unsent < c->unsent || c->unsent == 0;
+    set_unsent(c, unsent);
+    if (progress) {
+        c->progress_ms = net_now_ms(loop->net);
+        leave_slow(c);
+        if (unsent) {
+            c->slow_link = loop->slow_end;
+            *loop->slow_end = c;
+            loop->slow_end = &c->slow_next;
+        }
+    }
+    size_t share = loop->server->config.unsent_max / loop->server->config.loops;
+    while (loop->unsent > share && loop->slow)
+        reject(loop->slow, "answers to all clients are unsent beyond the bound, and this one reads slowest");
+}
+
+/* The next stretch of an answer that lies together in memory: bytes up to a gap, or a piece. */
+static cairn_str
+next_stretch(struct kafka_call *call, bool *ret_piece)
+{
+    const struct kafka_out *out = &call->out;
+    const struct kafka_gap *gaps = (const struct kafka_gap *)(void *)out->gaps.data;
+    size_t count = kafka_out_gaps(out), bytes = call->sent_own;
+    *ret_piece = call->sent_gaps < count && gaps[call->sent_gaps].at == bytes;
+    if (*ret_piece) {
+        cairn_str piece = gaps[call->sent_gaps].piece;
+        return (cairn_str){piece.data + call->sent_of_piece, piece.size - call->sent_of_piece};
+    }
+    size_t end = call->sent_gaps < count ? gaps[call->sent_gaps].at : out->bytes.size;
+    return (cairn_str){out->bytes.data + bytes, end - bytes};
+}
+
+/* Give the socket what it takes. True: all of it. */
+static bool
+send_answer(struct kafka_conn *c, struct kafka_call *call)
+{
+    size_t total = kafka_out_size(&call->out);
+    while (call->sent_bytes < total && !c->closing) {
+        bool piece;
+        if (net_conn_unsent(c->net) >= CONN_SLICE_BYTES && total - call->sent_bytes > CONN_SLICE_BYTES)
+            return false;
+        cairn_str stretch = next_stretch(call, &piece);
+        if (stretch.size > CONN_SLICE_BYTES)
+            stretch.size = CONN_SLICE_BYTES;
+        if (stretch.size < CALL_KEEP_BYTES)
+            net_conn_put(c->net, stretch);
+        else
+            net_conn_put_large(c->net, stretch);
+        call->sent_bytes += stretch.size;
+        if (!piece) {
+            call->sent_own += stretch.size;
+            continue;
+        }
+        const struct kafka_gap *gaps = (const struct kafka_gap *)(void *)call->out.gaps.data;
+        call->sent_of_piece += stretch.size;
+        if (call->sent_of_piece == gaps[call->sent_gaps].piece.size) {
+            call->sent_gaps++;
+            call->sent_of_piece = 0;
+        }
+    }
+    return true;
+}
+
+static void
+pop_call(struct kafka_conn *c)
+{
+    struct kafka_call *call = c->calls;
+    c->calls = call->next;
+    if (!c->calls)
+        c->calls_end = &c->calls;
+    c->call_count--;
+    c->quiet_ms = net_now_ms(c->loop->net);
+    call_end(call);
+}
+
+static void
+send_answers(struct kafka_conn *c)
+{
+    while (!c->closing && c->calls && c->calls->stage == CALL_ANSWERED) {
+        struct kafka_call *call = c->calls;
+        if (call->refused) {
+            reject(c, "%s; the connection is closed", call->refused);
+            return;
+        }
+        if (!call->silent && !send_answer(c, call))
+            return;
+        pop_call(c);
+    }
+}
+
+/* ---- beginning calls, resting -------------------------------------------------------------------------------------------------- */
+
+static bool
+may_begin(const struct kafka_conn *c)
+{
+    const struct kafka_call *call = c->to_begin;
+    if (!call || c->closing || c->unsent > CONN_UNSENT_BYTES)
+        return false;
+    return c->begun_count == 0 || (c->begun_pipelined && (call->handler->flags & KAFKA_PIPELINED));
+}
+
+static void
+begin_calls(struct kafka_conn *c)
+{
+    while (may_begin(c)) {
+        struct kafka_call *call = c->to_begin;
+        bool pipelined = call->handler->flags & KAFKA_PIPELINED;
+        c->to_begin = call->next;
+        c->begun_pipelined = pipelined && (c->begun_count == 0 || c->begun_pipelined);
+        c->begun_count++;
+        if (!call_begin(call)) {
+            c->begun_count--;
+            c->to_begin = call;
+            set_starved(c, true);
+            return;
+        }
+        send_answers(c);
+        if (c->calls && c->calls->stage == CALL_ANSWERED)
+            account(c); /* the socket is full: perhaps that is enough */
+    }
+}
+
+/* Read on, or not. */
+static void
+rest_or_read(struct kafka_conn *c)
+{
+    const struct kafka_server *server = c->loop->server;
+    const struct kafka_config *config = &server->config;
+    bool full = atomic_load_explicit(&server->request_bytes, memory_order_relaxed) > config->requests_max;
+    bool rest = full || c->call_count >= config->calls_max || c->unsent > CONN_UNSENT_BYTES ||
+                (c->calls && c->request_bytes > CONN_AHEAD_BYTES) || c->eof || kafka_stopping(c->loop);
+    if (full || (c->starved && c->to_begin == NULL))
+        set_starved(c, full);
+    if (rest == c->resting)
+        return;
+    c->resting = rest;
+    if (rest)
+        net_conn_pause(c->net);
+    else
+        net_conn_resume(c->net);
+    c->frame_since_ms = net_now_ms(c->loop->net);
+}
+
+static uint64_t
+deadline_of(struct kafka_conn *c)
+{
+    const struct kafka_config *config = &c->loop->server->config;
+    uint64_t deadline = c->unsent ? c->progress_ms + config->write_timeout_ms : 0, other = 0;
+    bool by_us = c->resting && !c->starved; /* its own calls are in the way, not its slowness */
+    if ((c->reading || c->head_size) && !by_us)
+        other = c->frame_since_ms + config->request_timeout_ms + (c->reading ? c->reading->frame_have / CONN_FRAME_RATE : 0);
+    else if (!c->calls && !c->unsent)
+        other = c->quiet_ms + config->idle_timeout_ms;
+    return !deadline || (other && other < deadline) ? other : deadline;
+}
+
+static void
+rearm(struct kafka_conn *c)
+{
+    if (c->closing)
+        return;
+    uint64_t deadline = deadline_of(c);
+    if (deadline)
+        net_timer_set(c->loop->net, &c->timer, deadline);
+    else
+        net_timer_clear(c->loop->net, &c->timer);
+}
+
+/* Nothing more is to come or to go. */
+static bool
+is_over(const struct kafka_conn *c)
+{
+    return !c->calls && (c->eof || kafka_stopping(c->loop)) && c->unsent == 0;
+}
+
+void
+kafka_conn_advance(struct kafka_conn *c)
+{
+    if (c->busy)
+        return; /* whoever made it busy goes on */
+    c->busy = true;
+    send_answers(c);
+    begin_calls(c);
+    account(c);
+    c->busy = false;
+    if (c->closing) {
+        drop_calls(c);
+        free_if_over(c);
+        return;
+    }
+    rest_or_read(c);
+    if (is_over(c))
+        kafka_conn_close(c);
+    rearm(c);
+}
+
+void
+kafka_conn_tick(struct kafka_loop *loop)
+{
+    for (struct kafka_conn *c = loop->conns, *next; loop->starved_count && c; c = next) {
+        next = c->next;
+        if (c->starved && !c->closing) {
+            set_starved(c, false);
+            kafka_conn_advance(c);
+        }
+    }
+}
+
+void
+kafka_conn_stop(struct kafka_conn *c)
+{
+    if (c->closing)
+        return;
+    if (c->reading)
+        call_end(c->reading);
+    c->reading = NULL;
+    c->head_size = 0;
+    for (struct kafka_call *call = c->calls; call; call = call->next)
+        if (call->stage == CALL_BEGUN && call->timeout)
+            net_timer_set(c->loop->net, &call->timer, net_now_ms(c->loop->net) + 1);
+    kafka_conn_advance(c);
+}
+
+/* ---- frames in ---------------------------------------------------------------------------------------------------------------------- */
+
+static void
+add_call(struct kafka_conn *c, struct kafka_call *call)
+{
+    call->next = NULL;
+    *c->calls_end = call;
+    c->calls_end = &call->next;
+    c->call_count++;
+    call_queue(call);
+    if (!c->to_begin)
+        c->to_begin = call;
+}
+
+/* Its size is known: make room for it as its bytes come. */
+static bool
+begin_frame(struct kafka_conn *c)
+{
+    const struct kafka_config *config = &c->loop->server->config;
+    size_t size_max = c->session.logged_in ? config->request_max : config->login_request_max;
+    uint32_t size;
+    memcpy(&size, c->head, 4);
+    size = __builtin_bswap32(size);
+    c->head_size = 0;
+    if (size < FRAME_LEAST || size > size_max) {
+        reject(c, "a request says that it is %u bytes, and the limit is %zu: not a Kafka client?", size, size_max);
+        return false;
+    }
+    c->reading = call_new(c, size);
+    if (!c->reading)
+        reject(c, "out of memory");
+    return c->reading != NULL;
+}
+
+static bool
+take_head(struct kafka_conn *c, cairn_str *bytes)
+{
+    if (c->head_size == 0)
+        c->frame_since_ms = net_now_ms(c->loop->net);
+    while (c->head_size < sizeof c->head && bytes->size > 0) {
+        c->head[c->head_size++] = *bytes->data++;
+        bytes->size--;
+    }
+    return c->head_size < sizeof c->head || begin_frame(c);
+}
+
+static void
+on_read(void *user, cairn_str bytes)
+{
+    struct kafka_conn *c = user;
+    c->quiet_ms = net_now_ms(c->loop->net);
+    while (bytes.size > 0 && !c->closing && !c->eof && !kafka_stopping(c->loop)) {
+        if (!c->reading && !take_head(c, &bytes))
+            return;
+        struct kafka_call *call = c->reading;
+        if (!call || bytes.size == 0)
+            break;
+        if (!call_add(call, &bytes)) {
+            reject(c, "out of memory");
+            return;
+        }
+        if (call->frame_have == call->frame_size) {
+            c->reading = NULL;
+            add_call(c, call);
+        }
+    }
+    if (!c->closing)
+        kafka_conn_advance(c);
+}
+
+static void
+on_eof(void *user)
+{
+    struct kafka_conn *c = user;
+    if (c->closing)
+        return;
+    c->eof = true;
+    if (c->reading)
+        call_end(c->reading);
+    c->reading = NULL;
+    c->head_size = 0;
+    tell_gone(c);
+    kafka_conn_advance(c);
+}
+
+static void
+on_flushed(void *user)
+{
+    struct kafka_conn *c = user;
+    if (!c->closing && (c->unsent || c->calls || c->eof))
+        kafka_conn_advance(c);
+}
+
+static void
+on_deadline(void *context)
+{
+    struct kafka_conn *c = context;
+    const struct kafka_config *config = &c->loop->server->config;
+    uint64_t now = net_now_ms(c->loop->net);
+    account(c); /* libuv may have sent a part in the meantime */
+    uint64_t deadline = c->closing ? 0 : deadline_of(c);
+    if (!deadline || deadline > now)
+        rearm(c);
+    else if (c->unsent && c->progress_ms + config->write_timeout_ms <= now)
+        reject(c, "it has not read its answers for %u ms", config->write_timeout_ms);
+    else if (c->reading || c->head_size)
+        reject(c, "a request has not arrived whole in time");
+    else
+        kafka_conn_close(c); /* idle: clients expect it, and come again */
+}
+
+/* ---- the beginning ------------------------------------------------------------------------------------------------------------------- */
+
+static struct kafka_loop *
+loop_of(struct kafka_server *server, const struct net_loop *net)
+{
+    struct kafka_loop *loop = server->loops;
+    while (loop->net != net)
+        loop++;
+    return loop;
+}
+
+static void
+fill_session(struct kafka_conn *c)
+{
+    struct kafka_session *session = &c->session;
+    size_t size = net_conn_peer(c->net, session->host);
+    while (size > 0 && session->host[size - 1] != ':')
+        size--;
+    session->host[size ? size - 1 : 0] = '\0';
+    session->logged_in = !c->loop->server->config.sasl;
+    session->tls = net_conn_is_tls(c->net);
+    snprintf(session->principal, sizeof session->principal, "User:ANONYMOUS");
+    net_conn_local(c->net, c->host, &c->port);
+}
+
+void
+kafka_conn_open(void *context, struct net_loop *net_loop, struct net_conn *net)
+{
+    static const struct net_conn_events events = {on_read, on_eof, on_flushed, on_closed};
+    struct kafka_server *server = context;
+    struct kafka_loop *loop = loop_of(server, net_loop);
+    struct kafka_conn *c = calloc(1, sizeof *c);
+    if (!c) {
+        net_conn_close(net);
+        return;
+    }
+    c->net = net;
+    c->loop = loop;
+    c->calls_end = &c->calls;
+    c->next = loop->conns;
+    c->link = &loop->conns;
+    if (c->next)
+        c->next->link = &c->next;
+    loop->conns = c;
+    c->timer.fn = on_deadline;
+    c->timer.context = c;
+    c->quiet_ms = net_now_ms(net_loop);
+    fill_session(c);
+    kafka_count(&loop->connections);
+    unsigned count = atomic_fetch_add_explicit(&server->connections, 1, memory_order_relaxed) + 1;
+    net_conn_start(net, &events, c);
+    if (kafka_stopping(loop))
+        kafka_conn_close(c);
+    else if (count > server->config.connections_max)
+        reject(c, "there are %u connections already", server->config.connections_max);
+    rearm(c);
+}

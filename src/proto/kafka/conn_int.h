@@ -1,0 +1,114 @@
+/* proto/kafka/conn_int.h: what connections, calls and the server share and handlers do not see.
+ *
+ * Everything here belongs to one loop's thread, except what is atomic or under the server's lock. */
+#ifndef PROTO_KAFKA_CONN_INT_H
+#define PROTO_KAFKA_CONN_INT_H
+
+#include <proto/kafka/kafka_int.h>
+
+#define CONN_AHEAD_BYTES ((size_t)32 << 20)  /* requests of one connection in memory, before it is not read any more */
+#define CONN_UNSENT_BYTES ((size_t)1 << 20)  /* unsent answers, before it is not served any more */
+#define CONN_SLICE_BYTES ((size_t)256 << 10) /* of a large answer given to the socket at once */
+#define CONN_FRAME_RATE 16                   /* bytes a millisecond that a request must keep after its first timeout */
+#define CALL_KEEP_BYTES ((size_t)65536)      /* memory that a spare call may keep, of each kind */
+#define CALL_SPARES 128
+#define FRAME_LEAST 8                        /* key, version, correlation */
+#define TICK_MS 50
+
+/* READING ─► QUEUED ─► BEGUN ─► ANSWERED ─► ended
+ * The request's bytes arrive; it waits for its turn; the handler has it; the answer waits for its turn, or for the socket. */
+enum call_stage { CALL_READING, CALL_QUEUED, CALL_BEGUN, CALL_ANSWERED, CALL_ENDED };
+
+/* Freed when it is closed and no call is left. */
+struct kafka_conn {
+    struct net_conn *net; /* NULL once closed */
+    struct kafka_loop *loop;
+    struct kafka_conn *next, **link;           /* of the loop */
+    struct kafka_conn *slow_next, **slow_link; /* of those with unsent bytes, longest without progress first */
+    struct kafka_session session;
+    struct kafka_call *calls, **calls_end;     /* in the order of requests */
+    struct kafka_call *to_begin;               /* the first that is QUEUED */
+    struct kafka_call *reading;                /* its request is arriving */
+    unsigned call_count, begun_count;
+    bool begun_pipelined; /* every call that has begun and is not answered is pipelined */
+    size_t request_bytes; /* charged for its calls */
+    char head[4];         /* of the next request: its size */
+    unsigned head_size;
+    struct net_timer timer;
+    uint64_t frame_since_ms; /* the first byte of `reading`, or of its size */
+    uint64_t quiet_ms;       /* the last time that something was asked or answered */
+    uint64_t progress_ms;    /* the last time that unsent bytes went */
+    size_t unsent;           /* as last accounted */
+    bool resting;            /* not read, because of a bound */
+    bool starved;            /* … of the server's, or of the pool's: look again at the next tick */
+    bool busy;               /* conn_advance() is at work on it */
+    bool eof, closing;
+    atomic_bool gone;        /* nobody will read what is answered */
+    char host[NET_PEER_TEXT_SIZE]; /* the server's address, as the client came to it … */
+    uint16_t port;                 /* … and its port */
+};
+
+struct kafka_loop {
+    struct kafka_server *server;
+    struct net_loop *net;
+    struct kafka_conn *conns;
+    struct kafka_conn *slow, **slow_end;
+    struct kafka_call *spare;
+    unsigned spare_count;
+    unsigned starved_count;
+    size_t unsent; /* of all connections */
+    uint64_t log_ms;
+    unsigned logged, unlogged; /* lines written since log_ms; lines left out */
+    atomic_uint_fast64_t rejected, connections, unsent_now;
+    atomic_uint_fast64_t calls[KAFKA_KEYS];
+    atomic_uint alive; /* calls; read by kafka_server_stop */
+    struct net_post_node stop_nodes[2];
+};
+
+struct kafka_server {
+    struct kafka_config config; /* defaults filled in; strings are copies */
+    struct net_tls *tls;
+    struct net_listener *listener;
+    struct net_pool *pool;
+    struct kafka_loop loops[KAFKA_LOOPS_MAX];
+    void *state; /* of calls->start */
+    bool started; /* calls->start has been called, calls->stop is owed */
+    atomic_bool tending; /* calls->tend is on its way */
+    uint64_t tended_ms;
+    atomic_uint connections;
+    atomic_size_t request_bytes;
+    atomic_int stopping; /* 1: ending politely, 2: everything is cut */
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* a loop has become idle while stopping */
+};
+
+static inline void
+kafka_count(atomic_uint_fast64_t *counter)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1, memory_order_relaxed);
+}
+
+static inline int
+kafka_stopping(const struct kafka_loop *loop)
+{
+    return atomic_load_explicit(&loop->server->stopping, memory_order_relaxed);
+}
+
+/* conn.c */
+void kafka_conn_open(void *server, struct net_loop *loop, struct net_conn *net);
+void kafka_conn_close(struct kafka_conn *c);
+void kafka_conn_advance(struct kafka_conn *c); /* begin calls and send answers, as far as they may */
+void kafka_conn_tick(struct kafka_loop *loop); /* look again at those that starved */
+void kafka_conn_stop(struct kafka_conn *c);    /* the server is stopping: end as soon as what has begun is answered */
+/* "kafka: 127.0.0.1:5000 (librdkafka): …" to whoever wants to know; a few a second. */
+void kafka_conn_log(struct kafka_conn *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* call.c: all on the loop's thread */
+struct kafka_call *call_new(struct kafka_conn *c, size_t frame_size); /* NULL: out of memory */
+bool call_add(struct kafka_call *call, cairn_str *bytes);             /* move bytes into its frame; false: out of memory */
+void call_queue(struct kafka_call *call);                             /* its request is whole: find its handler */
+bool call_begin(struct kafka_call *call);                             /* false: the pool is full, try again later */
+void call_end(struct kafka_call *call);                               /* it is no longer the connection's */
+void call_free_spares(struct kafka_loop *loop);
+
+#endif
