@@ -1,7 +1,8 @@
-/* The other hashes of hash.h: XXH3 (compiled in from its header: a call into a shared library would
+/* The other hashes of hash.h: MurmurHash2, XXH3 (compiled in from its header: a call into a shared library would
  * cost as much as hashing a short key) and SHA-256. */
 #define OPENSSL_SUPPRESS_DEPRECATED /* see sha256_pieces() */
 #define XXH_INLINE_ALL
+#include <base/bytes.h>
 #include <base/hash.h>
 
 #include <assert.h>
@@ -27,6 +28,25 @@ uint64_t
 hash64(const void *bytes, size_t size, uint64_t seed)
 {
     return XXH3_64bits_withSeed(bytes, size, seed);
+}
+
+uint32_t
+murmur2(const void *bytes, size_t size)
+{
+    const uint32_t m = 0x5BD1E995u;
+    const uint8_t *at = bytes;
+    uint32_t hash = 0x9747B28Cu ^ (uint32_t)size;
+    for (; size >= 4; at += 4, size -= 4) {
+        uint32_t k = load32(at) * m;
+        hash = (hash * m) ^ ((k ^ k >> 24) * m);
+    }
+    switch (size) {
+    case 3: hash ^= (uint32_t)at[2] << 16; /* fall through */
+    case 2: hash ^= (uint32_t)at[1] << 8;  /* fall through */
+    case 1: hash = (hash ^ at[0]) * m;
+    }
+    hash = (hash ^ hash >> 13) * m;
+    return hash ^ hash >> 15;
 }
 
 /* OpenSSL 3 deprecates these in favour of EVP, which allocates and looks up a provider: that takes

@@ -20,6 +20,10 @@ void hash_secret(uint8_t ret_secret[HASH_SECRET_BYTES], const void *seed, size_t
 /* XXH3-64, for hash tables in memory. */
 uint64_t hash64(const void *bytes, size_t size, uint64_t seed);
 
+/* MurmurHash2, 32 bits, under the seed 0x9747b28c that Kafka's default partitioner has, little-endian: for nothing but
+ * choosing the partition that its clients choose. */
+uint32_t murmur2(const void *bytes, size_t size);
+
 /* SHA-256 (FIPS 180-4, OpenSSL), for tamper evidence. Reentrant. */
 void sha256(const void *bytes, size_t size, uint8_t ret_hash[32]);
 /* Of several pieces in a row. */

@@ -46,15 +46,23 @@ struct batch_head {
     uint32_t count;          /* of records; compaction leaves fewer than last_offset_delta + 1 */
 };
 
-/* Read the head at the beginning of `bytes`, which may hold more than this batch. NULL, or what is wrong with it; cut short
- * (the next batch is not whole): "the batch is cut short". Sizes, magic and counts are checked, the checksum is not. */
+/* What is wrong is a sentence that lives for good: its beginning is part of no interface, but these two may be compared by
+ * address. The first: `bytes` end before the batch does (a fetch may end so; a file must not). */
+extern const char batch_cut_short[];
+extern const char batch_no_memory[];
+
+/* Read the head at the beginning of `bytes`, which may hold more than this batch. NULL, or what is wrong with it. Sizes, magic,
+ * codec and counts are checked, the checksum is not. A batch may have no records (compaction leaves such). */
 const char *batch_head_read(cairn_str bytes, struct batch_head *ret);
-/* The checksum of a whole batch holds. */
+/* The checksum of a batch whose head has been read holds; what follows the batch does not matter. */
 bool batch_crc_holds(cairn_str batch);
 /* What a broker fills in, in place: base offset and leader epoch (outside the checksum). */
 void batch_place(uint8_t *batch, int64_t base_offset, int32_t leader_epoch);
 /* Log-append-time: attributes, largest timestamp, and the checksum again. */
 void batch_stamp(uint8_t *batch, int64_t timestamp_ms);
+
+/* The other way: all of the head, and the checksum, before records that stand behind it already. crc is not looked at. */
+void batch_head_write(uint8_t *batch, const struct batch_head *head);
 
 /* ---- records ------------------------------------------------------------------------------------------------------------ */
 
@@ -73,13 +81,21 @@ struct batch_cursor {
     struct batch_head head;
     const uint8_t *at, *end;
     uint32_t left;
+    int64_t last_delta;      /* of the record before; -1: none */
     struct buf unpacked;
-    const char *fault; /* why next returned false; NULL: the end, rightly */
+    const char *fault;       /* why next returned false; NULL: the end, rightly */
+    const uint8_t *records;  /* where the first begins */
+    struct buf starts;       /* u32 each: where the record of that index begins; made by the first batch_record_at() */
 };
-/* Ready to read the first record. NULL, or what is wrong. The checksum is the caller's to ask for. */
+/* Ready to read the first record. NULL, or what is wrong. The checksum is the caller's to ask for. Bytes after the batch are not
+ * looked at. */
 const char *batch_open(struct batch_cursor *cursor, cairn_str batch);
-/* The next record; false at the end or at a fault. At the end everything was consumed and the count was right. */
+/* The next record; false at the end or at a fault. At the end everything was consumed and the count was right. Offset deltas are
+ * known to ascend and not to pass the head's last one; whether they have gaps is the caller's to see. Headers are well-formed. */
 bool batch_next(struct batch_cursor *cursor, struct batch_record *ret);
+/* The record of that index (the first is 0), wherever batch_next() stands, which goes on undisturbed. False: a fault. The first call
+ * on a batch goes over it once. */
+bool batch_record_at(struct batch_cursor *cursor, uint32_t index, struct batch_record *ret);
 void batch_close(struct batch_cursor *cursor);
 /* Take one header off the front; false at the end. has_value false: null. */
 bool batch_next_header(cairn_str *headers, cairn_str *ret_name, bool *ret_has_value, cairn_str *ret_value);
@@ -99,17 +115,18 @@ struct batch_maker {
 };
 /* Zero it once; begin again and again. Records come with ascending offsets, which may have gaps. */
 void batch_make_begin(struct batch_maker *maker);
-/* False: out of memory. */
-bool batch_make_add(struct batch_maker *maker, int64_t offset, int64_t timestamp_ms, const cairn_str *key, const cairn_str *value,
-                    const struct batch_header_field *headers, size_t header_count);
+/* key, value: NULL is Kafka's null. False: out of memory, or the batch would be over BATCH_RECORDS_MAX or BATCH_UNPACKED_MAX, or its
+ * offsets over 2^31 apart; then nothing was added. */
+CAIRN_MUST_CHECK bool batch_make_add(struct batch_maker *maker, int64_t offset, int64_t timestamp_ms, const cairn_str *key,
+                                     const cairn_str *value, const struct batch_header_field *headers, size_t header_count);
 /* Head, checksum, compression; `attributes` without the codec. The batch is maker->out until the next begin. last_offset: what
  * the last offset delta says, at least that of the last record. Producer fields -1. False: out of memory. */
-bool batch_make_end(struct batch_maker *maker, enum batch_codec codec, uint16_t attributes, int64_t last_offset);
+CAIRN_MUST_CHECK bool batch_make_end(struct batch_maker *maker, enum batch_codec codec, uint16_t attributes, int64_t last_offset);
 void batch_make_free(struct batch_maker *maker);
 
 /* ---- codecs (codec.c): zlib, snappy (raw and xerial's framing), lz4 frames, zstd ------------------------------------------------ */
 
-/* Append to `to`, at most `max` bytes. NULL, or what is wrong. */
+/* Append to `to`, at most `max` bytes. NULL, or what is wrong: then what was appended may be anything. */
 const char *codec_unpack(enum batch_codec codec, cairn_str bytes, size_t max, struct buf *to);
 CAIRN_MUST_CHECK bool codec_pack(enum batch_codec codec, cairn_str bytes, struct buf *to);
 

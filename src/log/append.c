@@ -12,73 +12,27 @@
 
 /* ---- sequencing -------------------------------------------------------------------------------- */
 
-/* The last revision a stream has at this point of the request: -1 when it has none. */
+/* Where every stream and partition of the append goes on. */
 static bool
-last_revision(struct log *log, struct attempt *attempt, size_t write, int64_t *ret)
+know_heads(struct log *log, struct attempt *attempt)
 {
     struct scratch *scratch = attempt->scratch;
-    struct hash128 key = scratch->writes[write].entries[0].key;
-    /* Earlier writes of the same append to the same stream count. */
-    size_t mask = scratch->touched_capacity - 1;
-    if (scratch->write_count > 1) {
-        for (size_t slot = key.low & mask;; slot = (slot + 1) & mask) {
-            uint32_t other = scratch->touched[slot];
-            if (other == 0)
-                break;
-            const struct prepared_write *before = &scratch->writes[other - 1];
-            if (before->entries[0].key.low == key.low && before->entries[0].key.high == key.high) {
-                *ret = (int64_t)(before->revision + before->event_count) - 1;
-                return true;
-            }
+    for (size_t i = 0; i < scratch->head_count; i++) {
+        struct prepared_head *prepared = &scratch->heads[i];
+        struct series_head head;
+        switch (cairn_series_known(log->series, prepared->key, &head)) {
+        case SERIES_PRESENT:
+            prepared->next = head.ordinal + 1;
+            break;
+        case SERIES_ABSENT:
+            prepared->next = prepared->first;
+            break;
+        default:
+            attempt->need = NEED_HEAD;
+            attempt->head = prepared->key;
+            return false;
         }
     }
-    struct series_head head;
-    switch (cairn_series_known(log->series, key, &head)) {
-    case SERIES_PRESENT:
-        *ret = (int64_t)head.ordinal;
-        return true;
-    case SERIES_ABSENT:
-        *ret = -1;
-        return true;
-    default:
-        attempt->need = NEED_HEAD;
-        attempt->head = key;
-        return false;
-    }
-}
-
-/* Remember that this write moves its stream on, for later writes of the same append. */
-static void
-touch(struct scratch *scratch, size_t write)
-{
-    if (scratch->write_count == 1)
-        return;
-    struct hash128 key = scratch->writes[write].entries[0].key;
-    size_t mask = scratch->touched_capacity - 1, slot = key.low & mask;
-    for (; scratch->touched[slot] != 0; slot = (slot + 1) & mask) {
-        struct hash128 other = scratch->writes[scratch->touched[slot] - 1].entries[0].key;
-        if (other.low == key.low && other.high == key.high)
-            break;
-    }
-    scratch->touched[slot] = (uint32_t)write + 1;
-}
-
-static bool
-prepare_touched(struct scratch *scratch)
-{
-    if (scratch->write_count == 1)
-        return true;
-    size_t slots = 16;
-    while (slots < scratch->write_count * 2)
-        slots *= 2;
-    if (slots > scratch->touched_capacity) {
-        uint32_t *touched = realloc(scratch->touched, slots * sizeof *touched);
-        if (touched == NULL)
-            return false;
-        scratch->touched = touched;
-        scratch->touched_capacity = slots;
-    }
-    memset(scratch->touched, 0, scratch->touched_capacity * sizeof *scratch->touched);
     return true;
 }
 
@@ -94,13 +48,12 @@ static cairn_err
 check_expected(struct log *log, struct attempt *attempt, cairn_error *error)
 {
     struct scratch *scratch = attempt->scratch;
-    if (!prepare_touched(scratch))
-        return error_set(error, CAIRN_E_NOMEM, "no memory for the append");
+    if (!know_heads(log, attempt))
+        return CAIRN_OK;
     for (size_t i = 0; i < scratch->write_count; i++) {
         struct prepared_write *write = &scratch->writes[i];
-        int64_t last;
-        if (!last_revision(log, attempt, i, &last))
-            return CAIRN_OK;
+        /* Earlier writes of the same append to the same stream count. */
+        int64_t last = (int64_t)scratch->heads[write->head].next - 1;
         struct retention retention;
         bool limited = retention_sequenced(log, write->entries[0].key, write->stream, &retention);
         if (limited && retention.tombstoned)
@@ -124,7 +77,7 @@ check_expected(struct log *log, struct attempt *attempt, cairn_error *error)
             return CAIRN_E_CONFLICT;
         }
         write->revision = (uint64_t)(last + 1);
-        touch(scratch, i);
+        scratch->heads[write->head].next += write->event_count;
     }
     return CAIRN_OK;
 }
@@ -189,6 +142,60 @@ check_conditions(struct log *log, struct attempt *attempt, cairn_error *error)
 
 /* ---- placing --------------------------------------------------------------------------------- */
 
+#define PREFETCH_AHEAD 4
+
+static void
+insert_range(struct log *log, struct hash128 key, uint64_t first_ordinal, uint32_t step, uint64_t position,
+             uint32_t count)
+{
+    if (count == 1)
+        cairn_series_insert(log->series, key, first_ordinal, position);
+    else
+        cairn_series_insert_range(log->series, key, first_ordinal, step, position, count);
+}
+
+/* Into the index: the streams of a batch's records, and their revisions into the record. */
+static void
+place_streams(struct log *log, struct scratch *scratch, const struct prepared_batch *batch, uint8_t *revisions,
+              uint64_t position)
+{
+    const struct prepared_run *runs = scratch->runs + batch->first_run;
+    for (size_t i = 0; i < batch->run_count; i++) {
+        if (i + PREFETCH_AHEAD < batch->run_count)
+            cairn_series_prefetch(log->series, scratch->heads[runs[i + PREFETCH_AHEAD].head].key);
+        struct prepared_head *head = &scratch->heads[runs[i].head];
+        if (batch->run_count == 1)
+            store64(revisions, head->next);
+        else
+            for (uint32_t j = 0; j < runs[i].count; j++, revisions += 8)
+                store64(revisions, head->next + j);
+        if (head->next == 0) {
+            cairn_series_insert(log->series, batch->directory, 0, position);
+            cairn_series_insert(log->series, batch->category_directory, 0, position);
+        }
+        insert_range(log, head->key, head->next, 1, position, runs[i].count);
+        head->next += runs[i].count;
+        position += runs[i].count;
+    }
+}
+
+/* Returns the crc of the record's head. */
+static uint32_t
+place_batch(struct log *log, struct scratch *scratch, struct prepared_batch *batch, uint8_t *record, uint64_t position,
+            int64_t now_us)
+{
+    struct prepared_head *partition = &scratch->heads[batch->head];
+    batch->offset = partition->next;
+    partition->next += batch->count;
+    place_streams(log, scratch, batch, batch_record_revisions(record), position);
+    insert_range(log, partition->key, batch->offset, 1, position, batch->count);
+    insert_range(log, batch->topic->category_key, 0, 0, position, batch->count);
+    const struct prepared_span *spans = scratch->spans + batch->first_span;
+    for (size_t i = 0; i < batch->span_count; i++)
+        insert_range(log, spans[i].key, 0, 0, position + spans[i].first, spans[i].count);
+    return batch_record_place(record, log->active->seed, position, batch->offset, now_us);
+}
+
 /* Everything holds: give positions and revisions, copy into the batch, enter into the index. This is the
  * fast path's serial part: per event a copy, 40 bytes of checksum and the index entries. */
 static cairn_err
@@ -213,6 +220,7 @@ place(struct log *log, struct attempt *attempt, size_t frame_size, cairn_error *
     for (size_t i = 0; i < scratch->write_count; i++) {
         struct prepared_write *write = &scratch->writes[i];
         uint64_t revision = write->revision;
+        struct prepared_head *partition = write->partition == NO_HEAD ? NULL : &scratch->heads[write->partition];
         for (size_t j = 0; j < write->event_count; j++, position++, index++, revision++) {
             const struct prepared_event *event = &scratch->events[write->first_event + j];
             uint8_t *record = frame + FRAME_HEADER_SIZE + event->at;
@@ -224,6 +232,8 @@ place(struct log *log, struct attempt *attempt, size_t frame_size, cairn_error *
             for (size_t k = 0; k < stream_entry_count; k++)
                 cairn_series_insert(log->series, write->entries[k].key, k == 0 ? revision : 0,
                                     position);
+            if (partition != NULL)
+                cairn_series_insert(log->series, partition->key, partition->next++, position);
             const struct log_entry *entries = scratch->entries + event->first_entry;
             for (size_t k = 0; k < event->entry_count; k++)
                 cairn_series_insert(log->series, entries[k].key, 0, position);
@@ -239,13 +249,30 @@ place(struct log *log, struct attempt *attempt, size_t frame_size, cairn_error *
             retention_placed(log, frame + FRAME_HEADER_SIZE + scratch->events[write->first_event].at,
                              segment->seed);
     }
-    struct frame head = {(uint32_t)frame_size, (uint32_t)scratch->event_count, first,
-                         atomic_load(&log->durable), now_us};
+    for (size_t i = 0; i < scratch->batch_count; i++) {
+        struct prepared_batch *batch = &scratch->batches[i];
+        uint8_t *record = frame + FRAME_HEADER_SIZE + batch->at;
+        uint32_t offset = (uint32_t)(log->tail + FRAME_HEADER_SIZE + batch->at);
+        records_crc = frame_carry(records_crc, place_batch(log, scratch, batch, record, position, now_us));
+        segment_note_range(segment, index, batch->count, offset, offset + batch->size, now_us);
+        position += batch->count;
+        index += batch->count;
+        log->last_plain_end = position;
+        attempt->at.revision = scratch->heads[scratch->runs[batch->first_run + batch->run_count - 1].head].next - 1;
+    }
+    assert(position == first + scratch->positions);
+    if (attempt->change != NULL)
+        topic_placed(log, attempt->change, attempt->at.revision, position - 1);
+    struct frame head = {.size = (uint32_t)frame_size,
+                         .count = (uint32_t)(scratch->event_count + scratch->batch_count),
+                         .first_position = first,
+                         .durable = atomic_load(&log->durable),
+                         .time_us = now_us};
     frame_place(frame, segment->seed, &head, records_crc);
 
     log->open->size += frame_size;
     log->open->appends++;
-    log->open->events += (uint32_t)scratch->event_count;
+    log->open->events += (uint32_t)scratch->positions;
     log->tail += frame_size;
     log->next_position = position;
     attempt->at.first_position = first;
@@ -255,14 +282,20 @@ place(struct log *log, struct attempt *attempt, size_t frame_size, cairn_error *
     return CAIRN_OK;
 }
 
+static bool
+fits_segment(const struct log *log, size_t frame_size, uint64_t positions)
+{
+    return log->tail + frame_size <= log->options.segment_size_bytes && segment_has_room(log->active, positions);
+}
+
 /* The next segment, when a frame does not fit the active one. Everything before must be durable first. */
 static cairn_err
-roll_segment(struct log *log, size_t frame_size, cairn_error *error)
+roll_segment(struct log *log, size_t frame_size, uint64_t positions, cairn_error *error)
 {
     bool ours = commit_drain_segment(log, log->active);
     if (atomic_load(&log->failed))
         return log_failure(log, error);
-    if (!ours || log->tail + frame_size <= log->options.segment_size_bytes)
+    if (!ours || fits_segment(log, frame_size, positions))
         return CAIRN_OK; /* somebody else did it while we waited, or the disk was full and it was cut */
     if (atomic_load(&log->segment_count) == LOG_SEGMENTS_MAX)
         return error_set(error, CAIRN_E_LIMIT, "the log has %u segments, which is the limit",
@@ -303,8 +336,8 @@ sequence(struct log *log, struct attempt *attempt, cairn_error *error)
         attempt->word_seen = atomic_load(attempt->word);
         return CAIRN_OK;
     }
-    while (log->tail + frame_size > log->options.segment_size_bytes) {
-        cairn_err err = roll_segment(log, frame_size, error); /* may drop the lock: all checks come after it */
+    while (!fits_segment(log, frame_size, scratch->positions)) {
+        cairn_err err = roll_segment(log, frame_size, scratch->positions, error); /* may drop the lock: all checks come after it */
         if (err != CAIRN_OK)
             return err;
     }
@@ -312,18 +345,27 @@ sequence(struct log *log, struct attempt *attempt, cairn_error *error)
         return error_set(error, CAIRN_E_NOMEM, "no memory to wait for the append");
     if (repeat_is_recent(log, attempt))
         return CAIRN_OK;
-    if (!cairn_series_has_room(log->series, scratch->index_entries, log->next_position)) {
+    if (!cairn_series_has_room_ranges(log->series, &scratch->index, log->next_position)) {
         attempt->need = NEED_ROOM;
         attempt->word = &log->room_word;
         attempt->word_seen = atomic_load(attempt->word);
         return CAIRN_OK;
     }
-    cairn_err err = check_expected(log, attempt, error);
+    cairn_err err = CAIRN_OK;
+    if (scratch->topics_seen != log_topics_sequenced_changes(log))
+        err = prepare_partitions(log, scratch, attempt->request, error);
+    if (err == CAIRN_OK)
+        err = check_expected(log, attempt, error);
     if (err != CAIRN_OK || attempt->need != NEED_NOTHING)
         return err;
     err = check_conditions(log, attempt, error);
     if (err != CAIRN_OK || attempt->need != NEED_NOTHING)
         return err;
+    if (attempt->change != NULL) {
+        err = topic_check_change(log, attempt, error);
+        if (err != CAIRN_OK || attempt->need != NEED_NOTHING)
+            return err;
+    }
     for (size_t i = 0; i < scratch->write_count; i++)
         if (scratch->writes[i].retention && !retention_make_room(log))
             return error_set(error, CAIRN_E_NOMEM, "no memory for a stream's retention");
@@ -369,8 +411,8 @@ warm_heads(struct log *log, struct attempt *attempt, cairn_error *error)
     bool warmed = attempt->warmed;
     attempt->warmed = true;
     cairn_err err = CAIRN_OK;
-    for (size_t i = 0; !warmed && err == CAIRN_OK && i < scratch->write_count; i++)
-        err = cairn_series_warm(log->series, scratch->writes[i].entries[0].key, error);
+    for (size_t i = 0; !warmed && err == CAIRN_OK && i < scratch->head_count; i++)
+        err = cairn_series_warm(log->series, scratch->heads[i].key, error);
     for (size_t i = 0; !warmed && err == CAIRN_OK && i < request->condition_count; i++)
         err = query_warm_heads(log, request->scope, &request->conditions[i].query, error);
     return err == CAIRN_OK ? cairn_series_warm(log->series, attempt->head, error) : err;
@@ -463,6 +505,9 @@ tell_sequenced(const struct log *log, const struct attempt *attempt)
         *request->ret_time_us = attempt->time_us;
     if (request->epoch != NULL)
         *request->epoch = log->take_backs;
+    for (size_t i = 0; i < attempt->scratch->batch_count; i++)
+        if (request->batches[i].ret_offset != NULL)
+            *request->batches[i].ret_offset = attempt->scratch->batches[i].offset;
 }
 
 /* Sequence the append. On CAIRN_OK the lock is held, and the waiter says what to tell once all that was sequenced
@@ -518,14 +563,16 @@ append(struct log *log, struct attempt *attempt, struct waiter *waiter, cairn_er
     return CAIRN_OK;
 }
 
-/* Retention streams are written by retention.c alone, so that what they hold is always understood. */
+/* What the log itself applies is written by retention.c and topic_put.c alone, so that it is always understood. */
 static cairn_err
-refuse_retention_streams(const cairn_append_request *request, cairn_error *error)
+refuse_own_streams(const cairn_append_request *request, cairn_error *error)
 {
-    for (size_t i = 0; i < request->write_count; i++)
-        if (is_retention_stream(request->writes[i].stream))
-            return error_set(error, CAIRN_E_DENIED,
-                             "writes[%zu].stream: retention is set by its own call", i);
+    for (size_t i = 0; i < request->write_count; i++) {
+        bool retention = is_retention_stream(request->writes[i].stream);
+        if (retention || is_topic_stream(request->writes[i].stream))
+            return error_set(error, CAIRN_E_DENIED, "writes[%zu].stream: %s by its own call", i,
+                             retention ? "retention is set" : "a topic is defined");
+    }
     return CAIRN_OK;
 }
 
@@ -533,7 +580,7 @@ cairn_err
 cairn_log_append(struct log *log, const cairn_append_request *request, cairn_at *ret_at,
                  cairn_error *error)
 {
-    cairn_err err = refuse_retention_streams(request, error);
+    cairn_err err = refuse_own_streams(request, error);
     return err == CAIRN_OK ? log_append_blocking(log, request, ret_at, error) : err;
 }
 
@@ -541,11 +588,18 @@ cairn_err
 log_append_blocking(struct log *log, const cairn_append_request *request, cairn_at *ret_at,
                     cairn_error *error)
 {
+    return log_append_definition(log, request, NULL, ret_at, error);
+}
+
+cairn_err
+log_append_definition(struct log *log, const cairn_append_request *request, struct topic_change *change,
+                      cairn_at *ret_at, cairn_error *error)
+{
     _Atomic uint32_t over = 0;
     cairn_err commit_err = CAIRN_OK;
     cairn_error commit_error;
     struct waiter waiter = {.state = &over, .ret_err = &commit_err};
-    struct attempt attempt = {.request = request, .scratch = scratch_take(), .blocking = true};
+    struct attempt attempt = {.request = request, .scratch = scratch_take(), .change = change, .blocking = true};
     if (attempt.scratch == NULL)
         return error_set(error, CAIRN_E_NOMEM, "no memory for the append");
     cairn_err err = append(log, &attempt, &waiter, error);
@@ -586,7 +640,7 @@ cairn_err
 cairn_log_append_async(struct log *log, const cairn_append_request *request, cairn_append_done done,
                        void *context, cairn_error *error)
 {
-    cairn_err err = refuse_retention_streams(request, error);
+    cairn_err err = refuse_own_streams(request, error);
     if (err != CAIRN_OK)
         return err;
     if (atomic_fetch_add(&log->stats.waiting, 1) >= log->options.appends_waiting_max) {

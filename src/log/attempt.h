@@ -11,6 +11,7 @@ enum need { NEED_NOTHING, NEED_HEAD, NEED_QUERY, NEED_ROOM, NEED_BATCH };
 struct attempt {
     const cairn_append_request *request;
     struct scratch *scratch;
+    struct topic_change *change; /* of the topic that the append defines; NULL: none */
     bool blocking;
     enum need need;
     struct hash128 head;     /* NEED_HEAD */

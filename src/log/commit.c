@@ -18,7 +18,7 @@
  * as a promise. After a failed sync the kernel may have dropped the dirty pages, so trying again proves
  * nothing: the log stays failed until recovery has read the disk. A full disk is different: it shows
  * itself in the write, before any sync, and what was written can be taken back (rewind). */
-#include "log_int.h"
+#include "topics.h"
 #include <errno.h>
 #include <os/wait.h>
 
@@ -157,8 +157,8 @@ notify(struct log *log)
     if (atomic_load(&log->followers) > 0)
         wake(&log->follow_word);
     pthread_mutex_lock(&log->notify_lock);
-    if (log->notify != NULL)
-        log->notify(log->notify_context, atomic_load(&log->durable));
+    for (size_t i = 0; i < log->listener_count; i++)
+        log->listeners[i].notify(log->listeners[i].context, atomic_load(&log->durable));
     pthread_mutex_unlock(&log->notify_lock);
 }
 
@@ -280,6 +280,7 @@ rewind_log(struct log *log, struct batch *batch)
     log->take_backs++;
     recent_forget(log, durable);
     retention_forget(log);
+    topics_forget(log);
     if (cairn_series_forget(log->series, durable) != CAIRN_OK)
         fail_log(log, -EIO, batch);
 }
@@ -293,6 +294,7 @@ publish(struct log *log, struct batch *batch)
         log->vouched = batch->closing;
     }
     retention_settle(log, batch->end_position); /* before anybody can be told that it is set */
+    topics_settle(log, batch->end_position);
     atomic_store_explicit(&log->durable, batch->end_position, memory_order_release);
     atomic_fetch_add(&log->stats.appends, batch->appends);
     atomic_fetch_add(&log->stats.events, batch->events);

@@ -132,9 +132,10 @@ copy_sealed(struct copy *copy, struct segment *segment, cairn_error *error)
     return copy_bytes(copy, segment, size, error);
 }
 
-/* Where the frames of the segment end that lie wholly below copy->end. */
+/* Where the frames of the segment end that lie wholly below copy->end, in the file and in positions: an append, and so a
+ * batch, is copied whole or not at all. */
 static cairn_err
-find_cut(struct copy *copy, struct segment *segment, uint64_t *ret_size, cairn_error *error)
+find_cut(struct copy *copy, struct segment *segment, uint64_t *ret_size, uint64_t *ret_end, cairn_error *error)
 {
     struct frame_scan scan;
     struct frame frame;
@@ -148,12 +149,16 @@ find_cut(struct copy *copy, struct segment *segment, uint64_t *ret_size, cairn_e
         if (err == CAIRN_E_END)
             err = error_set(error, CAIRN_E_CORRUPT, "%s at byte %llu: %s", segment->path,
                             (unsigned long long)scan.at, scan.fault);
-        if (err != CAIRN_OK || position + frame.count > copy->end)
+        if (err != CAIRN_OK)
             break;
-        position += frame.count;
+        uint64_t positions = frame_positions(bytes);
+        if (position + positions > copy->end)
+            break;
+        position += positions;
         scan.at += frame.size;
     }
     *ret_size = scan.at;
+    *ret_end = position;
     scan_end(&scan);
     return err;
 }
@@ -191,10 +196,9 @@ copy_segments(struct copy *copy, uint64_t *ret_end, cairn_error *error)
         }
         /* Never copy less than the header: an empty log has one segment too. */
         uint64_t size = 0;
-        err = find_cut(copy, segment, &size, error);
+        err = find_cut(copy, segment, &size, ret_end, error);
         if (err == CAIRN_OK)
             err = copy_bytes(copy, segment, size, error);
-        *ret_end = copy->end;
     }
     uint64_t highest = 0;
     char path[LOG_PATH_MAX];

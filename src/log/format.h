@@ -30,7 +30,7 @@
 #define SEGMENT_MAGIC "CAIRNSEG"
 
 /* Frame: one append.
- *   0 u32 magic  4 u32 crc  8 u32 size (header, records and padding to 8)  12 u32 count
+ *   0 u32 magic  4 u32 crc  8 u32 size (header, records and padding to 8)  12 u32 count (of records)
  *   16 u64 first position  32 i64 time (µs)
  *   24 u64 durable: all below was durable when this was written. The first frame of a batch (of frames written and
  *   synced together) says so of all before it; the others may say less
@@ -45,7 +45,7 @@
  *   0 u32 head crc: segment id, then bytes 4..40  4 u32 size (head and body)  8 u32 body crc
  *   12 u32 kind  16 u64 position  24 u64 revision  32 i64 time (µs, the frame's) */
 #define RECORD_HEAD_SIZE 40
-enum record_kind { RECORD_EVENT = 1, RECORD_REMOVED = 2 };
+enum record_kind { RECORD_EVENT = 1, RECORD_REMOVED = 2, RECORD_BATCH = 3, RECORD_THINNED = 4 };
 
 /* Body of an event:
  *   0 u32 scope  4 u32 schema id  8 u32 data size  12 u32 meta size  16 id (16)
@@ -57,23 +57,40 @@ enum record_kind { RECORD_EVENT = 1, RECORD_REMOVED = 2 };
 #define BODY_FIXED_SIZE 44
 #define REMOVED_FIXED_SIZE 40
 
-/* Merkle leaf of an event: SHA-256(0x00 ‖ position ‖ revision ‖ time ‖ event body), 8 bytes each; inner node:
+/* A batch: one stored record that holds n positions, each of them an event. The head's position is that of the first, its
+ * revision field the first one's offset in the partition. What only the sequencer knows stands before the body:
+ *   40 u32 size of the placed part (8 or 8 n)  44 u32 crc of it  48 placed part: u64 revisions, one for each position,
+ *   or a single one: all are in one stream, and count on from it
+ * and the head's crc covers bytes 4..48. Body of a batch:
+ *   0 u32 scope  4 u32 positions n  8 topic id (16)  24 u32 partition  28 u16 category size  30 u16 zero
+ *   32 category ‖ record batch (Kafka's format v2)
+ * Body of a thinned batch, left by scavenging; the placed part stays as it was:
+ *   0 leaf hash (32)  then as above, 44 bytes in all: at 60 + 2 the zero, 64 u32 bytes of the record batch, 0: no record is left
+ *   68 u32 number of streams  72 category ‖ (u32 index in the batch ‖ u16 size ‖ stream)… ‖ record batch
+ * Its record batch has the records that are left, offset deltas as they were; the streams are those of the records that are
+ * gone, each with the last of them, so that no revision is given twice. */
+#define BATCH_RECORD_HEAD_SIZE 48
+#define BATCH_BODY_FIXED_SIZE 32
+#define THINNED_FIXED_SIZE 72
+
+/* Merkle leaf of an event: SHA-256(0x00 ‖ position ‖ revision ‖ time ‖ event body), 8 bytes each; that of a batch:
+ * SHA-256(0x00 ‖ position ‖ first offset ‖ time ‖ placed part ‖ body), one for all of its positions; inner node:
  * SHA-256(0x01 ‖ left ‖ right), split as RFC 9162 §2.1.1; chain of a segment: SHA-256(0x02 ‖ chain
  * of the one before (zeros for the first) ‖ root ‖ first position ‖ count). */
 
 /* Footer of a sealed segment, right after its last frame:
  *   0 u32 magic  4 u32 crc: segment id, then bytes 8..size  8 u64 size of the footer
- *   16 u64 first position  24 u64 count  32 i64 first time  40 i64 last time  48 root (32)  80 chain (32)
+ *   16 u64 first position  24 u64 count (positions)  32 i64 first time  40 i64 last time  48 root (32)  80 chain (32)
  *   112 u64 removed events  120 u32 entries of the time index  124 u32 zero
- *   128 u32 offset of each record in the file … padded to 8 with zeros
- *       i64 time of every TIME_STEP-th record …
+ *   128 u32 offset in the file of each position's record … padded to 8 with zeros
+ *       i64 time of every TIME_STEP-th position …
  *   last 16 bytes: u64 offset of the footer in the file, u32 its crc again, u32 magic */
 #define FOOTER_FIXED_SIZE 128
 #define FOOTER_TRAILER_SIZE 16
 #define FOOTER_MAGIC 0x52544643u /* "CFTR" */
 #define TIME_STEP 1024
 
-/* The smallest record there can be bounds how many fit a segment. */
+/* The smallest record there can be bounds how many fit a segment, but for batches, which are denser. */
 #define RECORD_SIZE_MIN (RECORD_HEAD_SIZE + REMOVED_FIXED_SIZE)
 
 static inline uint32_t

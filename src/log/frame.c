@@ -101,6 +101,58 @@ record_place(uint8_t *record, uint32_t seed, uint64_t position, uint64_t revisio
     return crc;
 }
 
+size_t
+batch_record_size(size_t category_size, uint32_t revision_count, size_t batch_size)
+{
+    return BATCH_RECORD_HEAD_SIZE + 8 * (size_t)revision_count + BATCH_BODY_FIXED_SIZE + category_size + batch_size;
+}
+
+void
+batch_record_encode(uint8_t *to, size_t size, cairn_scope scope, const cairn_uuid *topic_id, uint32_t partition,
+                    cairn_str category, uint32_t count, uint32_t revision_count, cairn_str bytes)
+{
+    assert(count > 0 && count <= BATCH_RECORDS_MAX && (revision_count == 1 || revision_count == count));
+    uint8_t *body = to + BATCH_RECORD_HEAD_SIZE + 8 * (size_t)revision_count;
+    store32(body, scope);
+    store32(body + 4, count);
+    memcpy(body + 8, topic_id->bytes, 16);
+    store32(body + 24, partition);
+    store16(body + 28, (uint16_t)category.size);
+    store16(body + 30, 0);
+    uint8_t *at = put(put(body + BATCH_BODY_FIXED_SIZE, category), bytes);
+    assert(at == to + size);
+
+    store32(to + 4, (uint32_t)size);
+    store32(to + 8, crc32c(0, body, (size_t)(at - body)));
+    store32(to + 12, RECORD_BATCH);
+    store32(to + 40, 8 * revision_count);
+}
+
+uint8_t *
+batch_record_revisions(uint8_t *record)
+{
+    return record + BATCH_RECORD_HEAD_SIZE;
+}
+
+uint32_t
+batch_record_place(uint8_t *record, uint32_t seed, uint64_t position, uint64_t first_offset, int64_t time_us)
+{
+    store64(record + 16, position);
+    store64(record + 24, first_offset);
+    store64(record + 32, (uint64_t)time_us);
+    store32(record + 44, crc32c(0, record + BATCH_RECORD_HEAD_SIZE, load32(record + 40)));
+    uint32_t crc = crc32c(seed, record + 4, BATCH_RECORD_HEAD_SIZE - 4);
+    store32(record, crc);
+    return crc;
+}
+
+uint64_t
+batch_revision(const struct stored_batch *batch, uint32_t index)
+{
+    assert(index < batch->count);
+    return batch->revision_count == 1 ? load64(batch->revisions) + index : load64(batch->revisions + 8 * (size_t)index);
+}
+
 void
 frame_place(uint8_t *frame, uint32_t seed, const struct frame *head, uint32_t records_crc)
 {
@@ -196,9 +248,93 @@ decode_removed(struct record *record)
     record->leaf = (const uint8_t *)body;
     record->scope = load32(body + 32);
     record->stream = (cairn_str){body + REMOVED_FIXED_SIZE, record->body.size - REMOVED_FIXED_SIZE};
-    record->event = (cairn_event){0};
-    record->tags_packed = (cairn_str){0};
     return NULL;
+}
+
+/* Streams that records are gone of: each within the batch and with a name, in ascending order, nothing behind them. */
+static const char *
+check_gone(const struct stored_batch *batch)
+{
+    cairn_str rest = batch->gone, stream;
+    uint32_t index, next = 0;
+    for (uint32_t i = 0; i < batch->gone_count; i++) {
+        if (!batch_next_gone(&rest, &index, &stream) || stream.size == 0 || index < next || index >= batch->count)
+            return "a thinned batch has wrong streams";
+        next = index + 1;
+    }
+    return rest.size == 0 ? NULL : "a thinned batch holds more than its parts";
+}
+
+static const char *
+decode_batch(struct record *record)
+{
+    bool thinned = record->kind == RECORD_THINNED;
+    const char *body = record->body.data;
+    struct stored_batch *batch = &record->batch;
+    size_t fixed = thinned ? THINNED_FIXED_SIZE : BATCH_BODY_FIXED_SIZE;
+    if (record->body.size < fixed)
+        return "the record is too short for a batch";
+    if (thinned) {
+        record->leaf = (const uint8_t *)body;
+        body += 32;
+    }
+    record->scope = load32(body);
+    record->count = batch->count = load32(body + 4);
+    memcpy(batch->topic_id.bytes, body + 8, 16);
+    batch->partition = load32(body + 24);
+    size_t category_size = load16(body + 28);
+    cairn_str rest = {record->body.data + fixed, record->body.size - fixed};
+    size_t left = thinned ? load32(body + 32) : 0;
+    if (rest.size < category_size || rest.size - category_size < left)
+        return "the sizes in the batch's record exceed it";
+    batch->category = take(&rest, category_size);
+    batch->thinned = thinned;
+    batch->gone_count = thinned ? load32(body + 36) : 0;
+    batch->gone = take(&rest, thinned ? rest.size - left : 0);
+    batch->bytes = rest;
+    batch->first_position = record->position;
+    batch->first_offset = record->revision;
+    if (load16(body + 30) != 0 || category_size == 0 || category_size > LOG_NAME_MAX)
+        return "the batch's record holds something unknown";
+    if (batch->count == 0 || batch->count > BATCH_RECORDS_MAX
+        || (batch->revision_count != 1 && batch->revision_count != batch->count))
+        return "a batch has a wrong number of revisions";
+    if (record->position > UINT64_MAX - batch->count || record->revision > UINT64_MAX - batch->count)
+        return "a batch is at an impossible position";
+    return thinned ? check_gone(batch) : NULL;
+}
+
+/* The placed part of a batch, which stands between head and body. */
+static const char *
+check_placed(const char *head, struct record *ret)
+{
+    size_t size = load32(head + 40);
+    if (size == 0 || size % 8 != 0 || size > ret->body.size)
+        return "the batch's placed part has an impossible size";
+    const char *placed = ret->body.data;
+    if (load32(head + 44) != crc32c(0, placed, size))
+        return "the batch's placed part does not match its checksum";
+    ret->batch.revisions = (const uint8_t *)placed;
+    ret->batch.revision_count = (uint32_t)(size / 8);
+    (void)take(&ret->body, size);
+    return NULL;
+}
+
+static inline bool
+kind_holds_batch(uint32_t kind)
+{
+    return kind == RECORD_BATCH || kind == RECORD_THINNED;
+}
+
+/* A batch's head has 8 bytes more, which no other record is too short for. */
+static const char *
+check_head(cairn_str bytes, uint32_t seed)
+{
+    const char *head = bytes.data;
+    size_t size = kind_holds_batch(load32(head + 12)) ? BATCH_RECORD_HEAD_SIZE : RECORD_HEAD_SIZE;
+    if (bytes.size < size)
+        return "the record is cut short";
+    return load32(head) == crc32c(seed, head + 4, size - 4) ? NULL : "the record's head does not match its checksum";
 }
 
 const char *
@@ -207,27 +343,68 @@ record_decode(cairn_str bytes, uint32_t seed, struct record *ret)
     const char *head = bytes.data;
     if (bytes.size < RECORD_HEAD_SIZE)
         return "the record is cut short";
-    if (load32(head) != crc32c(seed, head + 4, RECORD_HEAD_SIZE - 4))
-        return "the record's head does not match its checksum";
-    ret->size = load32(head + 4);
-    if (ret->size < RECORD_HEAD_SIZE || ret->size > bytes.size)
+    const char *fault = check_head(bytes, seed);
+    if (fault != NULL)
+        return fault;
+    *ret = (struct record){.size = load32(head + 4), .kind = load32(head + 12), .count = 1,
+                           .position = load64(head + 16), .revision = load64(head + 24),
+                           .time_us = (int64_t)load64(head + 32)};
+    size_t head_size = kind_holds_batch(ret->kind) ? BATCH_RECORD_HEAD_SIZE : RECORD_HEAD_SIZE;
+    if (ret->size < head_size || ret->size > bytes.size)
         return "the record is cut short";
-    ret->body = (cairn_str){head + RECORD_HEAD_SIZE, ret->size - RECORD_HEAD_SIZE};
+    ret->body = (cairn_str){head + head_size, ret->size - head_size};
+    if (kind_holds_batch(ret->kind) && (fault = check_placed(head, ret)) != NULL)
+        return fault;
     if (load32(head + 8) != crc32c(0, ret->body.data, ret->body.size))
         return "the record does not match its checksum";
-    ret->kind = load32(head + 12);
-    ret->position = load64(head + 16);
-    ret->revision = load64(head + 24);
-    ret->time_us = (int64_t)load64(head + 32);
-    ret->leaf = NULL;
     switch (ret->kind) {
     case RECORD_EVENT:
         return decode_event(ret);
     case RECORD_REMOVED:
         return decode_removed(ret);
+    case RECORD_BATCH:
+    case RECORD_THINNED:
+        return decode_batch(ret);
     default:
         return "the record is of an unknown kind";
     }
+}
+
+/* Where the number of a batch's records is in its head (batch/batch.h), big-endian. */
+#define BATCH_COUNT_AT 57
+
+struct record_extent
+record_extent(const uint8_t *record)
+{
+    struct record_extent extent = {.size = load32(record + 4), .positions = 1};
+    uint32_t kind = load32(record + 12);
+    extent.removed = kind == RECORD_REMOVED;
+    if (!kind_holds_batch(kind))
+        return extent;
+    const uint8_t *body = record + BATCH_RECORD_HEAD_SIZE + load32(record + 40);
+    extent.positions = load32(body + (kind == RECORD_THINNED ? 32 + 4 : 4));
+    if (kind == RECORD_THINNED) {
+        uint32_t left = load32(body + 64);
+        const uint8_t *batch = record + extent.size - left;
+        uint32_t records = left < BATCH_HEAD_SIZE ? 0 : __builtin_bswap32(load32(batch + BATCH_COUNT_AT));
+        extent.removed = extent.positions - (records < extent.positions ? records : extent.positions);
+    }
+    return extent;
+}
+
+bool
+batch_next_gone(cairn_str *gone, uint32_t *ret_index, cairn_str *ret_stream)
+{
+    if (gone->size < 6)
+        return false;
+    size_t size = load16(gone->data + 4);
+    if (gone->size - 6 < size)
+        return false;
+    *ret_index = load32(gone->data);
+    *ret_stream = (cairn_str){gone->data + 6, size};
+    gone->data += 6 + size;
+    gone->size -= 6 + size;
+    return true;
 }
 
 bool
@@ -247,7 +424,7 @@ record_next_tag(cairn_str *packed, cairn_str *ret_tag)
 void
 record_leaf(const struct record *record, uint8_t ret_leaf[32])
 {
-    if (record->kind == RECORD_REMOVED) {
+    if (record->leaf != NULL) {
         memcpy(ret_leaf, record->leaf, 32);
         return;
     }
@@ -256,8 +433,10 @@ record_leaf(const struct record *record, uint8_t ret_leaf[32])
     store64(head + 1, record->position);
     store64(head + 9, record->revision);
     store64(head + 17, (uint64_t)record->time_us);
-    cairn_str pieces[] = {{head, sizeof head}, record->body};
-    sha256_pieces(pieces, 2, ret_leaf);
+    cairn_str pieces[] = {{head, sizeof head},
+                          {(const char *)record->batch.revisions, 8 * (size_t)record->batch.revision_count},
+                          record->body};
+    sha256_pieces(pieces, 3, ret_leaf);
 }
 
 const char *
@@ -279,26 +458,28 @@ frame_check(cairn_str bytes, uint32_t seed, struct frame *ret, size_t *ret_neede
         return "the frame's size is impossible";
     if (ret->size > bytes.size) {
         /* What only looks like a frame shows itself before megabytes are fetched for it. */
-        const size_t first_head = FRAME_HEADER_SIZE + RECORD_HEAD_SIZE;
-        const char *head = bytes.data + FRAME_HEADER_SIZE;
+        const size_t first_head = FRAME_HEADER_SIZE + BATCH_RECORD_HEAD_SIZE;
         if (ret->count == 0)
             return "the frame holds more than its records";
-        if (bytes.size >= first_head
-            && load32(head) != crc32c(seed, head + 4, RECORD_HEAD_SIZE - 4))
-            return "the record's head does not match its checksum";
+        const char *fault = bytes.size < first_head ? NULL
+                            : check_head((cairn_str){bytes.data + FRAME_HEADER_SIZE, bytes.size - FRAME_HEADER_SIZE}, seed);
+        if (fault != NULL)
+            return fault;
         *ret_needed = bytes.size < first_head ? first_head : ret->size;
         return "the frame is cut short";
     }
 
     uint32_t records_crc = 0;
+    uint64_t positions = 0;
     size_t at = FRAME_HEADER_SIZE;
     for (uint32_t i = 0; i < ret->count; i++) {
         struct record record;
         const char *fault = record_decode((cairn_str){bytes.data + at, ret->size - at}, seed, &record);
         if (fault != NULL)
             return fault;
-        if (record.position != ret->first_position + i || record.time_us != ret->time_us)
+        if (record.position != ret->first_position + positions || record.time_us != ret->time_us)
             return "a record is not the one its frame announces";
+        positions += record.count;
         records_crc = frame_carry(records_crc, load32(bytes.data + at));
         at += record.size;
     }
@@ -311,4 +492,17 @@ frame_check(cairn_str bytes, uint32_t seed, struct frame *ret, size_t *ret_neede
     if (load32(bytes.data + 4) != crc32c(crc, &records_crc, 4))
         return "the frame does not match its checksum";
     return NULL;
+}
+
+uint64_t
+frame_positions(cairn_str frame)
+{
+    const uint8_t *record = (const uint8_t *)frame.data + FRAME_HEADER_SIZE;
+    uint64_t positions = 0;
+    for (uint32_t i = load32(frame.data + 12); i > 0; i--) {
+        struct record_extent extent = record_extent(record);
+        positions += extent.positions;
+        record += extent.size;
+    }
+    return positions;
 }

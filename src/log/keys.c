@@ -2,7 +2,7 @@
  *
  * A key hashes the kind of series, the scope and the name, so that tenants, and a type and a tag of
  * one name, never meet. */
-#include "log_int.h"
+#include "topics.h"
 
 struct hash128
 log_key(const struct log *log, enum key_kind kind, cairn_scope scope, cairn_str name)
@@ -58,11 +58,30 @@ add_tag(const struct log *log, cairn_scope scope, cairn_str tag, struct log_entr
     return n + 1;
 }
 
+/* Of an event in a batch: its partition, and of the first one its producer. */
+static size_t
+batch_entries(const struct log *log, const struct record *record, struct log_entry *entries, size_t n)
+{
+    const struct record_place *place = &record->place;
+    struct batch_head head;
+    entries[n++] = (struct log_entry){partition_key(log, record->scope, &place->topic_id, place->partition),
+                                      place->offset};
+    if (record->batch_index == 0 && record->batch.bytes.size > 0
+        && batch_head_read(record->batch.bytes, &head) == NULL && head.producer_id >= 0)
+        entries[n++] = (struct log_entry){
+            producer_key(log, record->scope, &place->topic_id, place->partition, head.producer_id), 0};
+    return n;
+}
+
 size_t
 record_entries(const struct log *log, const struct record *record,
                struct log_entry entries[LOG_KEYS_MAX])
 {
-    size_t n = stream_entries(log, record->scope, record->stream, record->revision, entries);
+    size_t n = 0;
+    if (record->stream.size > 0) /* of what is gone from a batch, only a stream's last one has its name */
+        n = stream_entries(log, record->scope, record->stream, record->revision, entries);
+    if (record->unfolded)
+        n = batch_entries(log, record, entries, n);
     if (record->kind != RECORD_EVENT)
         return n;
     const cairn_event *event = &record->event;
@@ -72,6 +91,8 @@ record_entries(const struct log *log, const struct record *record,
             log_key(log, KEY_CORRELATION, record->scope, event->correlation), 0};
     if (is_retention_stream(record->stream))
         entries[n++] = (struct log_entry){log_key(log, KEY_RETENTION, 0, (cairn_str){0}), 0};
+    if (is_topic_stream(record->stream))
+        entries[n++] = (struct log_entry){log_key(log, KEY_TOPICS, 0, (cairn_str){0}), 0};
     size_t first_tag = n;
     cairn_str packed = record->tags_packed, tag;
     while (record_next_tag(&packed, &tag))

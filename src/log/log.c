@@ -1,5 +1,5 @@
 /* A log's life: open, close, and its figures. log_int.h has the states and invariants. */
-#include "log_int.h"
+#include "topics.h"
 #include <errno.h>
 #include <os/wait.h>
 
@@ -257,7 +257,8 @@ log_new(struct os *os, const char *dir, const struct log_options *options)
         return NULL;
     log->take_backs = 1;
     log->slots = calloc(LOG_SEGMENTS_MAX, sizeof *log->slots);
-    if (log->slots == NULL) {
+    if (log->slots == NULL || log_topics_open(log, NULL) != CAIRN_OK) {
+        free(log->slots);
         free(log);
         return NULL;
     }
@@ -295,6 +296,7 @@ log_free(struct log *log)
     for (uint32_t i = 0; i < count; i++)
         segment_free(log, atomic_load(&log->slots[i]));
     retention_free(log);
+    log_topics_close(log);
     recent_close(log);
     for (int i = 0; i < 2; i++) {
         free(log->batches[i].bytes);

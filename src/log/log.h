@@ -11,6 +11,7 @@
 #define LOG_LOG_H
 
 #include <cairn/admin.h>
+#include <cairn/topic.h>
 #include <os/os.h>
 
 struct log;
@@ -75,6 +76,38 @@ CAIRN_MUST_CHECK cairn_err cairn_log_retention_set(struct log *log, cairn_scope 
                                                    cairn_error *error);
 CAIRN_MUST_CHECK cairn_err cairn_log_delete(struct log *log, cairn_scope scope, cairn_str stream,
                                             int64_t expected, bool tombstone, cairn_error *error);
+
+/* Topics are events of "$topic-<name>", which only these calls write; the log applies them itself. */
+CAIRN_MUST_CHECK cairn_err cairn_log_topic_put(struct log *log, cairn_scope scope, const cairn_topic *topic,
+                                               int64_t expected, cairn_topic_ref **ret, cairn_error *error);
+CAIRN_MUST_CHECK cairn_err cairn_log_topic_delete(struct log *log, cairn_scope scope, cairn_str name,
+                                                  int64_t expected, cairn_error *error);
+CAIRN_MUST_CHECK cairn_err cairn_log_topic_get(struct log *log, cairn_scope scope, cairn_str name,
+                                               cairn_topic_ref **ret, cairn_error *error);
+CAIRN_MUST_CHECK cairn_err cairn_log_topic_by_id(struct log *log, cairn_scope scope, const cairn_uuid *id,
+                                                 cairn_topic_ref **ret, cairn_error *error);
+CAIRN_MUST_CHECK cairn_err cairn_log_topics(struct log *log, cairn_scope scope, cairn_topic_visit visit,
+                                            void *context, cairn_error *error);
+uint64_t cairn_log_topics_changes(struct log *log);
+CAIRN_MUST_CHECK cairn_err cairn_log_partition_get(struct log *log, cairn_scope scope,
+                                                   const cairn_uuid *topic_id, uint32_t partition,
+                                                   cairn_partition_info *ret, cairn_error *error);
+struct partition_reader;
+CAIRN_MUST_CHECK cairn_err cairn_log_read_partition(struct log *log, cairn_scope scope,
+                                                    const cairn_uuid *topic_id, uint32_t partition,
+                                                    uint64_t from, struct partition_reader **ret,
+                                                    cairn_error *error);
+CAIRN_MUST_CHECK cairn_err cairn_log_partition_seek(struct partition_reader *reader,
+                                                    const cairn_uuid *topic_id, uint32_t partition,
+                                                    uint64_t from, cairn_error *error);
+CAIRN_MUST_CHECK cairn_err cairn_log_partition_next(struct partition_reader *reader,
+                                                    cairn_partition_item *ret, cairn_error *error);
+void cairn_log_partition_reader_free(struct partition_reader *reader);
+CAIRN_MUST_CHECK cairn_err cairn_log_producer_batches(struct log *log, cairn_scope scope,
+                                                      const cairn_uuid *topic_id, uint32_t partition,
+                                                      int64_t producer_id,
+                                                      cairn_producer_batch *batches, size_t max,
+                                                      size_t *ret_count, cairn_error *error);
 
 void cairn_log_stats(struct log *log, cairn_stats *ret);
 CAIRN_MUST_CHECK cairn_err cairn_log_verify(struct log *log, cairn_fault_visit visit,

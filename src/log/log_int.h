@@ -23,6 +23,7 @@
 #include <base/arena.h>
 #include <base/error.h>
 #include <base/text.h>
+#include <batch/event.h>
 #include "merkle.h"
 #include <log/format.h>
 #include <log/log.h>
@@ -45,7 +46,11 @@
 #define LOG_CONDITIONS_MAX 64
 #define LOG_OFFSETS_BYTES_MAX (96u << 20) /* offset tables of sealed segments kept in memory */
 #define LOG_RETRIES_MAX 64
+#define LOG_LISTENERS_MAX 8
 #define LOG_RETIRED_MAX 4 /* indexes replaced between opening and closing; each keeps its memory */
+/* Positions that one append may take: batches can be far denser than events, and a segment's tables have room for one such
+ * append however full it is. */
+#define LOG_APPEND_POSITIONS_MAX (2u << 20)
 #define LOG_STREAM_MAX (LOG_NAME_MAX + 32) /* Cairn's own streams carry a prefix before a user's name */
 
 /* ---- segments (segment.c) ------------------------------------------------------------------ */
@@ -57,10 +62,11 @@ struct segment {
     struct os_file *file;
     char path[LOG_PATH_MAX];
     uint64_t first_position;
-    _Atomic uint64_t count;     /* records sequenced (active), or in all (sealed) */
+    _Atomic uint64_t count;     /* positions sequenced (active), or in all (sealed) */
     _Atomic uint64_t data_end;  /* end of the frames; sealed: where the footer is */
     _Atomic bool sealed;
-    /* Offset of record i; entry `count` is an upper bound of the last one's end. NULL: in the footer only. */
+    /* Offset of the record that holds position i, the same for all of a batch; entry `count` is an upper bound of the last
+     * one's end. NULL: in the footer only. */
     _Atomic uint32_t *_Atomic offsets;
     uint32_t offsets_capacity;
     uint64_t offsets_at;        /* sealed: where the table begins in the file */
@@ -80,9 +86,17 @@ void segment_free(struct log *log, struct segment *segment);
 /* Take memory for the offset table and times of up to `capacity` records. */
 CAIRN_MUST_CHECK cairn_err segment_make_tables(struct segment *segment, uint32_t capacity,
                                                cairn_error *error);
+/* Make room in them for `positions` more than are noted; nobody else may look at them yet. */
+CAIRN_MUST_CHECK cairn_err segment_grow_tables(struct segment *segment, uint64_t positions, cairn_error *error);
 /* Remember record number `index` at file offset `offset`. */
 void segment_note(struct segment *segment, uint64_t index, uint32_t offset, uint32_t end,
                   int64_t time_us);
+/* The same of a batch, which holds positions [index, index + n). */
+void segment_note_range(struct segment *segment, uint64_t index, uint64_t n, uint32_t offset, uint32_t end,
+                        int64_t time_us);
+/* May so many more positions be noted? When they may not, the next segment begins, which has room for any append of at most
+ * LOG_APPEND_POSITIONS_MAX. */
+bool segment_has_room(const struct segment *segment, uint64_t positions);
 /* Where records [index, index + n] begin, n + 1 entries: from memory or from the footer. */
 CAIRN_MUST_CHECK cairn_err segment_offsets(struct log *log, struct segment *segment, uint64_t index,
                                            size_t n, uint32_t *ret_offsets, cairn_error *error);
@@ -97,18 +111,40 @@ CAIRN_MUST_CHECK cairn_err segment_footer(const struct segment *segment, uint64_
 
 /* ---- frames and records (frame.c) ---------------------------------------------------------- */
 
-/* A record as it lies in a buffer: everything borrowed from there. */
+/* What is known of a batch as it is stored. */
+struct stored_batch {
+    uint64_t first_position, first_offset;
+    uint32_t count;            /* positions that it holds */
+    cairn_uuid topic_id;
+    uint32_t partition;
+    cairn_str category;
+    const uint8_t *revisions;  /* u64 each, not aligned: batch_revision() */
+    uint32_t revision_count;   /* 1: of the first record, all being in one stream; otherwise one for each position */
+    cairn_str bytes;           /* Kafka's; empty: scavenging has left no record */
+    bool thinned;              /* scavenging has taken records out of it */
+    uint32_t gone_count;       /* streams that records are gone of */
+    cairn_str gone;            /* u32 index of the last of them ‖ u16 size ‖ stream; batch_next_gone() */
+};
+
+/* A record as it lies in a buffer: everything borrowed from there. What log_read_record() returns is the event at a position;
+ * when a batch holds that, it is unfolded: kind EVENT (REMOVED: scavenging took it out of the batch, and `stream` is empty
+ * unless it was the last one of its stream there), with `batch` and `place` filled in, `size` and `body` the batch's. */
 struct record {
     uint32_t size;
     enum record_kind kind;
-    uint64_t position, revision;
+    uint32_t count;           /* positions that it holds: 1, but for BATCH and THINNED */
+    uint64_t position, revision; /* BATCH, THINNED: of the first, and its offset */
     int64_t time_us;
     cairn_scope scope;
     cairn_str body;
-    cairn_str stream;
-    const uint8_t *leaf;      /* REMOVED: its hash */
+    cairn_str stream;         /* BATCH, THINNED: empty */
+    const uint8_t *leaf;      /* REMOVED, THINNED: its hash */
     cairn_event event;        /* EVENT; tags left packed: */
     cairn_str tags_packed;    /* u16 size ‖ bytes, tag_count times */
+    bool unfolded;            /* an event of a batch */
+    uint32_t batch_index;     /* unfolded: position and offset, counted from the batch's first */
+    struct record_place place; /* unfolded */
+    struct stored_batch batch; /* BATCH, THINNED, unfolded */
 };
 
 /* Bytes of an event's record, 0 when a limit is broken (then error says which). */
@@ -120,14 +156,41 @@ void record_encode(uint8_t *to, size_t size, cairn_scope scope, cairn_str stream
 /* Fill in what only the writer knows. Returns the head crc, which the frame's crc covers. */
 uint32_t record_place(uint8_t *record, uint32_t seed, uint64_t position, uint64_t revision,
                       int64_t time_us);
-/* Check and take apart the record at the beginning of `bytes`. NULL, or what is wrong with it. */
+
+/* Bytes of a batch's record. revision_count: 1 when all of its records are in one stream, otherwise one for each. The caller
+ * sees to it that sizes and counts are within limits (batch: a whole one, BATCH_RECORDS_MAX). */
+size_t batch_record_size(size_t category_size, uint32_t revision_count, size_t batch_size);
+/* Write it, but for revisions, position, first offset, time and the crcs over them. */
+void batch_record_encode(uint8_t *to, size_t size, cairn_scope scope, const cairn_uuid *topic_id, uint32_t partition,
+                         cairn_str category, uint32_t count, uint32_t revision_count, cairn_str bytes);
+/* Where revision_count u64s are to be stored (store64(): they are not aligned) before it is placed. */
+uint8_t *batch_record_revisions(uint8_t *record);
+/* Fill in what only the writer knows. Returns the head crc, which the frame's crc covers. */
+uint32_t batch_record_place(uint8_t *record, uint32_t seed, uint64_t position, uint64_t first_offset, int64_t time_us);
+/* Revision of the record at this index. */
+uint64_t batch_revision(const struct stored_batch *batch, uint32_t index);
+/* The next of the streams that records are gone of; false at the end. */
+bool batch_next_gone(cairn_str *gone, uint32_t *ret_index, cairn_str *ret_stream);
+static inline bool
+record_holds_batch(const struct record *record)
+{
+    return record->kind == RECORD_BATCH || record->kind == RECORD_THINNED;
+}
+
+/* Check and take apart the record at the beginning of `bytes`, as it is stored. NULL, or what is wrong with it. */
 const char *record_decode(cairn_str bytes, uint32_t seed, struct record *ret);
+/* What a record that has been checked covers. */
+struct record_extent {
+    uint32_t size, positions;
+    uint32_t removed; /* positions whose event scavenging has removed */
+};
+struct record_extent record_extent(const uint8_t *record);
 /* The next tag of a packed list; false at the end. */
 bool record_next_tag(cairn_str *packed, cairn_str *ret_tag);
 void record_leaf(const struct record *record, uint8_t ret_leaf[32]);
 
 struct frame {
-    uint32_t size, count;
+    uint32_t size, count; /* count: of records, which may hold more positions */
     uint64_t first_position, durable;
     int64_t time_us;
 };
@@ -136,6 +199,8 @@ void frame_place(uint8_t *frame, uint32_t seed, const struct frame *head, uint32
 uint32_t frame_carry(uint32_t records_crc, uint32_t head_crc);
 /* Let a frame that frame_place() has finished say that everything before `durable` is durable. */
 void frame_vouch(uint8_t *frame, uint32_t seed, uint64_t durable);
+/* How many positions the records of a checked frame hold. */
+uint64_t frame_positions(cairn_str frame);
 /* Check a whole frame that begins at `bytes` (which may hold more than it). NULL, or what is wrong; when it
  * is only cut short, *ret_needed is how many bytes to come again with. */
 const char *frame_check(cairn_str bytes, uint32_t seed, struct frame *ret, size_t *ret_needed);
@@ -151,11 +216,16 @@ enum key_kind {
     KEY_DIRECTORY = 'd',          /* first events of streams of a scope */
     KEY_CATEGORY_DIRECTORY = 'e', /* first events of streams of a category */
     KEY_RETENTION = 'x',          /* retention events of all scopes */
+    KEY_TOPICS = 'o',             /* definitions of topics of all scopes */
+    KEY_PARTITION = 'p',          /* of a topic; the ordinal is the offset */
+    KEY_PRODUCER = 'q',           /* a producer's batches in a partition, each by its first position */
+    KEY_TOPIC_NAME = 'N',         /* no series: tables of topics */
+    KEY_TOPIC_ID = 'I',
 };
 struct hash128 log_key(const struct log *log, enum key_kind kind, cairn_scope scope, cairn_str name);
 /* Text before the first '-', or all of it. */
 cairn_str category_of(cairn_str stream);
-#define LOG_KEYS_MAX (LOG_TAGS_MAX + 8)
+#define LOG_KEYS_MAX (LOG_TAGS_MAX + 12)
 struct log_entry {
     struct hash128 key;
     uint64_t ordinal;
@@ -318,13 +388,18 @@ struct log {
     _Atomic uint32_t follow_word;
     _Atomic uint32_t followers;
     pthread_mutex_t notify_lock;
-    cairn_commit_notify notify;
-    void *notify_context;
+    struct listener {
+        cairn_commit_notify notify;
+        void *context;
+    } listeners[LOG_LISTENERS_MAX];
+    size_t listener_count;
 
     /* The file's prepared space: only grown, by filler or committer, under fill_lock. */
     pthread_mutex_t fill_lock;
     _Atomic uint64_t reserved_end;
     _Atomic uint32_t batch_bytes_recent; /* moving average: large batches need no filling */
+
+    struct log_topics *topics; /* topics.h */
 
     struct retention_map *retention; /* stream key → retention, of streams that have any; durable */
     struct retention_queue *retention_queue; /* in flight; under `lock` */
@@ -381,12 +456,21 @@ enum block_mode { BLOCK_POINT, BLOCK_SCAN, BLOCK_SCAN_BACKWARD };
 #define BLOCK_AHEAD (256u << 10)
 struct block *block_new(void);
 void block_free(struct block *block);
-/* Record number `index` of a segment, checked. It borrows from the block until the next call. */
+/* The stored record that holds position number `index` of a segment, checked: a batch as a whole (its position may be a lower
+ * one). It borrows from the block until the next call. */
 CAIRN_MUST_CHECK cairn_err block_record(struct log *log, struct block *block,
                                         struct segment *segment, uint64_t index,
                                         enum block_mode mode, struct record *ret,
                                         cairn_error *error);
-/* The record at a position below durable. */
+/* Unfold names only from now on: of batches' records scope, stream, revision, type, tags, correlation, place. That is what
+ * the index is made from; id, content type, meta and data stay empty. */
+void block_only_names(struct block *block);
+/* The stored record that holds a position below durable. */
+CAIRN_MUST_CHECK cairn_err log_read_stored(struct log *log, struct block *block, uint64_t position,
+                                           enum block_mode mode, struct record *ret,
+                                           cairn_error *error);
+/* The event at a position below durable; of a batch, unfolded. It borrows from the block until the next call. Neighbours in
+ * a batch cost no second look at it. */
 CAIRN_MUST_CHECK cairn_err log_read_record(struct log *log, struct block *block, uint64_t position,
                                            enum block_mode mode, struct record *ret,
                                            cairn_error *error);
@@ -425,9 +509,32 @@ CAIRN_MUST_CHECK cairn_err log_recover_segments(struct log *log, cairn_error *er
 /* And the index. */
 CAIRN_MUST_CHECK cairn_err log_recover(struct log *log, cairn_error *error);
 void log_publish_segment(struct log *log, struct segment *segment);
-/* Room for one more event in an index that is being filled from the log, flushing here and now when it is full. */
-CAIRN_MUST_CHECK cairn_err index_make_room(struct log *log, struct series *series,
-                                           uint64_t position, cairn_error *error);
+
+/* ---- filling an index from the log (fill.c) -------------------------------------------------------- */
+
+/* Entries come position by position, without gaps until they are flushed, and are gathered: neighbours become ranges. What has
+ * been flushed is in the index, whose memory is flushed here and now when it is full. */
+struct index_fill {
+    struct log *log;
+    struct series *series;
+    uint64_t first;     /* position gathered first */
+    uint32_t positions; /* gathered */
+    struct fill_run *runs;
+    size_t run_count, run_capacity;
+    uint32_t last[LOG_KEYS_MAX]; /* runs that the last position is in */
+    size_t last_count;
+};
+void index_fill_begin(struct index_fill *fill, struct log *log, struct series *series);
+CAIRN_MUST_CHECK cairn_err index_fill_add(struct index_fill *fill, uint64_t position, const struct log_entry *entries,
+                                          size_t n, cairn_error *error);
+CAIRN_MUST_CHECK cairn_err index_fill_flush(struct index_fill *fill, cairn_error *error);
+void index_fill_end(struct index_fill *fill);
+/* Is this the last position of its record? Whoever fills flushes then. */
+static inline bool
+record_ends(const struct record *record)
+{
+    return !record->unfolded || record->batch_index + 1 == record->batch.count;
+}
 
 /* ---- recent ids (recent.c): idempotent repeats that are still in memory ------------------------- */
 
@@ -477,7 +584,11 @@ log_space_min(const struct log *log)
 CAIRN_MUST_CHECK cairn_err log_failure(struct log *log, cairn_error *error);
 /* Unless the log is at work (the next batch vouches for this one), or nothing was written since the last. */
 CAIRN_MUST_CHECK cairn_err log_write_closing_frame(struct log *log, cairn_error *error);
-/* cairn_log_append() without asking which stream. */
+/* cairn_log_append() without asking which stream; with the change of a topic that it is. */
+struct topic_change;
+CAIRN_MUST_CHECK cairn_err log_append_definition(struct log *log, const cairn_append_request *request,
+                                                 struct topic_change *change, cairn_at *ret_at,
+                                                 cairn_error *error);
 CAIRN_MUST_CHECK cairn_err log_append_blocking(struct log *log, const cairn_append_request *request,
                                                cairn_at *ret_at, cairn_error *error);
 /* Nothing can be written for lack of room, and why. */

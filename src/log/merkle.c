@@ -49,10 +49,11 @@ merkle_segment_root(struct log *log, struct segment *segment, uint64_t count,
     if (block == NULL)
         return error_set(error, CAIRN_E_NOMEM, "no memory to read a segment");
     cairn_err err = CAIRN_OK;
-    for (uint64_t i = 0; err == CAIRN_OK && i < count; i++) {
+    for (uint64_t i = 0; err == CAIRN_OK && i < count;) {
         struct record record;
         err = block_record(log, block, segment, i, BLOCK_SCAN, &record, error);
         if (err == CAIRN_OK) {
+            i += record.count;
             uint8_t leaf[32];
             record_leaf(&record, leaf);
             merkle_add(&tree, leaf);

@@ -1,4 +1,4 @@
-/* A proof that an event is in the log: hashes that lead from it to the log's chained root, so that
+/* A proof that an event, or the batch that holds it, is in the log: hashes that lead from it to the log's chained root, so that
  * somebody who keeps the root can check it without the log (RFC 9162 §2.1.3 within a segment, then the
  * chain of segments; format.h has the formulas). */
 #include "log_int.h"
@@ -43,19 +43,25 @@ put_path(struct buf *to, uint8_t (*leaves)[32], uint64_t index, uint64_t count)
     put_hash(to, hash);
 }
 
+/* The leaves of `count` positions, fewer where there are batches, and which of them is that of position number `index`. */
 static cairn_err
-read_leaves(struct log *log, struct segment *segment, uint64_t count, uint8_t (*leaves)[32],
-            cairn_error *error)
+read_leaves(struct log *log, struct segment *segment, uint64_t count, uint64_t index, uint8_t (*leaves)[32],
+            uint64_t *ret_leaves, uint64_t *ret_index, cairn_error *error)
 {
     struct block *block = block_new();
     if (block == NULL)
         return error_set(error, CAIRN_E_NOMEM, "no memory for the proof");
     cairn_err err = CAIRN_OK;
-    for (uint64_t i = 0; err == CAIRN_OK && i < count; i++) {
+    for (uint64_t i = 0; err == CAIRN_OK && i < count;) {
         struct record record;
         err = block_record(log, block, segment, i, BLOCK_SCAN, &record, error);
-        if (err == CAIRN_OK)
-            record_leaf(&record, leaves[i]);
+        if (err != CAIRN_OK)
+            break;
+        record_leaf(&record, leaves[*ret_leaves]);
+        if (index >= i)
+            *ret_index = *ret_leaves;
+        ++*ret_leaves;
+        i += record.count;
     }
     block_free(block);
     return err;
@@ -110,11 +116,12 @@ cairn_log_prove(struct log *log, uint64_t position, char **ret_proof, cairn_erro
                          (unsigned long long)position, (unsigned long long)end);
     pthread_mutex_lock(&log->admin_lock); /* no segment is replaced meanwhile */
     struct segment *segment = log_segment_at(log, position);
-    uint64_t count = atomic_load(&segment->count), index = position - segment->first_position;
+    uint64_t count = atomic_load(&segment->count), leaf_count = 0, index = 0;
     if (segment->first_position + count > end)
         count = end - segment->first_position;
     uint8_t(*leaves)[32] = malloc(count * 32);
-    cairn_err err = leaves ? read_leaves(log, segment, count, leaves, error)
+    cairn_err err = leaves ? read_leaves(log, segment, count, position - segment->first_position, leaves, &leaf_count, &index,
+                                         error)
                            : error_set(error, CAIRN_E_NOMEM, "no memory for the proof");
     struct buf out = {0};
     if (err == CAIRN_OK) {
@@ -123,9 +130,10 @@ cairn_log_prove(struct log *log, uint64_t position, char **ret_proof, cairn_erro
         json_put_name(&out, "leaf");
         put_hash(&out, leaves[index]);
         json_put_u64_member(&out, "index", index);
+        json_put_u64_member(&out, "leaves", leaf_count);
         json_put_name(&out, "path");
         buf_put_char(&out, '[');
-        put_path(&out, leaves, index, count);
+        put_path(&out, leaves, index, leaf_count);
         buf_put_char(&out, ']');
         err = put_segments(log, &out, end, error);
         buf_put(&out, "}", 2); /* with the NUL */

@@ -1,14 +1,18 @@
 /* Reading records: position → segment → offset → bytes, checked.
  *
  * A block is a window on one segment's file. Scans read ahead, in either direction; point reads take
- * just the record. No lock is taken: what
+ * just the record. A batch that lies in the window is opened once (unfold.h), and stays so until the window moves. No lock is taken: what
  * lies below `durable` never changes, and a segment that scavenging replaces stays until the epoch has
  * passed (log_read_record's callers are inside one). */
-#include "log_int.h"
+#include "unfold.h"
 
 #define BLOCK_OFFSETS 256
 
+#define BLOCK_LOOK 4096u /* read of a batch whose size only its head tells */
+
 struct block {
+    bool only_names;
+    struct unfold *unfold; /* of a batch in the window; NULL: there was none yet */
     uint64_t generation; /* of the segment: its pointer may be reused; 0: none */
     uint8_t *bytes;
     size_t capacity, size;
@@ -29,6 +33,7 @@ block_free(struct block *block)
 {
     if (block == NULL)
         return;
+    unfold_free(block->unfold);
     free(block->bytes);
     free(block);
 }
@@ -62,6 +67,7 @@ cover_offsets(struct log *log, struct block *block, struct segment *segment, uin
         n = (size_t)(index - first) + 1;
     }
     if (block->generation != segment->generation) {
+        unfold_forget(block->unfold);
         block->generation = segment->generation;
         block->size = 0;
     }
@@ -96,6 +102,7 @@ cover_bytes(struct log *log, struct block *block, struct segment *segment, uint6
     if (to <= from)
         return CAIRN_OK; /* the offset is beyond the data: decoding will say so */
     size_t size = (size_t)(to - from);
+    unfold_forget(block->unfold);
     if (size > block->capacity) {
         uint8_t *bytes = realloc(block->bytes, size);
         if (bytes == NULL)
@@ -113,6 +120,31 @@ cover_bytes(struct log *log, struct block *block, struct segment *segment, uint6
     return CAIRN_OK;
 }
 
+/* Where the record of position `index` ends, or may end at most (padding and the next frame's header may lie between): where
+ * the next position has another record. 0: the window does not tell, since the next one's is the same. */
+static uint64_t
+end_by_offsets(const struct block *block, uint64_t index)
+{
+    size_t at = (size_t)(index - block->first);
+    for (size_t i = at + 1; i <= block->offset_count; i++)
+        if (block->offsets[i] != block->offsets[at])
+            return block->offsets[i];
+    return 0;
+}
+
+/* By its head, which is checked later. */
+static cairn_err
+end_by_head(struct log *log, struct block *block, struct segment *segment, uint64_t begin,
+            enum block_mode mode, uint64_t *ret_end, cairn_error *error)
+{
+    cairn_err err = cover_bytes(log, block, segment, begin, begin + BLOCK_LOOK, mode, error);
+    if (err != CAIRN_OK)
+        return err;
+    if (begin >= block->offset && begin + 8 <= block->offset + block->size)
+        *ret_end = begin + load32(block->bytes + (begin - block->offset) + 4);
+    return CAIRN_OK;
+}
+
 cairn_err
 block_record(struct log *log, struct block *block, struct segment *segment, uint64_t index,
              enum block_mode mode, struct record *ret, cairn_error *error)
@@ -120,27 +152,29 @@ block_record(struct log *log, struct block *block, struct segment *segment, uint
     cairn_err err = cover_offsets(log, block, segment, index, mode, error);
     if (err != CAIRN_OK)
         return err;
-    /* The end is only a bound (padding and the next frame's header may lie between), so the last
-     * record of the file may reach less far than it. */
-    uint64_t begin = block->offsets[index - block->first];
-    uint64_t end = block->offsets[index - block->first + 1];
+    uint64_t begin = block->offsets[index - block->first], end = end_by_offsets(block, index);
     const char *fault = "its offset is impossible";
+    if (begin >= SEGMENT_HEADER_SIZE && end == 0)
+        err = end_by_head(log, block, segment, begin, mode, &end, error);
+    if (err != CAIRN_OK)
+        return err;
     if (begin >= SEGMENT_HEADER_SIZE && end > begin
         && end - begin <= LOG_SEGMENT_MAX) {
         err = cover_bytes(log, block, segment, begin, end, mode, error);
         if (err != CAIRN_OK)
             return err;
-        uint64_t have = block->offset + block->size;
+        uint64_t have = block->offset + block->size, position = segment->first_position + index;
         cairn_str bytes = {0};
         if (begin >= block->offset && begin < have)
             bytes = (cairn_str){(char *)block->bytes + (begin - block->offset),
                                 (size_t)((end < have ? end : have) - begin)};
         fault = record_decode(bytes, segment->seed, ret);
-        if (fault == NULL && ret->position == segment->first_position + index)
+        if (fault == NULL && ret->position <= position && position - ret->position < ret->count)
             return CAIRN_OK;
         if (fault == NULL)
             fault = "another event's record lies there";
     }
+    unfold_forget(block->unfold);
     block->generation = 0;
     return error_set(error, CAIRN_E_CORRUPT, "%s at byte %llu: event %llu: %s", segment->path,
                      (unsigned long long)begin,
@@ -164,13 +198,65 @@ log_segment_at(struct log *log, uint64_t position)
 }
 
 cairn_err
-log_read_record(struct log *log, struct block *block, uint64_t position, enum block_mode mode,
+log_read_stored(struct log *log, struct block *block, uint64_t position, enum block_mode mode,
                 struct record *ret, cairn_error *error)
 {
     uint32_t parity = epoch_enter(log);
     struct segment *segment = log_segment_at(log, position);
     cairn_err err = block_record(log, block, segment, position - segment->first_position, mode, ret,
                                  error);
+    epoch_leave(log, parity);
+    return err;
+}
+
+void
+block_only_names(struct block *block)
+{
+    block->only_names = true;
+}
+
+/* A batch is damaged, though its checksums hold: nobody but us could have written it so. */
+static cairn_err
+bad_batch(struct block *block, const struct segment *segment, uint64_t position,
+          const char *fault, cairn_error *error)
+{
+    if (block->unfold == NULL || fault == batch_no_memory)
+        return error_set(error, CAIRN_E_NOMEM, "no memory to read the batch at position %llu",
+                         (unsigned long long)position);
+    unfold_forget(block->unfold);
+    return error_set(error, CAIRN_E_CORRUPT, "%s: the batch that holds event %llu: %s", segment->path,
+                     (unsigned long long)position, fault);
+}
+
+/* Inside an epoch. */
+static cairn_err
+read_record(struct log *log, struct block *block, struct segment *segment, uint64_t position,
+            enum block_mode mode, struct record *ret, cairn_error *error)
+{
+    bool open = block->unfold != NULL && block->generation == segment->generation
+                && unfold_has(block->unfold, position);
+    const char *fault = NULL;
+    if (!open) {
+        cairn_err err = block_record(log, block, segment, position - segment->first_position, mode,
+                                     ret, error);
+        if (err != CAIRN_OK || !record_holds_batch(ret))
+            return err;
+        if (block->unfold == NULL && (block->unfold = unfold_new()) == NULL)
+            return bad_batch(block, segment, position, NULL, error);
+        fault = unfold_open(block->unfold, ret);
+    }
+    if (fault == NULL)
+        fault = unfold_at(block->unfold, position, block->only_names, ret);
+    return fault == NULL ? CAIRN_OK : bad_batch(block, segment, position, fault, error);
+}
+
+cairn_err
+log_read_record(struct log *log, struct block *block, uint64_t position, enum block_mode mode,
+                struct record *ret, cairn_error *error)
+{
+    uint32_t parity = epoch_enter(log);
+    struct segment *segment = log_segment_at(log, position);
+    cairn_err err = read_record(log, block, segment, position, mode, ret, error);
     epoch_leave(log, parity);
     return err;
 }

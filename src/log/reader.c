@@ -348,6 +348,8 @@ log_first_kept(struct log *log, cairn_scope scope, const cairn_query *query, uin
                     : query->item_count > 0
                         ? query_plan_new(log, scope, (cairn_str){0}, query, &plan, error)
                         : CAIRN_OK;
+    if (block != NULL)
+        block_only_names(block);
     for (uint64_t position; err == CAIRN_OK; low = position + 1) {
         struct record record;
         err = next_candidate(plan, low, end, &position, error);
@@ -446,6 +448,7 @@ cairn_log_streams(struct log *log, cairn_scope scope, cairn_str prefix, cairn_st
     struct block *block = block_new();
     if (block == NULL)
         return error_set(error, CAIRN_E_NOMEM, "no memory to read the log");
+    block_only_names(block);
     bool more = true;
     do {
         err = cairn_series_read(log->series, &read, entries, 64, &count, error);
@@ -494,11 +497,12 @@ cairn_log_position_at(struct log *log, int64_t time_us, uint64_t *ret_position, 
     if (block == NULL)
         return error_set(error, CAIRN_E_NOMEM, "no memory to read the log");
     cairn_err err = CAIRN_OK;
-    for (; low < end; low++) {
+    while (low < end) {
         struct record record;
-        err = log_read_record(log, block, low, BLOCK_SCAN, &record, error);
+        err = log_read_stored(log, block, low, BLOCK_SCAN, &record, error);
         if (err != CAIRN_OK || record.time_us > time_us)
             break;
+        low = record.position + record.count;
     }
     block_free(block);
     if (err == CAIRN_OK)
@@ -539,7 +543,14 @@ void
 cairn_log_on_commit(struct log *log, cairn_commit_notify notify, void *context)
 {
     pthread_mutex_lock(&log->notify_lock);
-    log->notify = notify;
-    log->notify_context = context;
+    size_t i = 0;
+    while (i < log->listener_count && log->listeners[i].context != context)
+        i++;
+    if (notify == NULL && i < log->listener_count)
+        log->listeners[i] = log->listeners[--log->listener_count];
+    else if (notify != NULL && i < LOG_LISTENERS_MAX) {
+        log->listeners[i] = (struct listener){notify, context};
+        log->listener_count += i == log->listener_count;
+    }
     pthread_mutex_unlock(&log->notify_lock);
 }

@@ -8,7 +8,7 @@
  * bad one's position had been durable, it is damage. The first frame of a batch says so of all before it, so only the
  * newest batch can be torn. Frames may follow a torn one, since the sectors of one unsynced write reach the disk
  * in any order. */
-#include "log_int.h"
+#include "topics.h"
 #include <errno.h>
 
 #define SCAN_STEP (1u << 20)
@@ -109,14 +109,17 @@ scan_segment(struct log *log, struct frame_scan *scan, cairn_error *error)
         }
         size_t at = FRAME_HEADER_SIZE;
         for (uint32_t i = 0; i < frame.count; i++) {
-            uint32_t size = load32(bytes.data + at + 4);
+            struct record_extent extent = record_extent((const uint8_t *)bytes.data + at);
             uint64_t index = atomic_load(&segment->count);
-            if (index >= segment->offsets_capacity)
-                return damaged(error, segment, scan->at, "the segment holds too many records");
-            segment_note(segment, index, (uint32_t)(scan->at + at),
-                         (uint32_t)(scan->at + at + size), frame.time_us);
-            segment->removed += load32(bytes.data + at + 12) == RECORD_REMOVED;
-            at += size;
+            if (index + extent.positions > UINT32_MAX)
+                return damaged(error, segment, scan->at, "the segment holds too many positions");
+            if (!segment_has_room(segment, extent.positions)
+                && (err = segment_grow_tables(segment, extent.positions, error)) != CAIRN_OK)
+                return err;
+            segment_note_range(segment, index, extent.positions, (uint32_t)(scan->at + at),
+                               (uint32_t)(scan->at + at + extent.size), frame.time_us);
+            segment->removed += extent.removed;
+            at += extent.size;
         }
         log->last_time_us = frame.time_us;
         scan->vouched = frame.durable;
@@ -289,7 +292,8 @@ scan_segments(struct log *log, cairn_error *error)
             return error_set_errno(error, -fault, "%s: cannot tell its size", segment->path);
         if (size < log->options.segment_size_bytes)
             size = log->options.segment_size_bytes;
-        cairn_err err = segment_make_tables(segment, (uint32_t)(size / RECORD_SIZE_MIN) + 1, error);
+        cairn_err err = segment_make_tables(segment, (uint32_t)(size / RECORD_SIZE_MIN) + LOG_APPEND_POSITIONS_MAX,
+                                            error);
         if (err != CAIRN_OK)
             return err;
         struct frame_scan scan;
@@ -367,57 +371,45 @@ take_over_tail(struct log *log, cairn_error *error)
 
 /* ---- the index --------------------------------------------------------------------------- */
 
-/* When maintaining has nothing more to do and there is still no room, memory is what lacks. */
-cairn_err
-index_make_room(struct log *log, struct series *series, uint64_t position, cairn_error *error)
+/* Of an event that came by itself: what else is kept of it in memory. */
+static cairn_err
+remember(struct log *log, const struct record *record, struct hash128 stream_key, cairn_error *error)
 {
-    bool more = true;
-    unsigned tries = 0;
-    while (!cairn_series_has_room(series, LOG_KEYS_MAX, position)) {
-        if (log->options.read_only)
-            return error_set(error, CAIRN_E_LIMIT,
-                             "the index is too far behind the log; open it for writing once, or reindex");
-        if (!more)
-            return error_set(error, CAIRN_E_NOMEM, "no memory for the index");
-        cairn_error found = {0};
-        cairn_err err = cairn_series_maintain(series, position, &more, &found);
-        if (err == CAIRN_E_CORRUPT && series == log->series) {
-            log_index_is_damaged(log, &found); /* mended once the log is open; flushing goes on until then */
-            more = tries++ < LOG_RETRIES_MAX;
-        } else if (err != CAIRN_OK) {
-            if (error != NULL)
-                *error = found;
-            return err;
-        }
-    }
-    return CAIRN_OK;
+    if (record->kind != RECORD_EVENT || record->unfolded)
+        return CAIRN_OK;
+    recent_put(log, stream_key, record->event.id, record->position, record->revision);
+    if (is_topic_stream(record->stream))
+        return log_topics_apply(log, record, error);
+    return is_retention_stream(record->stream) ? retention_apply(log, record, error) : CAIRN_OK;
 }
 
-/* Insert the events [from, next_position) into index, recents and retention. */
+/* Insert the events [from, next_position) into index, recents, retention and topics. */
 static cairn_err
 log_replay(struct log *log, uint64_t from, cairn_error *error)
 {
+    struct index_fill fill;
     struct block *block = block_new();
     if (block == NULL)
         return error_set(error, CAIRN_E_NOMEM, "no memory to read the log");
+    block_only_names(block);
+    index_fill_begin(&fill, log, log->series);
     cairn_err err = CAIRN_OK;
     for (uint64_t position = from; err == CAIRN_OK && position < log->next_position; position++) {
         struct record record;
         struct log_entry entries[LOG_KEYS_MAX];
         err = log_read_record(log, block, position, BLOCK_SCAN, &record, error);
-        if (err == CAIRN_OK)
-            err = index_make_room(log, log->series, position, error);
         if (err != CAIRN_OK)
             break;
         size_t n = record_entries(log, &record, entries);
-        for (size_t i = 0; i < n; i++)
-            cairn_series_insert(log->series, entries[i].key, entries[i].ordinal, position);
-        if (record.kind != RECORD_EVENT)
-            continue;
-        recent_put(log, entries[0].key, record.event.id, position, record.revision);
-        if (is_retention_stream(record.stream))
-            err = retention_apply(log, &record, error);
+        err = topics_entry(log, log_topics_durable(log), log->series, &record, entries, &n, error);
+        if (err == CAIRN_OK)
+            err = index_fill_add(&fill, position, entries, n, error);
+        if (err == CAIRN_OK && record_ends(&record))
+            err = index_fill_flush(&fill, error);
+        if (err == CAIRN_OK)
+            err = remember(log, &record, entries[0].key, error);
     }
+    index_fill_end(&fill);
     block_free(block);
     return err;
 }
@@ -546,6 +538,8 @@ log_recover(struct log *log, cairn_error *error)
     if (err != CAIRN_OK)
         return err;
     err = retention_load(log, cairn_series_flushed_end(log->series), error);
+    if (err == CAIRN_OK)
+        err = log_topics_load(log, cairn_series_flushed_end(log->series), error);
     if (err == CAIRN_E_CORRUPT && !log->options.read_only)
         err = renew_index(log, error);
     if (err != CAIRN_OK)

@@ -9,7 +9,7 @@
  * leaves the old index, none, or the new one: opening computes what is missing.
  *
  * It is done on demand, and once by itself when a run turns out to be damaged (log_mend_index). */
-#include "log_int.h"
+#include "topics.h"
 #include <errno.h>
 
 #define LOOK_UP_EVERY 4096    /* events, to see to other things */
@@ -19,8 +19,10 @@
 struct reindex {
     struct log *log;
     struct series *series; /* the new one */
-    uint64_t next;         /* what is below is in it */
+    uint64_t next;         /* what is below is in it, or in `fill` */
     struct block *block;
+    struct index_fill fill;
+    struct topics *topics; /* as of `next` */
     cairn_progress progress;
     void *context;
     bool mending;          /* we are the indexer: nobody else maintains the old index meanwhile */
@@ -32,13 +34,18 @@ enter_event(struct reindex *work, cairn_error *error)
     struct record record;
     struct log_entry entries[LOG_KEYS_MAX];
     cairn_err err = log_read_record(work->log, work->block, work->next, BLOCK_SCAN, &record, error);
-    if (err == CAIRN_OK)
-        err = index_make_room(work->log, work->series, work->next, error);
     if (err != CAIRN_OK)
         return err;
     size_t n = record_entries(work->log, &record, entries);
-    for (size_t i = 0; i < n; i++)
-        cairn_series_insert(work->series, entries[i].key, entries[i].ordinal, work->next);
+    err = topics_entry(work->log, work->topics, work->series, &record, entries, &n, error);
+    if (err == CAIRN_OK && record.kind == RECORD_EVENT && is_topic_stream(record.stream))
+        err = topics_apply(work->log, work->topics, &record, error);
+    if (err == CAIRN_OK)
+        err = index_fill_add(&work->fill, work->next, entries, n, error);
+    if (err == CAIRN_OK && record_ends(&record))
+        err = index_fill_flush(&work->fill, error);
+    if (err != CAIRN_OK)
+        return err;
     work->next++;
     return CAIRN_OK;
 }
@@ -162,14 +169,20 @@ reindex(struct reindex *work, cairn_error *error)
     cairn_err err = cairn_series_destroy(log->os, fresh, error);
     if (err != CAIRN_OK)
         return err;
-    if ((work->block = block_new()) == NULL)
+    if ((work->block = block_new()) == NULL || (work->topics = topics_new()) == NULL) {
+        block_free(work->block);
         return error_set(error, CAIRN_E_NOMEM, "no memory to reindex");
+    }
+    block_only_names(work->block);
     err = cairn_series_open(log->os, fresh, &options, &work->series, error);
+    index_fill_begin(&work->fill, log, work->series);
     if (err == CAIRN_OK)
         err = build(work, error);
     if (err == CAIRN_OK)
         err = catch_up_and_take_over(work, fresh, error);
+    index_fill_end(&work->fill);
     block_free(work->block);
+    topics_free(work->topics);
     if (err != CAIRN_OK && work->series != NULL) {
         cairn_series_close(work->series);
         error_ignore(cairn_series_destroy(log->os, fresh, NULL));

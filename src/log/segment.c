@@ -24,7 +24,7 @@ corrupt(cairn_error *error, const struct segment *segment, uint64_t offset, cons
 static uint32_t
 segment_capacity(const struct log *log)
 {
-    return (uint32_t)(log->options.segment_size_bytes / RECORD_SIZE_MIN);
+    return (uint32_t)(log->options.segment_size_bytes / RECORD_SIZE_MIN) + LOG_APPEND_POSITIONS_MAX;
 }
 
 cairn_err
@@ -45,17 +45,51 @@ segment_make_tables(struct segment *segment, uint32_t capacity, cairn_error *err
     return CAIRN_OK;
 }
 
+cairn_err
+segment_grow_tables(struct segment *segment, uint64_t positions, cairn_error *error)
+{
+    uint64_t count = atomic_load(&segment->count), capacity = count + positions + LOG_APPEND_POSITIONS_MAX;
+    _Atomic uint32_t *offsets = atomic_load(&segment->offsets);
+    int64_t *times = segment->times;
+    segment->times = NULL;
+    cairn_err err = segment_make_tables(segment, capacity < UINT32_MAX ? (uint32_t)capacity : UINT32_MAX, error);
+    if (err != CAIRN_OK) {
+        segment->times = times;
+        return err;
+    }
+    memcpy(atomic_load(&segment->offsets), offsets, (count + 1) * sizeof *offsets);
+    memcpy(segment->times, times, (count + TIME_STEP - 1) / TIME_STEP * sizeof *times);
+    free(offsets);
+    free(times);
+    return CAIRN_OK;
+}
+
 void
 segment_note(struct segment *segment, uint64_t index, uint32_t offset, uint32_t end, int64_t time_us)
 {
-    assert(index < segment->offsets_capacity);
+    segment_note_range(segment, index, 1, offset, end, time_us);
+}
+
+void
+segment_note_range(struct segment *segment, uint64_t index, uint64_t n, uint32_t offset, uint32_t end,
+                   int64_t time_us)
+{
+    assert(n > 0 && n <= segment->offsets_capacity && index <= segment->offsets_capacity - n);
     _Atomic uint32_t *offsets = atomic_load_explicit(&segment->offsets, memory_order_relaxed);
-    atomic_store_explicit(&offsets[index], offset, memory_order_relaxed);
-    atomic_store_explicit(&offsets[index + 1], end, memory_order_relaxed);
-    if (index % TIME_STEP == 0)
-        segment->times[index / TIME_STEP] = time_us;
+    for (uint64_t i = index; i < index + n; i++)
+        atomic_store_explicit(&offsets[i], offset, memory_order_relaxed);
+    atomic_store_explicit(&offsets[index + n], end, memory_order_relaxed);
+    for (uint64_t i = (index + TIME_STEP - 1) / TIME_STEP; i * TIME_STEP < index + n; i++)
+        segment->times[i] = time_us;
     atomic_store_explicit(&segment->last_time_us, time_us, memory_order_relaxed);
-    atomic_store_explicit(&segment->count, index + 1, memory_order_release);
+    atomic_store_explicit(&segment->count, index + n, memory_order_release);
+}
+
+bool
+segment_has_room(const struct segment *segment, uint64_t positions)
+{
+    uint64_t count = atomic_load_explicit(&segment->count, memory_order_relaxed);
+    return positions <= segment->offsets_capacity && count <= segment->offsets_capacity - positions;
 }
 
 cairn_err

@@ -53,12 +53,22 @@ uint64_t cairn_series_flushed_end(const struct series *series);
  * ordinal-less series: always 0). Never blocks, never fails: memory was taken by has_room(). */
 void cairn_series_insert(struct series *series, struct hash128 key, uint64_t ordinal,
                          uint64_t position);
+/* Add `count` entries at neighbouring positions, as many inserts would. step 1: ordinals count up from first_ordinal; 0: all are
+ * 0. Memory was taken by has_room_ranges(). In the memory table a range costs some 40 bytes for each 1024 entries. */
+void cairn_series_insert_range(struct series *series, struct hash128 key, uint64_t first_ordinal, uint32_t step,
+                               uint64_t first_position, uint64_t count);
 /* Fetch what an insert or known() of this key will touch; call it a few keys ahead. A hint. */
 void cairn_series_prefetch(const struct series *series, struct hash128 key);
 /* True when `entries` more inserts will fit (it takes the memory for them). When the memory table is
  * full it is frozen and a new one begun; false when the frozen one is not yet flushed either
  * (the caller waits for maintain: a full queue is an answer) or memory ran out. */
 bool cairn_series_has_room(struct series *series, size_t entries, uint64_t next_position);
+/* The same for `entries` inserts and `ranges` ranges that have `range_entries` entries among them. */
+struct series_need {
+    size_t entries, ranges;
+    uint64_t range_entries;
+};
+bool cairn_series_has_room_ranges(struct series *series, const struct series_need *need, uint64_t next_position);
 /* Forget the entries at and after position `end` (after a failed write; end >= what was ever passed as
  * `durable`). Everything below stays, for readers and the writer alike, with nothing to insert again:
  * the next insert is at `end` or later. Costs a copy of the memory table (a fraction of a second).

@@ -166,20 +166,25 @@ struct table {
     uint64_t base;        /* positions before this are not in it */
     uint64_t end;         /* once frozen: positions from this on are not in it; else UINT64_MAX */
     uint64_t keys_max, entries_max;
-    uint64_t promised; /* entries that has_room() said would fit */
+    uint64_t promised; /* weight that has_room() said would fit */
+    uint64_t weight;   /* entries, those of ranges counting less: what is held against entries_max */
     uint64_t last_position;
     _Atomic uint64_t keys, entries, arena_used;
     unsigned views;          /* that have it; under series->lock */
     struct table *next_dead; /* under series->lock */
 };
 
-/* Room for what `memory_events` asks for, and at least for so many keys and entries. NULL: out of memory. */
+/* Room for what `memory_events` asks for, and at least for so many keys and so much weight. NULL: out of memory. */
 struct table *
-series_table_new(uint64_t base, uint32_t memory_events, uint64_t keys, uint64_t entries);
+series_table_new(uint64_t base, uint32_t memory_events, uint64_t keys, uint64_t weight);
 void series_table_free(struct table *table);
-bool series_table_has_room(struct table *table, size_t entries, uint64_t next_position);
+bool series_table_has_room(struct table *table, const struct series_need *need, uint64_t next_position);
+/* In entries: what it may take of the arena, and of the time to flush the table or to insert it all again. */
+uint64_t series_need_weight(const struct series_need *need);
 void
 series_table_insert(struct table *table, struct hash128 key, uint64_t ordinal, uint64_t position);
+void series_table_insert_range(struct table *table, struct hash128 key, uint64_t first_ordinal, uint32_t step,
+                               uint64_t first_position, uint64_t count);
 void series_table_prefetch(const struct table *table, struct hash128 key);
 /* Of a slot that is in the cache already: its last chunk. */
 void series_table_prefetch_chunk(const struct table *table, uint64_t slot);
@@ -451,7 +456,7 @@ void series_view_free_all(struct series *series); /* no reader is left */
 
 /* The writer's: a new table in front, for positions from `position` on. The one before becomes the frozen
  * one, or is dropped when it holds nothing. False: out of memory, or the frozen one is not flushed. */
-bool series_freeze(struct series *series, size_t entries, uint64_t position);
+bool series_freeze(struct series *series, uint64_t weight, uint64_t position);
 /* Bring the manifest on disk up to the view; try again later where that fails. */
 CAIRN_MUST_CHECK cairn_err series_manifest_sync(struct series *series, cairn_error *error);
 /* Turn the oldest frozen table into a run and publish it. */

@@ -31,7 +31,7 @@ struct table_chunk {
     uint32_t prev, jump; /* 0: none */
     _Atomic uint32_t next;
     uint32_t depth; /* chunks before this one */
-    uint16_t room;  /* bytes for deltas */
+    uint16_t room;  /* bytes for deltas; 0: a range, whose entries are at neighbouring positions */
     uint8_t deltas[];
 };
 #define CHUNK_HEAD offsetof(struct table_chunk, deltas)
@@ -63,7 +63,7 @@ fill_size(uint32_t fill)
 /* ---- making -------------------------------------------------------------------------------- */
 
 struct table *
-series_table_new(uint64_t base, uint32_t memory_events, uint64_t keys, uint64_t entries)
+series_table_new(uint64_t base, uint32_t memory_events, uint64_t keys, uint64_t weight)
 {
     struct table *table = calloc(1, sizeof *table);
     if (table == NULL)
@@ -74,13 +74,13 @@ series_table_new(uint64_t base, uint32_t memory_events, uint64_t keys, uint64_t 
     while (slots < 2 * (uint64_t)memory_events || slots * 7 / 10 < keys)
         slots *= 2;
     uint64_t arena_bytes = CHUNK_BYTES_MIN * (uint64_t)memory_events;
-    if (arena_bytes < ENTRY_UNITS * UNIT * entries)
-        arena_bytes = ENTRY_UNITS * UNIT * entries;
+    if (arena_bytes < ENTRY_UNITS * UNIT * weight)
+        arena_bytes = ENTRY_UNITS * UNIT * weight;
     arena_bytes += 4096;
     table->mask = slots - 1;
     table->keys_max = slots * 7 / 10;
     table->entries_max
-        = 6 * (uint64_t)memory_events > entries ? 6 * (uint64_t)memory_events : entries;
+        = 6 * (uint64_t)memory_events > weight ? 6 * (uint64_t)memory_events : weight;
     table->arena_units = arena_bytes / UNIT < UINT32_MAX ? arena_bytes / UNIT : UINT32_MAX;
     table->base = base;
     table->end = UINT64_MAX;
@@ -113,20 +113,37 @@ units_of(uint64_t bytes)
     return (bytes + UNIT - 1) / UNIT;
 }
 
+/* A short range is entered as so many entries would be; a long one takes a chunk without deltas for each 1024. */
+#define RANGE_SHORT 32u
+#define RANGE_MAX SERIES_SPAN_MAX
+
+static uint64_t
+range_weight(uint64_t ranges, uint64_t entries)
+{
+    return 2 * ranges + entries / 8;
+}
+
+uint64_t
+series_need_weight(const struct series_need *need)
+{
+    return need->entries + range_weight(need->ranges, need->range_entries);
+}
+
 /* Each promised entry may need a slot and two chunks of the smallest size (its own, and one for the entry
  * that lived in the slot). Larger chunks are taken only from what is not promised (chunk_new), so
- * the promise holds whatever the keys are. */
+ * the promise holds whatever the keys are. A range may need one for the entry in the slot and then its own, which its weight
+ * allows for with room to spare. */
 bool
-series_table_has_room(struct table *table, size_t entries, uint64_t next_position)
+series_table_has_room(struct table *table, const struct series_need *need, uint64_t next_position)
 {
     uint64_t keys = atomic_load_explicit(&table->keys, memory_order_relaxed);
-    uint64_t held = atomic_load_explicit(&table->entries, memory_order_relaxed);
     uint64_t used = atomic_load_explicit(&table->arena_used, memory_order_relaxed);
-    if (entries > table->entries_max || keys + entries > table->keys_max
-        || held + entries > table->entries_max || used + entries * ENTRY_UNITS > table->arena_units
-        || next_position - table->base > UINT32_MAX - entries)
+    uint64_t weight = series_need_weight(need), positions = need->entries + need->range_entries;
+    if (weight > table->entries_max || keys + need->entries + need->ranges > table->keys_max
+        || table->weight + weight > table->entries_max || used + weight * ENTRY_UNITS > table->arena_units
+        || next_position - table->base > UINT32_MAX - positions)
         return false;
-    table->promised = entries;
+    table->promised = weight;
     return true;
 }
 
@@ -146,19 +163,11 @@ series_table_prefetch_chunk(const struct table *table, uint64_t slot)
         __builtin_prefetch(chunk_at(table, tail));
 }
 
-/* A chunk for a series whose chain ends at `prev` (0: none yet), holding its first entry. */
+/* A chunk of so many bytes behind `prev` (0: the first), holding its first entry. */
 static uint32_t
-chunk_new(struct table *table, uint32_t prev, uint64_t ordinal, uint32_t position)
+chunk_take(struct table *table, uint32_t prev, uint64_t bytes, uint64_t ordinal, uint32_t position)
 {
     uint64_t used = atomic_load_explicit(&table->arena_used, memory_order_relaxed);
-    uint64_t bytes = CHUNK_BYTES_MIN;
-    if (prev != 0) {
-        bytes = 2 * (CHUNK_HEAD + chunk_at(table, prev)->room);
-        if (bytes > CHUNK_BYTES_MAX)
-            bytes = CHUNK_BYTES_MAX;
-        if (used + units_of(bytes) + table->promised * ENTRY_UNITS > table->arena_units)
-            bytes = CHUNK_BYTES_MIN;
-    }
     uint32_t at = (uint32_t)used;
     assert(used + units_of(bytes) <= table->arena_units);
     atomic_store_explicit(&table->arena_used, used + units_of(bytes), memory_order_relaxed);
@@ -184,6 +193,38 @@ chunk_new(struct table *table, uint32_t prev, uint64_t ordinal, uint32_t positio
     return at;
 }
 
+/* A chunk with room for deltas: twice as many as the one before it, while that is not promised to others. */
+static uint32_t
+chunk_new(struct table *table, uint32_t prev, uint64_t ordinal, uint32_t position)
+{
+    uint64_t used = atomic_load_explicit(&table->arena_used, memory_order_relaxed);
+    uint64_t bytes = CHUNK_BYTES_MIN;
+    if (prev != 0) {
+        bytes = 2 * (CHUNK_HEAD + chunk_at(table, prev)->room);
+        if (bytes > CHUNK_BYTES_MAX)
+            bytes = CHUNK_BYTES_MAX;
+        if (used + units_of(bytes) + table->promised * ENTRY_UNITS > table->arena_units)
+            bytes = CHUNK_BYTES_MIN;
+    }
+    return chunk_take(table, prev, bytes, ordinal, position);
+}
+
+/* A chunk without room for deltas is a range: its entries are neighbours. */
+static inline bool
+chunk_is_range(const struct table_chunk *chunk)
+{
+    return chunk->room == 0;
+}
+
+/* A chunk of its own behind `prev` (not 0) for `count` neighbours. */
+static uint32_t
+range_chunk_new(struct table *table, uint32_t prev, uint64_t ordinal, uint32_t step, uint32_t position, uint32_t count)
+{
+    uint32_t at = chunk_take(table, prev, CHUNK_HEAD, ordinal, position);
+    atomic_store_explicit(&chunk_at(table, at)->fill, count << 16 | step << 15, memory_order_relaxed);
+    return at;
+}
+
 /* Add to the series' last chunk, or begin the next one. */
 static void
 slot_append(struct table *table, struct table_slot *slot, uint64_t ordinal, uint32_t position)
@@ -201,8 +242,10 @@ slot_append(struct table *table, struct table_slot *slot, uint64_t ordinal, uint
     struct table_chunk *chunk = chunk_at(table, tail);
     uint32_t fill = atomic_load_explicit(&chunk->fill, memory_order_relaxed);
     uint32_t size = fill_size(fill), delta = position - last, step = 0;
-    if (step_follows(last_ordinal, ordinal, fill_count(fill), fill_step(fill), &step)
-        && size + varint_size(delta) <= chunk->room) {
+    bool follows = step_follows(last_ordinal, ordinal, fill_count(fill), fill_step(fill), &step);
+    if (follows && chunk_is_range(chunk) && delta == 1 && fill_count(fill) < RANGE_MAX) {
+        atomic_store_explicit(&chunk->fill, fill + (1u << 16), memory_order_release);
+    } else if (follows && size + varint_size(delta) <= chunk->room) {
         size = (uint32_t)(varint_write(chunk->deltas + size, delta) - chunk->deltas);
         atomic_store_explicit(&chunk->fill, (fill_count(fill) + 1) << 16 | step << 15 | size,
                               memory_order_release);
@@ -219,10 +262,40 @@ slot_append(struct table *table, struct table_slot *slot, uint64_t ordinal, uint
 }
 
 static inline void
-count_up(_Atomic uint64_t *counter)
+count_up(_Atomic uint64_t *counter, uint64_t by)
 {
     uint64_t value = atomic_load_explicit(counter, memory_order_relaxed);
-    atomic_store_explicit(counter, value + 1, memory_order_relaxed);
+    atomic_store_explicit(counter, value + by, memory_order_relaxed);
+}
+
+/* The slot of a key; where there is none yet, a new one with this entry, and *ret_new. */
+static struct table_slot *
+slot_take(struct table *table, struct hash128 key, uint64_t ordinal, uint32_t position, bool *ret_new)
+{
+    for (uint64_t i = key.low & table->mask;; i = (i + 1) & table->mask) {
+        struct table_slot *slot = &table->slots[i];
+        *ret_new = atomic_load_explicit(&slot->tail, memory_order_relaxed) == SLOT_FREE;
+        if (*ret_new) {
+            assert(atomic_load_explicit(&table->keys, memory_order_relaxed) < table->keys_max);
+            slot->key = key;
+            atomic_store_explicit(&slot->last_ordinal, ordinal, memory_order_relaxed);
+            atomic_store_explicit(&slot->last, position, memory_order_relaxed);
+            atomic_store_explicit(&slot->tail, SLOT_ONE, memory_order_release);
+            count_up(&table->keys, 1);
+            return slot;
+        }
+        if (key_equal(slot->key, key))
+            return slot;
+    }
+}
+
+static void
+count_entries(struct table *table, uint64_t entries, uint64_t weight, uint64_t last_position)
+{
+    count_up(&table->entries, entries);
+    table->weight += weight;
+    table->promised -= weight < table->promised ? weight : table->promised;
+    table->last_position = last_position;
 }
 
 void
@@ -230,26 +303,76 @@ series_table_insert(struct table *table, struct hash128 key, uint64_t ordinal, u
 {
     assert(position >= table->base && position - table->base <= UINT32_MAX);
     uint32_t relative = (uint32_t)(position - table->base);
-    for (uint64_t i = key.low & table->mask;; i = (i + 1) & table->mask) {
-        struct table_slot *slot = &table->slots[i];
-        if (atomic_load_explicit(&slot->tail, memory_order_relaxed) == SLOT_FREE) {
-            assert(atomic_load_explicit(&table->keys, memory_order_relaxed) < table->keys_max);
-            slot->key = key;
-            atomic_store_explicit(&slot->last_ordinal, ordinal, memory_order_relaxed);
-            atomic_store_explicit(&slot->last, relative, memory_order_relaxed);
-            atomic_store_explicit(&slot->tail, SLOT_ONE, memory_order_release);
-            count_up(&table->keys);
-            break;
-        }
-        if (key_equal(slot->key, key)) {
-            slot_append(table, slot, ordinal, relative);
-            break;
-        }
+    bool new;
+    struct table_slot *slot = slot_take(table, key, ordinal, relative, &new);
+    if (!new)
+        slot_append(table, slot, ordinal, relative);
+    count_entries(table, 1, 1, position);
+}
+
+/* Add `count` neighbours to a slot that has an entry: on to the range at its end, or as ranges of their own. */
+static void
+slot_append_range(struct table *table, struct table_slot *slot, uint64_t ordinal, uint32_t step, uint32_t position,
+                  uint32_t count)
+{
+    uint32_t tail = atomic_load_explicit(&slot->tail, memory_order_relaxed);
+    uint32_t last = atomic_load_explicit(&slot->last, memory_order_relaxed);
+    uint64_t last_ordinal = atomic_load_explicit(&slot->last_ordinal, memory_order_relaxed);
+    uint64_t end_ordinal = ordinal + (uint64_t)step * (count - 1);
+    uint32_t end = position + count - 1;
+    assert(position > last);
+    if (tail == SLOT_ONE) {
+        tail = chunk_new(table, 0, last_ordinal, last);
+        atomic_store_explicit(&slot->tail, tail, memory_order_release);
     }
-    count_up(&table->entries);
-    if (table->promised > 0)
-        table->promised--;
-    table->last_position = position;
+    struct table_chunk *chunk = chunk_at(table, tail);
+    uint32_t fill = atomic_load_explicit(&chunk->fill, memory_order_relaxed), follows;
+    if (chunk_is_range(chunk) && position == last + 1 && fill_step(fill) == step
+        && step_follows(last_ordinal, ordinal, fill_count(fill), fill_step(fill), &follows)) {
+        uint32_t more = RANGE_MAX - fill_count(fill) < count ? RANGE_MAX - fill_count(fill) : count;
+        atomic_store_explicit(&chunk->fill, fill + (more << 16), memory_order_release);
+        ordinal += (uint64_t)step * more;
+        position += more;
+        count -= more;
+    }
+    while (count > 0) {
+        uint32_t n = count < RANGE_MAX ? count : RANGE_MAX;
+        uint32_t next = range_chunk_new(table, tail, ordinal, step, position, n);
+        atomic_store_explicit(&chunk_at(table, tail)->next, next, memory_order_release);
+        atomic_store_explicit(&slot->tail, next, memory_order_release);
+        tail = next;
+        ordinal += (uint64_t)step * n;
+        position += n;
+        count -= n;
+    }
+    atomic_store_explicit(&slot->last, end, memory_order_release); /* after tail, as in slot_append() */
+    atomic_store_explicit(&slot->last_ordinal, end_ordinal, memory_order_release);
+}
+
+void
+series_table_insert_range(struct table *table, struct hash128 key, uint64_t first_ordinal, uint32_t step,
+                          uint64_t first_position, uint64_t count)
+{
+    if (count == 0)
+        return;
+    uint64_t last_position = first_position + count - 1;
+    assert(first_position >= table->base && last_position - table->base <= UINT32_MAX);
+    assert(step == 1 || (step == 0 && first_ordinal == 0));
+    uint32_t at = (uint32_t)(first_position - table->base), left = (uint32_t)count;
+    uint64_t ordinal = first_ordinal;
+    bool new;
+    struct table_slot *slot = slot_take(table, key, ordinal, at, &new);
+    if (new) {
+        at++;
+        left--;
+        ordinal += step;
+    }
+    if (left >= RANGE_SHORT)
+        slot_append_range(table, slot, ordinal, step, at, left);
+    else
+        for (; left > 0; left--, at++, ordinal += step)
+            slot_append(table, slot, ordinal, at);
+    count_entries(table, count, range_weight(1, count), last_position);
 }
 
 /* ---- finding ------------------------------------------------------------------------------- */
@@ -306,6 +429,11 @@ chunk_decode(const struct table *table, const struct table_chunk *chunk, struct 
     span->first_ordinal = chunk->first_ordinal;
     span->step = fill_step(fill);
     span->count = fill_count(fill);
+    if (chunk_is_range(chunk)) {
+        for (uint32_t i = 0; i < span->count; i++)
+            span->positions[i] = table->base + chunk->first + i;
+        return;
+    }
     const uint8_t *end = series_span_decode(span, table->base + chunk->first, chunk->deltas,
                                             chunk->deltas + fill_size(fill));
     assert(end == chunk->deltas + fill_size(fill));

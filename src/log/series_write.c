@@ -16,11 +16,18 @@ cairn_series_insert(struct series *series, struct hash128 key, uint64_t ordinal,
     series_table_insert(series->active, key, ordinal, position);
 }
 
+void
+cairn_series_insert_range(struct series *series, struct hash128 key, uint64_t first_ordinal, uint32_t step,
+                          uint64_t first_position, uint64_t count)
+{
+    series_table_insert_range(series->active, key, first_ordinal, step, first_position, count);
+}
+
 bool
-series_freeze(struct series *series, size_t entries, uint64_t position)
+series_freeze(struct series *series, uint64_t weight, uint64_t position)
 {
     struct table *table
-        = series_table_new(position, series->options.memory_events, entries, entries);
+        = series_table_new(position, series->options.memory_events, weight, weight);
     if (table == NULL)
         return false;
     struct table *before = series->active;
@@ -50,10 +57,17 @@ series_freeze(struct series *series, size_t entries, uint64_t position)
 bool
 cairn_series_has_room(struct series *series, size_t entries, uint64_t next_position)
 {
-    if (series_table_has_room(series->active, entries, next_position))
+    struct series_need need = {.entries = entries};
+    return cairn_series_has_room_ranges(series, &need, next_position);
+}
+
+bool
+cairn_series_has_room_ranges(struct series *series, const struct series_need *need, uint64_t next_position)
+{
+    if (series_table_has_room(series->active, need, next_position))
         return true;
-    return series_freeze(series, entries, next_position)
-           && series_table_has_room(series->active, entries, next_position);
+    return series_freeze(series, series_need_weight(need), next_position)
+           && series_table_has_room(series->active, need, next_position);
 }
 
 /* ---- known --------------------------------------------------------------------------------- */
@@ -94,22 +108,29 @@ static struct table *
 copy_below(const struct series *series, const struct table *table, uint64_t end)
 {
     uint64_t keys = atomic_load_explicit(&table->keys, memory_order_relaxed);
-    uint64_t entries = atomic_load_explicit(&table->entries, memory_order_relaxed);
     struct table *copy
-        = series_table_new(table->base, series->options.memory_events, keys, entries);
+        = series_table_new(table->base, series->options.memory_events, keys, table->weight);
     if (copy == NULL)
         return NULL;
-    copy->promised = entries;
+    copy->promised = table->weight;
     for (uint64_t slot = 0; slot <= table->mask; slot++) {
         struct table_walk walk;
         struct hash128 key;
         struct span span;
         if (!series_table_walk(&walk, table, slot, &key))
             continue;
-        while (series_table_walk_next(&walk, &span))
-            for (uint32_t i = 0; i < span.count && span.positions[i] < end; i++)
+        while (series_table_walk_next(&walk, &span)) {
+            uint32_t count = 0;
+            while (count < span.count && span.positions[count] < end)
+                count++;
+            if (count > 1 && span.positions[count - 1] - span.positions[0] == count - 1) {
+                series_table_insert_range(copy, key, span.first_ordinal, span.step, span.positions[0], count);
+                continue;
+            }
+            for (uint32_t i = 0; i < count; i++)
                 series_table_insert(copy, key, span.first_ordinal + (uint64_t)i * span.step,
                                     span.positions[i]);
+        }
     }
     copy->promised = 0;
     copy->last_position = end > 0 ? end - 1 : 0; /* keys came in any order */

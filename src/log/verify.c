@@ -8,7 +8,8 @@
  * Entries are compared as a sum of hashes, which does not depend on their order and needs no
  * memory. Only what lies below the end as it was when verify began is looked at, so it works while the store
  * is in use. */
-#include "log_int.h"
+#include "topics.h"
+#include "unfold.h"
 
 #define AHEAD_STEP (64u << 10)
 
@@ -26,6 +27,8 @@ struct verify {
     uint64_t index_sum, index_entries;
     uint8_t *removed;      /* a bit for each removed position; NULL: none */
     struct revisions *revisions;
+    struct unfold *unfold;
+    struct topics *topics; /* as of where we are */
     bool stop;
 };
 
@@ -91,7 +94,9 @@ check_revision(struct verify *verify, const struct record *record, struct hash12
         return "no memory to check the revisions";
     struct revision *slot = revision_slot(verify->revisions, key);
     bool first = slot->next == 0;
-    bool dense = record->revision == (first ? 0 : slot->next);
+    uint64_t next = first ? 0 : slot->next;
+    bool some_gone = record->unfolded && record->batch.thinned; /* of a stream that is known to go on */
+    bool dense = record->revision == next || (some_gone && record->revision > next);
     if (first)
         verify->revisions->count++;
     slot->key = key;
@@ -109,37 +114,79 @@ entry_hash(struct hash128 key, uint64_t ordinal, uint64_t position)
 }
 
 static void
-digest_event(struct verify *verify, const struct record *record)
+digest_record(struct verify *verify, const struct record *record)
 {
-    if (record->stream.data[0] == '$')
-        return;
+    if (record->leaf != NULL || (record->stream.size > 0 && record->stream.data[0] == '$'))
+        return; /* scavenged, or Cairn's own */
     char revision[8];
     uint8_t hash[32];
     store64(revision, record->revision);
-    cairn_str event[] = {{revision, sizeof revision}, record->body};
+    cairn_str revisions = {revision, sizeof revision};
+    if (record_holds_batch(record))
+        revisions = (cairn_str){(const char *)record->batch.revisions, 8 * (size_t)record->batch.revision_count};
+    cairn_str event[] = {revisions, record->body};
     sha256_pieces(event, 2, hash);
     cairn_str chain[] = {{(char *)verify->report->digest, 32}, {(char *)hash, 32}};
     sha256_pieces(chain, 2, verify->report->digest);
 }
 
-static void
-check_record(struct verify *verify, const struct segment *segment, const struct record *record,
-             uint64_t offset)
+/* One event, of a batch or not. NULL, or what is wrong. */
+static const char *
+check_event(struct verify *verify, const struct record *record)
 {
     struct log_entry entries[LOG_KEYS_MAX];
     size_t n = record_entries(verify->log, record, entries);
-    const char *fault = n > 0 ? check_revision(verify, record, entries[0].key) : NULL;
-    if (fault != NULL)
-        report_fault(verify, segment->path, offset, fault);
+    const char *fault = record->stream.size > 0 ? check_revision(verify, record, entries[0].key) : NULL;
     if (record->kind == RECORD_REMOVED) {
         if (verify->removed != NULL && record->position < verify->end)
             verify->removed[record->position / 8] |= (uint8_t)(1u << record->position % 8);
-        return;
+        return fault;
     }
+    cairn_err err = topics_entry(verify->log, verify->topics, verify->log->series, record, entries, &n, NULL);
+    if (err == CAIRN_OK && is_topic_stream(record->stream))
+        err = topics_apply(verify->log, verify->topics, record, NULL);
+    if (err != CAIRN_OK && fault == NULL)
+        fault = "its partition cannot be told, or the topic that it defines";
     for (size_t i = 0; i < n; i++)
         verify->sum += entry_hash(entries[i].key, entries[i].ordinal, record->position);
     verify->entries += n;
-    digest_event(verify, record);
+    return fault;
+}
+
+static const char *
+check_batch(struct verify *verify, const struct record *stored)
+{
+    const char *fault = unfold_open(verify->unfold, stored);
+    for (uint32_t i = 0; fault == NULL && i < stored->count; i++) {
+        struct record record;
+        fault = unfold_at(verify->unfold, stored->position + i, true, &record);
+        if (fault == NULL)
+            fault = check_event(verify, &record);
+    }
+    unfold_forget(verify->unfold);
+    return fault;
+}
+
+/* What the segment's tables say of a record's positions. NULL, or what is wrong. */
+static const char *
+check_tables(struct verify *verify, struct segment *segment, const struct record *record, uint64_t offset)
+{
+    uint32_t offsets[257];
+    uint64_t index = record->position - segment->first_position, end = index + record->count;
+    if (end > atomic_load(&segment->count))
+        return "the segment's table has no place for this event";
+    for (uint64_t i = (index + TIME_STEP - 1) / TIME_STEP; i * TIME_STEP < end; i++)
+        if (segment->times[i] != record->time_us)
+            return "the segment's time index has another time for this event";
+    for (uint64_t i = index, n; i < end; i += n) {
+        n = end - i < 256 ? end - i : 256;
+        if (segment_offsets(verify->log, segment, i, n, offsets, NULL) != CAIRN_OK)
+            return "the segment's table cannot be read";
+        for (uint64_t j = 0; j < n; j++)
+            if (offsets[j] != offset)
+                return "the segment's table has another offset for this event";
+    }
+    return NULL;
 }
 
 static void
@@ -157,23 +204,18 @@ check_frame(struct verify *verify, struct segment *segment, const struct frame *
         struct record record;
         (void)record_decode((cairn_str){bytes.data + inside, bytes.size - inside}, segment->seed,
                             &record); /* frame_check has just done it */
-        uint32_t offsets[2];
         uint8_t leaf[32];
-        uint64_t index = record.position - segment->first_position;
-        bool known = index < atomic_load(&segment->count);
-        if (!known
-            || segment_offsets(verify->log, segment, index, 1, offsets, NULL) != CAIRN_OK
-            || offsets[0] != at + inside)
-            report_fault(verify, segment->path, at + inside,
-                         "the segment's table has another offset for this event");
-        if (known && index % TIME_STEP == 0 && segment->times[index / TIME_STEP] != record.time_us)
-            report_fault(verify, segment->path, at + inside,
-                         "the segment's time index has another time for this event");
-        check_record(verify, segment, &record, at + inside);
+        const char *fault = check_tables(verify, segment, &record, at + inside);
+        if (fault != NULL)
+            report_fault(verify, segment->path, at + inside, fault);
+        fault = record_holds_batch(&record) ? check_batch(verify, &record) : check_event(verify, &record);
+        if (fault != NULL)
+            report_fault(verify, segment->path, at + inside, fault);
+        digest_record(verify, &record);
         record_leaf(&record, leaf);
         merkle_add(tree, leaf);
         inside += record.size;
-        verify->position++;
+        verify->position += record.count;
     }
 }
 
@@ -212,9 +254,10 @@ check_segment(struct verify *verify, struct segment *segment, uint8_t chain[32],
     }
     if (err == CAIRN_OK && !verify->stop) {
         uint8_t root[32];
+        uint64_t count = verify->position - segment->first_position;
         merkle_root(tree, root);
-        merkle_chain(chain, root, segment->first_position, tree->count, chain);
-        if (whole && (tree->count != atomic_load(&segment->count) || memcmp(root, segment->root, 32) != 0))
+        merkle_chain(chain, root, segment->first_position, count, chain);
+        if (whole && (count != atomic_load(&segment->count) || memcmp(root, segment->root, 32) != 0))
             report_fault(verify, segment->path, data_end + 48, "the Merkle root is not that of the events");
         else if (whole && memcmp(chain, segment->chain, 32) != 0)
             report_fault(verify, segment->path, data_end + 80,
@@ -375,6 +418,8 @@ cairn_log_verify(struct log *log, cairn_fault_visit visit, cairn_progress progre
         removed += segment->removed;
     }
     cairn_err err = check_manifest(&verify, error);
+    if (err == CAIRN_OK && ((verify.unfold = unfold_new()) == NULL || (verify.topics = topics_new()) == NULL))
+        err = error_set(error, CAIRN_E_NOMEM, "no memory to verify");
     if (err == CAIRN_OK && removed > 0 && (verify.removed = calloc(1, (size_t)(verify.end / 8 + 1))) == NULL)
         err = error_set(error, CAIRN_E_NOMEM, "no memory to verify");
     for (uint32_t i = 0; err == CAIRN_OK && i < count && !verify.stop; i++) {
@@ -394,6 +439,8 @@ cairn_log_verify(struct log *log, cairn_fault_visit visit, cairn_progress progre
         report_fault(&verify, log->dir, 0, "the segments do not reach the log's end");
     if (err == CAIRN_OK && !verify.stop)
         err = check_index(&verify, error);
+    unfold_free(verify.unfold);
+    topics_free(verify.topics);
     free(verify.removed);
     free(revisions.slots);
     pthread_mutex_unlock(&log->admin_lock);

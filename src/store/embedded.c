@@ -168,6 +168,111 @@ embedded_delete(cairn_store *store, cairn_scope scope, cairn_str stream, int64_t
     return cairn_log_delete(log_of(store), scope, stream, expected, tombstone, error);
 }
 
+/* ---- topics ---------------------------------------------------------------------------------- */
+
+struct embedded_partition_reader {
+    cairn_partition_reader reader; /* first */
+    struct partition_reader *log_reader;
+};
+
+static cairn_err
+embedded_topic_put(cairn_store *store, cairn_scope scope, const cairn_topic *topic, int64_t expected,
+                   cairn_topic_ref **ret, cairn_error *error)
+{
+    return cairn_log_topic_put(log_of(store), scope, topic, expected, ret, error);
+}
+
+static cairn_err
+embedded_topic_delete(cairn_store *store, cairn_scope scope, cairn_str name, int64_t expected,
+                      cairn_error *error)
+{
+    return cairn_log_topic_delete(log_of(store), scope, name, expected, error);
+}
+
+static cairn_err
+embedded_topic_get(cairn_store *store, cairn_scope scope, cairn_str name, cairn_topic_ref **ret,
+                   cairn_error *error)
+{
+    return cairn_log_topic_get(log_of(store), scope, name, ret, error);
+}
+
+static cairn_err
+embedded_topic_by_id(cairn_store *store, cairn_scope scope, const cairn_uuid *id,
+                     cairn_topic_ref **ret, cairn_error *error)
+{
+    return cairn_log_topic_by_id(log_of(store), scope, id, ret, error);
+}
+
+static cairn_err
+embedded_topics(cairn_store *store, cairn_scope scope, cairn_topic_visit visit, void *context,
+                cairn_error *error)
+{
+    return cairn_log_topics(log_of(store), scope, visit, context, error);
+}
+
+static uint64_t
+embedded_topics_changes(cairn_store *store)
+{
+    return cairn_log_topics_changes(log_of(store));
+}
+
+static cairn_err
+embedded_partition_get(cairn_store *store, cairn_scope scope, const cairn_uuid *topic_id,
+                       uint32_t partition, cairn_partition_info *ret, cairn_error *error)
+{
+    return cairn_log_partition_get(log_of(store), scope, topic_id, partition, ret, error);
+}
+
+static cairn_err
+embedded_read_partition(cairn_store *store, cairn_scope scope, const cairn_uuid *topic_id,
+                        uint32_t partition, uint64_t from, cairn_partition_reader **ret,
+                        cairn_error *error)
+{
+    struct embedded_partition_reader *reader = calloc(1, sizeof *reader);
+    if (reader == NULL)
+        return error_set(error, CAIRN_E_NOMEM, "out of memory");
+    cairn_err err = cairn_log_read_partition(log_of(store), scope, topic_id, partition, from,
+                                             &reader->log_reader, error);
+    if (err != CAIRN_OK) {
+        free(reader);
+        return err;
+    }
+    *ret = &reader->reader;
+    return CAIRN_OK;
+}
+
+static cairn_err
+embedded_partition_seek(cairn_partition_reader *reader, const cairn_uuid *topic_id,
+                        uint32_t partition, uint64_t from, cairn_error *error)
+{
+    return cairn_log_partition_seek(((struct embedded_partition_reader *)reader)->log_reader,
+                                    topic_id, partition, from, error);
+}
+
+static cairn_err
+embedded_partition_next(cairn_partition_reader *reader, cairn_partition_item *ret,
+                        cairn_error *error)
+{
+    return cairn_log_partition_next(((struct embedded_partition_reader *)reader)->log_reader, ret,
+                                    error);
+}
+
+static void
+embedded_partition_reader_free(cairn_partition_reader *reader)
+{
+    cairn_log_partition_reader_free(((struct embedded_partition_reader *)reader)->log_reader);
+    free(reader);
+}
+
+static cairn_err
+embedded_producer_batches(cairn_store *store, cairn_scope scope, const cairn_uuid *topic_id,
+                          uint32_t partition, int64_t producer_id, cairn_producer_batch *batches,
+                          size_t max, size_t *ret_count, cairn_error *error)
+{
+    return cairn_log_producer_batches(log_of(store), scope, topic_id, partition, producer_id,
+                                      batches, max, ret_count, error);
+}
+
 /* ---- looking after it --------------------------------------------------------------------- */
 
 static void
@@ -238,6 +343,18 @@ static const struct store_ops embedded_ops = {
     .streams = embedded_streams,
     .retention_set = embedded_retention_set,
     .delete = embedded_delete,
+    .topic_put = embedded_topic_put,
+    .topic_delete = embedded_topic_delete,
+    .topic_get = embedded_topic_get,
+    .topic_by_id = embedded_topic_by_id,
+    .topics = embedded_topics,
+    .topics_changes = embedded_topics_changes,
+    .partition_get = embedded_partition_get,
+    .read_partition = embedded_read_partition,
+    .partition_seek = embedded_partition_seek,
+    .partition_next = embedded_partition_next,
+    .partition_reader_free = embedded_partition_reader_free,
+    .producer_batches = embedded_producer_batches,
     .stats = embedded_stats,
     .verify = embedded_verify,
     .prove = embedded_prove,

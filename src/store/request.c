@@ -11,6 +11,8 @@
 #include <base/error.h>
 #include <base/json.h>
 #include <base/text.h>
+#include <batch/batch.h>
+#include <cairn/topic.h>
 #include <stdio.h>
 
 #define NAME_MAX_BYTES 512
@@ -196,15 +198,37 @@ prepare_events(const cairn_append_request *from, cairn_append_request *to, size_
     return CAIRN_OK;
 }
 
+/* Cairn's own rooms have looked at the checksum when they took the batch in. */
+static cairn_err
+check_batch(const cairn_batch *batch, size_t index, cairn_error *error)
+{
+    struct batch_head head;
+    if (points_nowhere(batch->bytes))
+        return error_set(error, CAIRN_E_INVALID, "batch %zu has a size but no bytes", index);
+    const char *fault = batch_head_read(batch->bytes, &head);
+    if (fault == NULL && head.size != batch->bytes.size)
+        fault = "there is something behind the batch";
+    if (fault == NULL && !batch_crc_holds(batch->bytes))
+        fault = "its bytes do not match its checksum";
+    return fault ? error_set(error, CAIRN_E_INVALID, "batch %zu: %s", index, fault) : CAIRN_OK;
+}
+
 cairn_err
 request_prepare(const cairn_append_request *request, struct arena *arena,
                 cairn_append_request *ret, cairn_error *error)
 {
-    if (request->write_count == 0)
+    if (request->write_count == 0 && request->batch_count == 0)
         return error_set(error, CAIRN_E_INVALID, "an append needs at least one write");
-    if (request->writes == NULL)
+    if (request->write_count > 0 && request->writes == NULL)
         return error_set(error, CAIRN_E_INVALID, "writes is NULL");
+    if (request->batch_count > 0 && request->batches == NULL)
+        return error_set(error, CAIRN_E_INVALID, "batches is NULL");
     *ret = *request;
+    for (size_t i = 0; !request->system && i < request->batch_count; i++) {
+        cairn_err err = check_batch(&request->batches[i], i, error);
+        if (err != CAIRN_OK)
+            return err;
+    }
     for (size_t i = 0; i < request->write_count; i++) {
         cairn_err err = check_write(&request->writes[i], i, request->system, error);
         if (err == CAIRN_OK)

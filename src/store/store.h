@@ -48,6 +48,29 @@ struct store_ops {
     cairn_err (*delete)(cairn_store *store, cairn_scope scope, cairn_str stream, int64_t expected,
                         bool tombstone, cairn_error *error);
 
+    cairn_err (*topic_put)(cairn_store *store, cairn_scope scope, const cairn_topic *topic, int64_t expected,
+                           cairn_topic_ref **ret, cairn_error *error);
+    cairn_err (*topic_delete)(cairn_store *store, cairn_scope scope, cairn_str name, int64_t expected,
+                              cairn_error *error);
+    cairn_err (*topic_get)(cairn_store *store, cairn_scope scope, cairn_str name, cairn_topic_ref **ret,
+                           cairn_error *error);
+    cairn_err (*topic_by_id)(cairn_store *store, cairn_scope scope, const cairn_uuid *id, cairn_topic_ref **ret,
+                             cairn_error *error);
+    cairn_err (*topics)(cairn_store *store, cairn_scope scope, cairn_topic_visit visit, void *context,
+                        cairn_error *error);
+    uint64_t (*topics_changes)(cairn_store *store);
+    cairn_err (*partition_get)(cairn_store *store, cairn_scope scope, const cairn_uuid *topic_id, uint32_t partition,
+                               cairn_partition_info *ret, cairn_error *error);
+    cairn_err (*read_partition)(cairn_store *store, cairn_scope scope, const cairn_uuid *topic_id, uint32_t partition,
+                                uint64_t from, cairn_partition_reader **ret, cairn_error *error);
+    cairn_err (*partition_seek)(cairn_partition_reader *reader, const cairn_uuid *topic_id, uint32_t partition,
+                                uint64_t from, cairn_error *error);
+    cairn_err (*partition_next)(cairn_partition_reader *reader, cairn_partition_item *ret, cairn_error *error);
+    void (*partition_reader_free)(cairn_partition_reader *reader);
+    cairn_err (*producer_batches)(cairn_store *store, cairn_scope scope, const cairn_uuid *topic_id,
+                                  uint32_t partition, int64_t producer_id, cairn_producer_batch *batches, size_t max,
+                                  size_t *ret_count, cairn_error *error);
+
     void (*stats)(cairn_store *store, cairn_stats *ret_stats);
     cairn_err (*verify)(cairn_store *store, cairn_fault_visit visit, cairn_progress progress,
                         void *context, cairn_verify_report *ret_report, cairn_error *error);
@@ -73,6 +96,11 @@ struct cairn_store {
     uint32_t append_events_max;
     struct snapshots *snapshots;
     struct groups *groups;
+};
+
+/* What every backend's reader of partitions begins with. */
+struct cairn_partition_reader {
+    cairn_store *store;
 };
 
 /* What every backend's reader begins with. */

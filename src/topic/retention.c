@@ -1,0 +1,281 @@
+/* Retention: what is older than retention.ms, or more than retention.bytes, goes, a batch at a time.
+ *
+ * Age counts from when a batch was committed: that ascends along the partition, so the boundary is found by binary search, and no
+ * producer's clock can make anything go early. Sizes are added up behind two readers, one at the newest batch that has been counted
+ * and one at the oldest that is kept, so every batch is read twice, whatever the limit; the tally is kept in memory and begun anew
+ * after a restart. A tick does a bounded amount of work and goes on at the next where it stopped. Only topics that have limits
+ * cost anything. All starts of a topic that move are one change of its definition.
+ *
+ * Thread: the ticking one. */
+#include "broker_int.h"
+
+#include <stdlib.h>
+
+#define TICK_ITEMS 20000 /* read for sizes in one tick */
+#define TICK_TOPICS 1000 /* whose ages are looked at in one tick */
+#define TALLIES_MAX 100000
+
+/* Of a partition with retention.bytes. */
+struct tally {
+    cairn_uuid topic_id;
+    uint32_t partition;
+    uint64_t from, to, bytes; /* bytes of the items in [from, to) */
+    struct tally *next;
+    uint64_t tick; /* when it was last of use */
+};
+
+struct limited {
+    cairn_str name; /* in the arena */
+};
+
+struct retention_work {
+    struct tally **slots;
+    size_t capacity, count;
+    uint64_t tick;
+    size_t items_left;
+    size_t next_topic;      /* of the list, where the next tick goes on */
+    uint64_t changes;       /* of topics, as of the list */
+    bool listed;
+    struct arena arena;
+    struct limited *topics;
+    size_t topic_count, topic_capacity;
+};
+
+/* ---- which topics have limits ----------------------------------------------------------------------------------------------------- */
+
+struct listing {
+    struct retention_work *work;
+    bool failed;
+};
+
+static bool
+list_topic(void *context, const cairn_topic *topic, uint64_t revision)
+{
+    struct listing *listing = context;
+    struct retention_work *work = listing->work;
+    struct settings settings;
+    (void)revision;
+    settings_read(topic->config, &settings);
+    if (!settings_lists(&settings, "cleanup.policy", "delete") ||
+        (settings_number(&settings, "retention.ms") < 0 && settings_number(&settings, "retention.bytes") < 0))
+        return true;
+    if (work->topic_count == work->topic_capacity) {
+        size_t capacity = work->topic_capacity ? work->topic_capacity * 2 : 64;
+        struct limited *topics = realloc(work->topics, capacity * sizeof *topics);
+        if (!topics) {
+            listing->failed = true;
+            return false;
+        }
+        work->topics = topics;
+        work->topic_capacity = capacity;
+    }
+    cairn_str name = arena_copy(&work->arena, topic->name);
+    listing->failed = !name.data;
+    if (!listing->failed)
+        work->topics[work->topic_count++] = (struct limited){.name = name};
+    return !listing->failed;
+}
+
+static void
+list_topics(struct broker *broker, struct retention_work *work)
+{
+    uint64_t changes = cairn_topics_changes(broker->store);
+    struct listing listing = {.work = work};
+    if (work->listed && work->changes == changes)
+        return;
+    arena_reset(&work->arena);
+    work->topic_count = 0;
+    cairn_err err = cairn_topics(broker->store, broker->scope, list_topic, &listing, NULL);
+    work->listed = err == CAIRN_OK && !listing.failed;
+    work->changes = changes;
+}
+
+/* ---- sizes ------------------------------------------------------------------------------------------------------------------------ */
+
+static struct tally **
+tally_slot(const struct retention_work *work, const cairn_uuid *topic_id, uint32_t partition)
+{
+    struct tally **slot = &work->slots[hash64(topic_id, sizeof *topic_id, partition) & (work->capacity - 1)];
+    while (*slot && ((*slot)->partition != partition || memcmp(&(*slot)->topic_id, topic_id, sizeof *topic_id) != 0))
+        slot = &(*slot)->next;
+    return slot;
+}
+
+/* A larger table, without those of topics that have no limit any more. */
+static bool
+tallies_grow(struct retention_work *work)
+{
+    struct retention_work larger = {.capacity = work->capacity ? work->capacity * 2 : 64};
+    larger.slots = calloc(larger.capacity, sizeof(struct tally *));
+    if (!larger.slots)
+        return false;
+    for (size_t i = 0; i < work->capacity; i++)
+        for (struct tally *tally = work->slots[i], *next; tally; tally = next) {
+            next = tally->next;
+            tally->next = NULL;
+            if (tally->tick + 1000 < work->tick) {
+                free(tally);
+                continue;
+            }
+            *tally_slot(&larger, &tally->topic_id, tally->partition) = tally;
+            larger.count++;
+        }
+    free(work->slots);
+    work->slots = larger.slots;
+    work->capacity = larger.capacity;
+    work->count = larger.count;
+    return true;
+}
+
+static struct tally *
+tally_get(struct retention_work *work, const cairn_uuid *topic_id, uint32_t partition)
+{
+    struct tally *tally = work->capacity ? *tally_slot(work, topic_id, partition) : NULL;
+    if (!tally) {
+        if (work->count >= TALLIES_MAX || (work->count == work->capacity && !tallies_grow(work)))
+            return NULL;
+        tally = calloc(1, sizeof *tally);
+        if (!tally)
+            return NULL;
+        tally->topic_id = *topic_id;
+        tally->partition = partition;
+        *tally_slot(work, topic_id, partition) = tally;
+        work->count++;
+    }
+    tally->tick = work->tick;
+    return tally;
+}
+
+static uint64_t
+item_size(const cairn_partition_item *item)
+{
+    return item->batch.size ? item->batch.size : item->event.event.data.size + item->event.event.meta.size;
+}
+
+/* Count what has come, then leave out from the beginning what is too much. Moves *start. */
+static cairn_err
+trim(struct retention_work *work, cairn_partition_reader *reader, struct tally *tally, const cairn_partition_info *info,
+     uint64_t bytes_max, uint64_t *start)
+{
+    cairn_partition_item item;
+    cairn_err err = CAIRN_OK;
+    if (tally->from > info->end || tally->to < *start) { /* it was deleted below, or is new to us */
+        tally->from = tally->to = *start;
+        tally->bytes = 0;
+    }
+    for (; tally->to < info->end && work->items_left > 0 && err == CAIRN_OK; work->items_left--) {
+        err = cairn_partition_seek(reader, &tally->topic_id, tally->partition, tally->to, NULL);
+        if (err == CAIRN_OK)
+            err = cairn_partition_next(reader, &item, NULL);
+        if (err == CAIRN_OK) {
+            tally->bytes += item_size(&item);
+            tally->to = item.last_offset + 1;
+        }
+    }
+    while ((tally->bytes > bytes_max || tally->from < *start) && tally->from < tally->to && work->items_left > 0 &&
+           (err == CAIRN_OK || err == CAIRN_E_END)) {
+        work->items_left--;
+        err = cairn_partition_seek(reader, &tally->topic_id, tally->partition, tally->from, NULL);
+        if (err == CAIRN_OK)
+            err = cairn_partition_next(reader, &item, NULL);
+        if (err != CAIRN_OK)
+            return err;
+        uint64_t size = item_size(&item);
+        if (item.last_offset >= *start && tally->bytes - size < bytes_max)
+            break; /* without it there would be less than is to be kept */
+        tally->bytes -= size < tally->bytes ? size : tally->bytes;
+        tally->from = item.last_offset + 1;
+    }
+    if (tally->from > *start)
+        *start = tally->from;
+    return err;
+}
+
+/* ---- a topic ------------------------------------------------------------------------------------------------------------------------ */
+
+/* Where the partition is to begin. */
+static cairn_err
+partition_start(struct broker *broker, const struct view *view, cairn_partition_reader *reader, uint32_t partition, int64_t now_us,
+                int64_t *ret_start)
+{
+    struct retention_work *work = broker->retention;
+    const cairn_uuid *id = &view->topic->id;
+    cairn_partition_info info;
+    cairn_partition_item item;
+    cairn_err err = cairn_partition_get(broker->store, broker->scope, id, partition, &info, NULL);
+    if (err != CAIRN_OK)
+        return err;
+    uint64_t start = info.start;
+    if (view->retention_ms >= 0 && view->retention_ms < now_us / 1000 && start < info.end) {
+        int64_t oldest_us = now_us - view->retention_ms * 1000;
+        err = cairn_partition_seek(reader, id, partition, start, NULL); /* as a rule the first one is young enough */
+        if (err == CAIRN_OK)
+            err = cairn_partition_next(reader, &item, NULL);
+        if (err == CAIRN_OK && item.time_us < oldest_us)
+            err = offset_search(reader, id, partition, start, info.end, oldest_us, true, &start, NULL);
+    }
+    if ((err == CAIRN_OK || err == CAIRN_E_END) && view->retention_bytes >= 0) {
+        struct tally *tally = tally_get(work, id, partition);
+        if (tally)
+            err = trim(work, reader, tally, &info, (uint64_t)view->retention_bytes, &start);
+    }
+    *ret_start = start > info.start ? (int64_t)start : -1;
+    return err == CAIRN_E_END ? CAIRN_OK : err;
+}
+
+static void
+retain_topic(struct broker *broker, cairn_str name, int64_t now_us)
+{
+    struct view *view = NULL;
+    cairn_partition_reader *reader = NULL;
+    bool any = false;
+    if (view_get(broker, name, NULL, &view) != KAFKA_NONE)
+        return;
+    uint32_t partitions = view->topic->partitions;
+    int64_t *starts = malloc(partitions * sizeof *starts);
+    cairn_err err = starts ? cairn_read_partition(broker->store, broker->scope, &view->topic->id, 0, 0, &reader, NULL) : CAIRN_E_NOMEM;
+    for (uint32_t i = 0; i < partitions && err == CAIRN_OK; i++) {
+        err = partition_start(broker, view, reader, i, now_us, &starts[i]);
+        any |= err == CAIRN_OK && starts[i] >= 0;
+    }
+    cairn_partition_reader_free(reader);
+    if (any && err == CAIRN_OK) /* whatever fails is tried again at the next tick */
+        (void)starts_raise(broker, name, &view->topic->id, starts, partitions, NULL);
+    free(starts);
+    view_release(view);
+}
+
+void
+retention_tick(struct broker *broker, int64_t now_us)
+{
+    struct retention_work *work = broker->retention;
+    if (!work)
+        work = broker->retention = calloc(1, sizeof *work);
+    if (!work)
+        return;
+    work->tick++;
+    work->items_left = TICK_ITEMS;
+    list_topics(broker, work);
+    size_t count = work->topic_count < TICK_TOPICS ? work->topic_count : TICK_TOPICS;
+    for (size_t i = 0; i < count; i++) {
+        work->next_topic = work->next_topic + 1 < work->topic_count ? work->next_topic + 1 : 0;
+        retain_topic(broker, work->topics[work->next_topic].name, now_us);
+    }
+}
+
+void
+retention_close(struct broker *broker)
+{
+    struct retention_work *work = broker->retention;
+    if (!work)
+        return;
+    for (size_t i = 0; i < work->capacity; i++)
+        for (struct tally *tally = work->slots[i], *next; tally; tally = next) {
+            next = tally->next;
+            free(tally);
+        }
+    free(work->slots);
+    free(work->topics);
+    arena_free(&work->arena);
+    free(work);
+}

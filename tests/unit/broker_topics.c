@@ -1,0 +1,126 @@
+/* Goal: topics can be made, changed and deleted, and hold what is produced to them, by what the broker's header says.
+ * Method: a broker on a simulated disk, one call after the other, and what the store has of them. */
+#include "broker_rig.h"
+
+TEST(topics_are_made_listed_and_deleted)
+{
+    struct rig rig = {.sim = NULL};
+    struct broker_why why;
+    rig_begin(&rig, true);
+    rig_topic(&rig, "my-orders", 3, "retention.ms", "1000");
+    const struct broker_topic_spec again = {.name = CAIRN_STR("my-orders"), .partitions = 1};
+    CHECK_KAFKA(broker_topic_create(rig.broker, &again, false, NULL, &why), KAFKA_TOPIC_ALREADY_EXISTS);
+    const struct broker_topic_spec bad = {.name = CAIRN_STR("my orders"), .partitions = 1};
+    CHECK_KAFKA(broker_topic_create(rig.broker, &bad, false, NULL, &why), KAFKA_INVALID_TOPIC_EXCEPTION);
+    const struct broker_topic_spec none = {.name = CAIRN_STR("none"), .partitions = 0};
+    CHECK_KAFKA(broker_topic_create(rig.broker, &none, false, NULL, &why), KAFKA_INVALID_PARTITIONS);
+    const struct broker_topic_spec only = {.name = CAIRN_STR("only"), .partitions = -1};
+    CHECK_KAFKA(broker_topic_create(rig.broker, &only, true, NULL, &why), KAFKA_NONE);
+    cairn_topic_ref *ref;
+    CHECK_INT(cairn_topic_get(rig.store, 0, CAIRN_STR("only"), &ref, NULL), CAIRN_E_NOTFOUND);
+    CHECK_OK(cairn_topic_get(rig.store, 0, CAIRN_STR("my-orders"), &ref, NULL));
+    CHECK_INT(cairn_topic_of(ref)->partitions, 3);
+    CHECK(cairn_str_equal(cairn_topic_of(ref)->category, CAIRN_STR("my~orders")));
+    bool by_default;
+    CHECK(cairn_str_equal(broker_setting_get(cairn_topic_of(ref), "retention.ms", &by_default), CAIRN_STR("1000")));
+    CHECK(!by_default);
+    CHECK(cairn_str_equal(broker_setting_get(cairn_topic_of(ref), "retention.bytes", &by_default), CAIRN_STR("-1")));
+    CHECK(by_default);
+    cairn_topic_release(ref);
+
+    CHECK_KAFKA(broker_topic_grow(rig.broker, CAIRN_STR("my-orders"), 3, false, &why), KAFKA_INVALID_PARTITIONS);
+    CHECK_KAFKA(broker_topic_grow(rig.broker, CAIRN_STR("my-orders"), 5, false, &why), KAFKA_NONE);
+    CHECK_INT(rig_partition(&rig, "my-orders", 4).end, 0);
+    CHECK_KAFKA(broker_topic_delete(rig.broker, CAIRN_STR("my-orders"), &why), KAFKA_NONE);
+    CHECK_KAFKA(broker_topic_delete(rig.broker, CAIRN_STR("my-orders"), &why), KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+    rig_end(&rig);
+}
+
+TEST(what_is_produced_is_there)
+{
+    struct rig rig = {.sim = NULL};
+    struct buf values = {0};
+    rig_begin(&rig, true);
+    rig_topic(&rig, "t", 2, NULL, NULL);
+    struct produced result = rig_produce(&rig, "t", 1, &(struct batch_spec){.count = 3, .text = "a"});
+    CHECK_KAFKA(result.err, KAFKA_NONE);
+    CHECK_INT(result.base_offset, 0);
+    CHECK_INT(result.log_append_time_ms, -1);
+    result = rig_produce(&rig, "t", 1, &(struct batch_spec){.count = 2, .text = "b", .codec = BATCH_ZSTD});
+    CHECK_INT(result.base_offset, 3);
+    CHECK_KAFKA(rig_produce(&rig, "t", 2, &(struct batch_spec){.count = 1}).err, KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+    CHECK_KAFKA(rig_produce(&rig, "u", 0, &(struct batch_spec){.count = 1}).err, KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+
+    /* several batches are one append */
+    struct batch_maker one = {.count = 0}, two = {.count = 0};
+    struct buf both = {0};
+    buf_put_str(&both, rig_batch(&rig, &one, &(struct batch_spec){.count = 1, .text = "c"}));
+    buf_put_str(&both, rig_batch(&rig, &two, &(struct batch_spec){.count = 2, .text = "d"}));
+    CHECK_INT(rig_produce_bytes(&rig, "t", 1, NULL, buf_str(&both), NULL).base_offset, 5);
+    rig_reopen(&rig);
+    rig_values(&rig, "t", 1, &values);
+    CHECK_STR(values.data, "a-0 a-1 a-2 b-0 b-1 c-0 d-0 d-1 ");
+    CHECK_INT(rig_partition(&rig, "t", 0).end, 0);
+    buf_free(&both);
+    buf_free(&values);
+    batch_make_free(&one);
+    batch_make_free(&two);
+    rig_end(&rig);
+}
+
+TEST(offsets_of_moments)
+{
+    struct rig rig = {.sim = NULL};
+    int64_t offset, time;
+    cairn_topic_ref *ref;
+    rig_begin(&rig, true);
+    rig_topic(&rig, "t", 1, NULL, NULL);
+    CHECK_OK(cairn_topic_get(rig.store, 0, CAIRN_STR("t"), &ref, NULL));
+    const cairn_uuid id = cairn_topic_of(ref)->id;
+    CHECK_KAFKA(broker_offset_at(rig.broker, &id, 0, 5, &offset, &time), KAFKA_NONE);
+    CHECK_INT(offset, -1);
+    int64_t now = os_now_us(rig.store->os) / 1000 - 100000;
+    for (int64_t i = 0; i < 50; i++) /* offsets 3i to 3i + 2 have the time now + 10i */
+        CHECK_INT(rig_produce(&rig, "t", 0, &(struct batch_spec){.count = 3, .timestamp_ms = now + 10 * i}).base_offset, 3 * i);
+    for (int64_t at = -5; at < 500; at++) {
+        CHECK_KAFKA(broker_offset_at(rig.broker, &id, 0, now + at, &offset, &time), KAFKA_NONE);
+        int64_t expected = at <= 0 ? 0 : at > 490 ? -1 : (at + 9) / 10 * 3;
+        CHECK_INT(offset, expected);
+        CHECK_INT(time, expected == -1 ? -1 : now + expected / 3 * 10);
+    }
+    CHECK_KAFKA(broker_offset_at(rig.broker, &id, 0, OFFSET_LATEST, &offset, &time), KAFKA_NONE);
+    CHECK_INT(offset, 150);
+    CHECK_KAFKA(broker_offset_at(rig.broker, &id, 0, OFFSET_EARLIEST, &offset, &time), KAFKA_NONE);
+    CHECK_INT(offset, 0);
+    CHECK_KAFKA(broker_offset_at(rig.broker, &id, 0, OFFSET_MAX_TIMESTAMP, &offset, &time), KAFKA_NONE);
+    CHECK_INT(offset, 147);
+    CHECK_INT(time, now + 490);
+    CHECK_KAFKA(broker_offset_at(rig.broker, &id, 1, OFFSET_LATEST, &offset, &time), KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+
+    uint64_t low;
+    struct broker_why why;
+    CHECK_KAFKA(broker_delete_records(rig.broker, CAIRN_STR("t"), 0, 31, &low, &why), KAFKA_NONE);
+    CHECK_INT(low, 31);
+    CHECK_KAFKA(broker_offset_at(rig.broker, &id, 0, OFFSET_EARLIEST, &offset, &time), KAFKA_NONE);
+    CHECK_INT(offset, 31);
+    CHECK_KAFKA(broker_offset_at(rig.broker, &id, 0, now, &offset, &time), KAFKA_NONE);
+    CHECK_INT(offset, 31);
+    CHECK_KAFKA(broker_delete_records(rig.broker, CAIRN_STR("t"), 0, 151, &low, &why), KAFKA_OFFSET_OUT_OF_RANGE);
+    CHECK_KAFKA(broker_delete_records(rig.broker, CAIRN_STR("t"), 0, -1, &low, &why), KAFKA_NONE);
+    CHECK_INT(low, 150);
+    CHECK_KAFKA(broker_offset_at(rig.broker, &id, 0, now, &offset, &time), KAFKA_NONE);
+    CHECK_INT(offset, -1);
+    cairn_topic_release(ref);
+    rig_end(&rig);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        RUN(topics_are_made_listed_and_deleted),
+        RUN(what_is_produced_is_there),
+        RUN(offsets_of_moments),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

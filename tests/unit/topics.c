@@ -1,0 +1,293 @@
+/* Topics: definitions, events and batches in partitions, producers' batches; after closing and opening, and after computing the
+ * index again, everything is as it was. */
+#include <os/twin.h>
+#include <store/store.h>
+
+#include "topic_rig.h"
+
+struct world {
+    struct os_sim *sim;
+    cairn_store *store;
+    struct batch_maker maker;
+    struct buf text;
+};
+
+static void
+open_world(struct world *world)
+{
+    const cairn_options options = {.create = true, .no_background = true, .segment_size_bytes = 1 << 20};
+    if (world->sim == NULL)
+        world->sim = os_sim_new(1);
+    CHECK_OK(cairn_store_open_on(os_sim_os(world->sim), "data", &options, &world->store, NULL));
+}
+
+static void
+close_world(struct world *world)
+{
+    cairn_close(world->store);
+    batch_make_free(&world->maker);
+    buf_free(&world->text);
+    os_sim_free(world->sim);
+}
+
+static void
+reopen(struct world *world)
+{
+    cairn_close(world->store);
+    open_world(world);
+}
+
+static const char *
+read_from(struct world *world, const cairn_uuid *id, uint32_t partition, uint64_t from)
+{
+    rig_read(world->store, id, partition, from, &world->text);
+    return world->text.data;
+}
+
+static cairn_partition_info
+info_of(struct world *world, const cairn_uuid *id, uint32_t partition)
+{
+    cairn_partition_info info;
+    CHECK_OK(cairn_partition_get(world->store, 0, id, partition, &info, NULL));
+    return info;
+}
+
+static bool
+count_topics(void *context, const cairn_topic *topic, uint64_t revision)
+{
+    struct buf *names = context;
+    buf_printf(names, "%.*s@%llu ", (int)topic->name.size, topic->name.data, (unsigned long long)revision);
+    return true;
+}
+
+static void
+check_topics(struct world *world, const char *expected)
+{
+    struct buf names = {0};
+    CHECK_OK(cairn_topics(world->store, 0, count_topics, &names, NULL));
+    buf_put_char(&names, '\0');
+    CHECK_STR(names.data, expected);
+    buf_free(&names);
+}
+
+/* Goal: what is appended to a partition is read back by offset, batches whole and as they were.
+ * Method: batches of every codec, read from every offset, also after opening again. */
+TEST(batches_are_read_by_offset)
+{
+    struct world world = {0};
+    open_world(&world);
+    cairn_topic_ref *ref = rig_make_topic(world.store, "my-orders", 2);
+    const cairn_topic *topic = cairn_topic_of(ref);
+    CHECK(cairn_str_equal(topic->category, CAIRN_STR("my~orders")));
+    CHECK_INT(rig_produce(world.store, &topic->id, 0, rig_batch(&world.maker, "a", 3, NULL, 0, BATCH_PLAIN)), 0);
+    CHECK_INT(rig_produce(world.store, &topic->id, 1, rig_batch(&world.maker, "x", 1, NULL, 0, BATCH_PLAIN)), 0);
+    CHECK_INT(rig_produce(world.store, &topic->id, 0, rig_batch(&world.maker, "b", 2, NULL, 0, BATCH_ZSTD)), 3);
+    CHECK_INT(rig_produce(world.store, &topic->id, 0, rig_batch(&world.maker, "c", 1, NULL, 0, BATCH_LZ4)), 5);
+    for (int round = 0; round < 2; round++) {
+        CHECK_STR(read_from(&world, &topic->id, 0, 0), "0=a.0 1=a.1 2=a.2 3=b.0 4=b.1 5=c.0 ");
+        CHECK_STR(read_from(&world, &topic->id, 0, 4), "3=b.0 4=b.1 5=c.0 ");
+        CHECK_STR(read_from(&world, &topic->id, 0, 5), "5=c.0 ");
+        CHECK_STR(read_from(&world, &topic->id, 0, 6), "");
+        CHECK_STR(read_from(&world, &topic->id, 1, 0), "0=x.0 ");
+        CHECK(info_of(&world, &topic->id, 0).end == 6 && info_of(&world, &topic->id, 1).end == 1);
+        CHECK(info_of(&world, &topic->id, 0).last_position == cairn_end(world.store) - 1);
+        if (round == 0)
+            reopen(&world);
+    }
+    cairn_topic_release(ref);
+    close_world(&world);
+}
+
+/* Goal: an event that is appended to a stream of the category is in the partition of its key; between batches, and with them in
+ * one append. */
+TEST(events_and_batches_share_partitions)
+{
+    struct world world = {0};
+    open_world(&world);
+    (void)rig_append(world.store, "other-1", "before");
+    cairn_topic_ref *ref = rig_make_topic(world.store, "t", 1);
+    cairn_uuid id = cairn_topic_of(ref)->id;
+    cairn_topic_release(ref);
+    (void)rig_append(world.store, "t-1", "one");
+    (void)rig_append(world.store, "other-1", "elsewhere");
+    (void)rig_produce(world.store, &id, 0, rig_batch(&world.maker, "b", 2, (const char *const[]){"1", "2"}, 2, BATCH_PLAIN));
+    (void)rig_append(world.store, "t-2", "two");
+
+    const cairn_event event = {.type = CAIRN_STR("Happened"), .data = CAIRN_STR("three")};
+    const cairn_write writes[2] = {{CAIRN_STR("t-1"), 1, &event, 1}, {CAIRN_STR("t-1"), 2, &event, 1}};
+    uint64_t offsets[2];
+    struct batch_maker other = {0};
+    const cairn_batch batches[2] = {{id, 0, rig_batch(&world.maker, "c", 2, (const char *const[]){"1"}, 1, BATCH_PLAIN), &offsets[0]},
+                                    {id, 0, rig_batch(&other, "d", 1, (const char *const[]){"1"}, 1, BATCH_PLAIN), &offsets[1]}};
+    const cairn_append_request request = {.writes = writes, .write_count = 2, .batches = batches, .batch_count = 2};
+    cairn_at at;
+    CHECK_OK(cairn_append_all(world.store, &request, &at, NULL));
+    CHECK(offsets[0] == 6 && offsets[1] == 8 && at.revision == 6 && at.last_position - at.first_position == 4);
+    batch_make_free(&other);
+    (void)rig_append(world.store, "t-1", "last");
+    for (int round = 0; round < 3; round++) {
+        cairn_stream_info info;
+        CHECK_STR(read_from(&world, &id, 0, 0),
+                  "0=one 1=b.0 2=b.1 3=two 4=three 5=three 6=c.0 7=c.1 8=d.0 9=last ");
+        CHECK_OK(cairn_stream_info_get(world.store, 0, CAIRN_STR("t-1"), &info, NULL));
+        CHECK_INT(info.last_revision, 7);
+        CHECK_OK(cairn_stream_info_get(world.store, 0, CAIRN_STR("t-2"), &info, NULL));
+        CHECK_INT(info.last_revision, 1);
+        if (round == 0)
+            reopen(&world);
+        else if (round == 1)
+            CHECK_OK(cairn_reindex(world.store, NULL, NULL, NULL));
+    }
+    cairn_verify_report report;
+    CHECK_OK(cairn_verify(world.store, NULL, NULL, NULL, &report, NULL));
+    close_world(&world);
+}
+
+/* Goal: topics grow, their starts move, they are deleted and made again, with nothing mixed up; wrong changes are refused. */
+TEST(definitions_change)
+{
+    struct world world = {0};
+    cairn_error error = {0};
+    open_world(&world);
+    uint64_t changes = cairn_topics_changes(world.store);
+    cairn_topic_ref *ref = rig_make_topic(world.store, "t", 2), *now, *gone;
+    CHECK(cairn_topics_changes(world.store) > changes);
+    cairn_topic topic = *cairn_topic_of(ref);
+    CHECK_INT(cairn_topic_put(world.store, 0, &topic, CAIRN_NONE, &now, &error), CAIRN_E_EXISTS);
+    cairn_topic other = {.name = CAIRN_STR("u"), .category = CAIRN_STR("t"), .partitions = 1};
+    CHECK_INT(cairn_topic_put(world.store, 0, &other, CAIRN_NONE, &now, &error), CAIRN_E_EXISTS);
+    topic.partitions = 1;
+    CHECK_INT(cairn_topic_put(world.store, 0, &topic, 0, &now, &error), CAIRN_E_INVALID);
+    CHECK_INT(rig_produce(world.store, &topic.id, 1, rig_batch(&world.maker, "a", 4, NULL, 0, BATCH_PLAIN)), 0);
+    CHECK_INT(rig_produce(world.store, &topic.id, 1, rig_batch(&world.maker, "b", 2, NULL, 0, BATCH_PLAIN)), 4);
+
+    topic.partitions = 3;
+    topic.config = CAIRN_STR("{\"retention.ms\": \"5\"}");
+    CHECK_OK(cairn_topic_put(world.store, 0, &topic, 0, &now, NULL));
+    CHECK(cairn_topic_revision(now) == 1 && cairn_topic_of(now)->partitions == 3);
+    cairn_topic_release(now);
+    CHECK_INT(cairn_topic_put(world.store, 0, &topic, 0, &now, &error), CAIRN_E_CONFLICT);
+    CHECK_INT(error.revision, 1);
+    topic.starts = (const uint64_t[]){0, 4, 0};
+    CHECK_OK(cairn_topic_put(world.store, 0, &topic, 1, &now, NULL));
+    cairn_topic_release(now);
+    topic.starts = (const uint64_t[]){0, 3, 0};
+    CHECK_INT(cairn_topic_put(world.store, 0, &topic, 2, &now, &error), CAIRN_E_INVALID);
+    for (int round = 0; round < 2; round++) {
+        CHECK_OK(cairn_topic_get(world.store, 0, CAIRN_STR("t"), &now, NULL));
+        CHECK(cairn_topic_of(now)->starts[1] == 4 && cairn_topic_of(now)->partitions == 3);
+        CHECK(cairn_str_equal(cairn_topic_of(now)->config, CAIRN_STR("{\"retention.ms\":\"5\"}")));
+        cairn_topic_release(now);
+        CHECK_STR(read_from(&world, &topic.id, 1, 0), "4=b.0 5=b.1 ");
+        CHECK(info_of(&world, &topic.id, 1).start == 4 && info_of(&world, &topic.id, 1).end == 6);
+        check_topics(&world, "t@2 ");
+        if (round == 0)
+            reopen(&world);
+    }
+
+    cairn_partition_reader *reader;
+    cairn_partition_item item;
+    CHECK_OK(cairn_read_partition(world.store, 0, &topic.id, 1, 0, &reader, NULL));
+    CHECK_INT(cairn_topic_delete(world.store, 0, CAIRN_STR("t"), 1, &error), CAIRN_E_CONFLICT);
+    CHECK_OK(cairn_topic_delete(world.store, 0, CAIRN_STR("t"), CAIRN_ANY, NULL));
+    CHECK_INT(cairn_partition_next(reader, &item, &error), CAIRN_E_NOTFOUND);
+    cairn_partition_reader_free(reader);
+    CHECK_INT(cairn_topic_delete(world.store, 0, CAIRN_STR("t"), CAIRN_ANY, &error), CAIRN_E_NOTFOUND);
+    CHECK_INT(cairn_topic_by_id(world.store, 0, &topic.id, &gone, &error), CAIRN_E_NOTFOUND);
+    cairn_batch batch = {topic.id, 0, rig_batch(&world.maker, "c", 1, NULL, 0, BATCH_PLAIN), NULL};
+    cairn_append_request request = {.batches = &batch, .batch_count = 1};
+    cairn_at at;
+    CHECK_INT(cairn_append_all(world.store, &request, &at, &error), CAIRN_E_NOTFOUND);
+    check_topics(&world, "");
+
+    now = rig_make_topic(world.store, "t", 1);
+    CHECK(cairn_topic_revision(now) == 4 && memcmp(&cairn_topic_of(now)->id, &topic.id, 16) != 0);
+    batch.topic_id = cairn_topic_of(now)->id;
+    cairn_topic_release(now);
+    CHECK_INT(rig_produce(world.store, &batch.topic_id, 0, batch.bytes), 0);
+    reopen(&world);
+    CHECK_STR(read_from(&world, &batch.topic_id, 0, 0), "0=c.0 ");
+    check_topics(&world, "t@4 ");
+    cairn_topic_release(ref);
+    close_world(&world);
+}
+
+/* Goal: bytes that are no batch, or not one to keep, are refused with nothing written. */
+TEST(wrong_batches_are_refused)
+{
+    struct world world = {0};
+    cairn_error error = {0};
+    open_world(&world);
+    cairn_topic_ref *ref = rig_make_topic(world.store, "t", 1);
+    cairn_batch batch = {.topic_id = cairn_topic_of(ref)->id};
+    const cairn_append_request request = {.batches = &batch, .batch_count = 1};
+    cairn_at at;
+    uint64_t end = cairn_end(world.store);
+
+    batch.bytes = rig_batch(&world.maker, "a", 3, NULL, 0, BATCH_PLAIN);
+    ((char *)(uintptr_t)batch.bytes.data)[batch.bytes.size - 2] ^= 1;
+    CHECK_INT(cairn_append_all(world.store, &request, &at, &error), CAIRN_E_INVALID);
+    batch.bytes = rig_batch(&world.maker, "a", 3, NULL, 0, BATCH_PLAIN);
+    batch.bytes.size--;
+    CHECK_INT(cairn_append_all(world.store, &request, &at, &error), CAIRN_E_INVALID);
+    batch.bytes.size++;
+    batch.partition = 1;
+    CHECK_INT(cairn_append_all(world.store, &request, &at, &error), CAIRN_E_NOTFOUND);
+    batch.partition = 0;
+
+    const cairn_str x = CAIRN_STR("x"), y = CAIRN_STR("y");
+    batch_make_begin(&world.maker); /* a gap */
+    CHECK(batch_make_add(&world.maker, 0, 0, NULL, &x, NULL, 0));
+    CHECK(batch_make_add(&world.maker, 2, 0, NULL, &y, NULL, 0));
+    CHECK(batch_make_end(&world.maker, BATCH_PLAIN, 0, 2));
+    batch.bytes = buf_str(&world.maker.out);
+    CHECK_INT(cairn_append_all(world.store, &request, &at, &error), CAIRN_E_INVALID);
+    CHECK_INT(cairn_end(world.store), end);
+    cairn_topic_release(ref);
+    close_world(&world);
+}
+
+/* Goal: a producer's batches are known, newest first, also after opening again. */
+TEST(producers_are_remembered)
+{
+    struct world world = {0};
+    open_world(&world);
+    cairn_topic_ref *ref = rig_make_topic(world.store, "t", 1);
+    cairn_uuid id = cairn_topic_of(ref)->id;
+    cairn_topic_release(ref);
+    for (int i = 0; i < 20; i++) {
+        cairn_str batch = rig_batch(&world.maker, "a", 3, NULL, 0, BATCH_PLAIN);
+        rig_set_producer(batch, (struct rig_producer){7 + i % 2, 1, 3 * i});
+        CHECK_INT(rig_produce(world.store, &id, 0, batch), 3 * i);
+    }
+    for (int round = 0; round < 2; round++) {
+        cairn_producer_batch batches[30];
+        size_t count;
+        CHECK_OK(cairn_producer_batches(world.store, 0, &id, 0, 7, batches, 5, &count, NULL));
+        CHECK_INT(count, 5);
+        for (int i = 0; i < 5; i++) {
+            CHECK(batches[i].epoch == 1 && batches[i].first_sequence == 3 * (18 - 2 * i));
+            CHECK(batches[i].last_sequence == batches[i].first_sequence + 2);
+            CHECK_INT(batches[i].first_offset, 3 * (18 - 2 * i));
+        }
+        CHECK_OK(cairn_producer_batches(world.store, 0, &id, 0, 8, batches, 30, &count, NULL));
+        CHECK_INT(count, 10);
+        CHECK_OK(cairn_producer_batches(world.store, 0, &id, 0, 9, batches, 30, &count, NULL));
+        CHECK_INT(count, 0);
+        reopen(&world);
+    }
+    close_world(&world);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        RUN(batches_are_read_by_offset),
+        RUN(events_and_batches_share_partitions),
+        RUN(definitions_change),
+        RUN(wrong_batches_are_refused),
+        RUN(producers_are_remembered),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
