@@ -30,13 +30,15 @@ struct retention_queue {
     size_t capacity, count;
 };
 
-/* Answers to commands that bore an idempotency key are kept for a week; of the others the newest event is all there is. */
+/* Answers to commands that bore an idempotency key are kept for a week; of the others the newest event is all there is. What goes
+ * for a category goes for those below it, which begin with its name and a '/'. */
 static const struct {
     const char *category;
     cairn_retention limits;
 } by_category[] = {
     {"$retention", {.max_count = 1}},
     {"$snapshot", {.max_count = 1}},
+    {"$offset", {.max_count = 1}},
     {"$command", {.max_age_us = UINT64_C(7) * 24 * 3600 * 1000000}},
 };
 
@@ -45,7 +47,9 @@ limited_by_category(cairn_str stream, struct retention *ret)
 {
     cairn_str category = category_of(stream);
     for (size_t i = 0; i < sizeof by_category / sizeof *by_category; i++) {
-        if (cairn_str_equal(category, cairn_cstr(by_category[i].category))) {
+        size_t size = strlen(by_category[i].category);
+        cairn_str whole = {category.data, category.size > size && category.data[size] == '/' ? size : category.size};
+        if (cairn_str_equal(whole, cairn_cstr(by_category[i].category))) {
             *ret = (struct retention){.limits = by_category[i].limits};
             return true;
         }

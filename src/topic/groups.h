@@ -2,8 +2,10 @@
  * server assigns), and the offsets they commit.
  *
  * A group is memory: members come back after a restart by joining again, as they do after any coordinator's move. What they
- * have committed is events: stream `$offset-<group>/<topic>/<partition>` (groups_offset_stream), whose newest event counts; the category is
- * limited to it. Data: JSON {"offset","epoch","metadata","commit_time","expire_time"}; offset -1: deleted.
+ * have committed is events: stream `$offset/<group>-<topic>/<partition>` (groups_offset_stream), whose newest event counts; the log
+ * keeps no others. So a group's offsets are one category, and listing them costs what it has. Names are percent-encoded but for
+ * [A-Za-z0-9._]. Data: JSON {"offset","epoch","metadata","commit_time","expire_time"}, times in ms; offset -1: deleted. That a
+ * group has offsets is said by stream `$offset-<group>`: {"group","deleted"}.
  *
  *   Empty ─join─► PreparingRebalance ─all joined, or time is up─► CompletingRebalance ─leader's sync─► Stable
  *     ▲                  ▲──────────── a member joins, leaves, changes, or its session ends ────────────┘
@@ -16,6 +18,7 @@
 #ifndef TOPIC_GROUPS_H
 #define TOPIC_GROUPS_H
 
+#include <base/bytes.h>
 #include <topic/broker.h>
 
 struct groups_broker; /* the groups of a broker */
@@ -126,11 +129,19 @@ void groups_consumer_heartbeat(struct groups_broker *groups, const struct consum
 #define GROUP_ID_MAX 255
 /* The stream that an offset lives in; `to` has 544 bytes. Empty: the names are too long. */
 cairn_str groups_offset_stream(cairn_str group, cairn_str topic, uint32_t partition, char *to);
-/* May this member commit (or fetch with a member epoch)? generation -1 and no member: from outside the group, allowed while it
- * has no members. */
+/* The event that says it, for whoever appends to that stream: type, content type and data, which is put into `to`. False: no memory. */
+bool groups_offset_event(const struct offset_commit *commit, struct buf *to, cairn_event *ret);
+/* May this member commit? generation -1 and no member: from outside the group, allowed while it has no members. Counts as a
+ * heartbeat. ILLEGAL_GENERATION, STALE_MEMBER_EPOCH, UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID, REBALANCE_IN_PROGRESS. */
 enum kafka_err groups_may_commit(struct groups_broker *groups, cairn_str group, cairn_str member_id, cairn_str instance_id,
                                  int32_t generation_or_epoch);
-/* One append; durable when done is called. errs in the order of commits; they are borrowed until done returns. */
+/* The same for TxnOffsetCommit, which may come while a generation waits for its assignments, or (its older versions) without a
+ * member. */
+enum kafka_err groups_may_commit_transaction(struct groups_broker *groups, cairn_str group, cairn_str member_id,
+                                             cairn_str instance_id, int32_t generation_or_epoch);
+/* OffsetFetch 9 with a member id and epoch; without them (empty, -1) anybody may. */
+enum kafka_err groups_may_fetch(struct groups_broker *groups, cairn_str group, cairn_str member_id, int32_t epoch);
+/* Whether the member may has been asked. One append (several above 1,024 offsets); durable when done is called. errs in the order of commits; they are borrowed until done returns. */
 typedef void (*offsets_done)(void *context, enum kafka_err err, const enum kafka_err *errs);
 void groups_commit_async(struct groups_broker *groups, cairn_str group, const struct offset_commit *commits, size_t count,
                          offsets_done done, void *context);
