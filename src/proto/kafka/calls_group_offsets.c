@@ -203,13 +203,10 @@ fetch_group(struct kafka_call *call, const struct kafka_offset_fetch_request_gro
             struct kafka_offset_fetch_response_group *to)
 {
     to->group_id = in->group_id;
-    if (in->member_id.size > 0 && in->member_epoch >= 0) { /* KIP-848: not for members that have been left behind */
-        enum kafka_err err =
-            groups_may_commit(calls_of(call)->groups, in->group_id, in->member_id, (cairn_str){0}, in->member_epoch);
-        to->error_code = (int16_t)err;
-        if (err != KAFKA_NONE)
-            return true;
-    }
+    /* KIP-848: not for members that have been left behind */
+    to->error_code = (int16_t)groups_may_fetch(calls_of(call)->groups, in->group_id, in->member_id, in->member_epoch);
+    if (to->error_code != KAFKA_NONE)
+        return true;
     if (in->topics_count < 0)
         return fetch_everything(call, in->group_id, stable, to);
     to->topics = KAFKA_LIST(call, offset_fetch_response_group_topic, (size_t)in->topics_count);

@@ -34,7 +34,6 @@ visit_producer(void *context, const struct producer_info *info)
     out->producer_id = info->producer.id;
     out->producer_epoch = info->producer.epoch;
     out->last_sequence = info->last_sequence;
-    out->last_timestamp = info->last_time_ms;
     out->coordinator_epoch = 0;
     out->current_txn_start_offset = -1; /* an open transaction has written nothing yet */
     return true;
@@ -79,6 +78,8 @@ answer_describe_producers(struct kafka_call *call)
 }
 
 /* ---- DescribeTransactions ---------------------------------------------------------------------------------------------------------- */
+
+#define TRANSACTIONAL_ID_NOT_FOUND 105 /* only here */
 
 struct describing {
     struct kafka_call *call;
@@ -155,7 +156,7 @@ answer_describe_transactions(struct kafka_call *call)
         struct kafka_describe_transactions_response_transaction_state *to =
             &out->transaction_states[out->transaction_states_count++];
         to->transactional_id = in->transactional_ids[i];
-        to->error_code = KAFKA_TRANSACTIONAL_ID_NOT_FOUND;
+        to->error_code = TRANSACTIONAL_ID_NOT_FOUND;
     }
     broker_transactions(calls_of(call)->broker, visit_described, &describing);
     if (describing.failed)

@@ -129,9 +129,8 @@ answer_txn_offset_commit(struct kafka_call *call)
         return;
     }
     enum kafka_err err = in->group_id.size == 0 || in->group_id.size > GROUP_ID_MAX ? KAFKA_INVALID_GROUP_ID : KAFKA_NONE;
-    /* Before version 3 nobody says who commits: the producer's epoch fences (KIP-447). */
-    if (err == KAFKA_NONE && (in->member_id.size > 0 || in->generation_id >= 0))
-        err = groups_may_commit(calls->groups, in->group_id, in->member_id, in->group_instance_id, in->generation_id);
+    if (err == KAFKA_NONE)
+        err = groups_may_commit_transaction(calls->groups, in->group_id, in->member_id, in->group_instance_id, in->generation_id);
     if (err == KAFKA_NONE && count > 0)
         err = broker_transaction_offsets(calls->broker, in->transactional_id, producer, in->group_id, commits, count);
     for (int32_t i = 0; err != KAFKA_NONE && i < out.topics_count; i++)
