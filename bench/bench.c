@@ -16,7 +16,7 @@ static const char USAGE[]
       "  --dir DIR     an empty folder on the disk to be measured\n"
       "  --quick       a minute or two: shorter measurements, a log of 2M events instead of 20M\n"
       "  --part NAME   append (points 1–3), log (4–6), http (7), commands (8), apps (8, 10),\n"
-      "                projections (9), ceilings; all of them by default\n"
+      "                projections (9), kafka (11–13), ceilings; all of them by default\n"
       "  --rounds N    how often everything is measured, in turn\n"
       "  --seconds S   how long each measurement takes\n"
       "  --server F    the cairn program, for what goes over HTTP\n"
@@ -52,7 +52,7 @@ static bool
 parts_known(const char *parts)
 {
     static const char *const known[] = {"all",  "append",      "log", "http", "commands",
-                                         "apps", "projections", "ceilings"};
+                                         "apps", "projections", "kafka", "ceilings"};
     char copy[128];
     snprintf(copy, sizeof copy, "%s", parts);
     for (char *part = strtok(copy, ","); part != NULL; part = strtok(NULL, ",")) {
@@ -146,6 +146,7 @@ main(int count, char **arguments)
                  {"commands", part_commands},
                  {"apps", part_apps},
                  {"projections", part_projections},
+                 {"kafka", part_kafka},
                  {"log", part_log}};
     struct settings settings = {.parts = "all", .apps = "bench/app"};
 

@@ -160,6 +160,7 @@ void part_http(const struct settings *settings);     /* point 7 */
 void part_commands(const struct settings *settings); /* point 8: commands and aggregates, in-process */
 void part_projections(const struct settings *settings); /* point 9 */
 void part_apps(const struct settings *settings);        /* points 8 and 10 over HTTP, and the peers */
+void part_kafka(const struct settings *settings); /* points 11 to 13: with Kafka's clients (kafka.c) */
 void part_ceilings(const struct settings *settings); /* what the load generators could do at most */
 int child_main(int count, char **arguments);         /* the same program as a child of part_log */
 

@@ -7,6 +7,7 @@
 #   BENCH_DIR  a folder on the disk to measure (the build's own); all contenders get a place in it
 #   UMADB      "no": leave UmaDB out; "yes": compile it for a quick run too
 #   EMMETT     the same for Emmett, whose SQLite may have to be compiled
+#   KAFKA      "no": leave Kafka out (it comes by Maven)
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -46,6 +47,7 @@ missing() {
     pkg-config --exists libpq || echo libpq-dev
     pkg-config --exists hiredis || echo libhiredis-dev
     pkg-config --exists sqlite3 || echo libsqlite3-dev
+    pkg-config --exists rdkafka || echo librdkafka-dev
 }
 
 install_missing() {
@@ -146,6 +148,18 @@ install_eventsourcing() {
     fi
     cp bench/peer_eventsourcing/bench.py "$into"
     export BENCH_EVENTSOURCING="$(command -v python3) $into/bench.py"
+}
+
+# Kafka, by Maven: the peer that speaks the same protocol.
+bring_kafka() {
+    local classes
+    if [ "${KAFKA:-}" = no ]; then
+        left_out Kafka BENCH_KAFKA_WHY "as asked (KAFKA=no)"
+    elif classes=$(B=$B scripts/kafka.sh 2>"$out/kafka.log"); then
+        export BENCH_KAFKA=$classes BENCH_JAVA=$(command -v java)
+    else
+        left_out Kafka BENCH_KAFKA_WHY "for $(tail -1 "$out/kafka.log")"
+    fi
 }
 
 # ---- where ---------------------------------------------------------------------------------------------
@@ -264,6 +278,7 @@ if wanted apps; then
     install_emmett
     install_eventsourcing
 fi
+if wanted kafka; then bring_kafka; fi
 trap cleanup EXIT
 trap 'exit 130' INT TERM
 choose_folder

@@ -1,7 +1,7 @@
 # `make bench`: Cairn beside its peers, on this machine, in one run. bench/README.md tells how to read it.
 #   make bench                 everything: 40 minutes, 25 GB of disk
 #   make bench QUICK=1         five minutes
-#   make bench PART=append     append, log, http, commands, apps, projections or ceilings; several with commas
+#   make bench PART=append     append, log, http, commands, apps, projections, kafka or ceilings; several with commas
 #   make bench UMADB=no        without the peer that has to be compiled; EMMETT=no without the other one
 # The benchmark includes only the public headers, as any embedding program would. `make bench-series` is
 # another thing: the index room alone, from within; so is $(B)/bench/bus, the command bus.
@@ -20,7 +20,7 @@ $(B)/bench/bench: $(BENCH_OBJ) $(ENGINE_A)
 	@mkdir -p $(@D)
 	$(call step,LINK,$@)
 	$(CC) $(LDFLAGS_PRESET) -o $@ $(BENCH_OBJ) -Wl,--start-group $(ENGINE_A) -Wl,--end-group \
-	    -lpq -lhiredis -lsqlite3 $(ENGINE_LIBS)
+	    -lpq -lhiredis -lsqlite3 -lrdkafka $(ENGINE_LIBS)
 
 $(B)/bench/series: $(B)/obj/bench/series_bench.o $(ENGINE_A)
 	@mkdir -p $(@D)

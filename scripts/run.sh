@@ -2,6 +2,7 @@
 # Start the server on a folder of this checkout, import a first history, deploy an app and give it some work, and stay
 # until Ctrl-C.
 #   CAIRN_DATA    the folder (cairn-data)        CAIRN_LISTEN  address and port (127.0.0.1:7480)
+#   CAIRN_KAFKA, CAIRN_SCHEMA_REGISTRY    the same for Kafka's clients (127.0.0.1:9092) and the registry's (127.0.0.1:8081)
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -15,6 +16,7 @@ fi
 cairn=${CAIRN_BIN:-$PWD/build/cairn}
 data=${CAIRN_DATA:-cairn-data}
 listen=${CAIRN_LISTEN:-127.0.0.1:7480}
+kafka=${CAIRN_KAFKA:-127.0.0.1:9092} registry=${CAIRN_SCHEMA_REGISTRY:-127.0.0.1:8081}
 export CAIRN_URL=http://$listen
 export CAIRN_APPS_LOG=${CAIRN_APPS_LOG:-0} # a line for every command would hide what follows
 
@@ -26,7 +28,7 @@ fi
 # The server is a job of its own too: a second signal would end it at once instead of cleanly.
 trap '' TSTP
 set -m
-"$cairn" serve --data "$data" --listen "$listen" </dev/null &
+"$cairn" serve --data "$data" --listen "$listen" --kafka "$kafka" --schema-registry "$registry" </dev/null &
 server=$!
 set +m
 stop() {

@@ -1,8 +1,8 @@
 /* The head of a batch, its checksum, and the walk over its records.
  *
  * A record: varint length of what follows ‖ i8 attributes (unused) ‖ varlong timestamp delta ‖ varint offset delta ‖
- * varint key size (-1: null) ‖ key ‖ varint value size ‖ value ‖ varint number of headers ‖ headers, each: varint name size ‖
- * name ‖ varint value size (-1: null) ‖ value.
+ * varint key size (-1: null) ‖ key ‖ varint value size (-1: null) ‖ value ‖ varint number of headers ‖ headers.
+ * A header: varint name size ‖ name ‖ varint value size (-1: null) ‖ value.
  *
  * Invariants of a cursor: records <= at <= end; `left` records are still to come and at most as many as the bytes can hold;
  * once `fault` is set, batch_next() returns nothing more. A record is given out only when all of it, headers too, lies
@@ -18,6 +18,7 @@ enum { AT_LENGTH = 8, AT_EPOCH = 12, AT_MAGIC = 16, AT_CRC = 17, AT_ATTRIBUTES =
 #define LENGTH_END 12   /* the length counts from here */
 #define MAGIC 2
 #define RECORD_MIN 7    /* bytes of the smallest record */
+#define KEEP_MAX ((size_t)16 << 20) /* of memory that a cursor keeps for the next batch */
 
 const char batch_cut_short[] = "the batch is cut short";
 const char batch_no_memory[] = "out of memory";
@@ -249,6 +250,8 @@ batch_open(struct batch_cursor *cursor, cairn_str batch)
     const struct batch_head *head = &cursor->head;
     cairn_str records = {batch.data + BATCH_HEAD_SIZE, head->size - BATCH_HEAD_SIZE};
     if (codec_of(head) != BATCH_PLAIN) {
+        if (cursor->unpacked.capacity > KEEP_MAX)
+            buf_free(&cursor->unpacked);
         buf_clear(&cursor->unpacked);
         cursor->fault = codec_unpack(codec_of(head), records, BATCH_UNPACKED_MAX, &cursor->unpacked);
         records = buf_str(&cursor->unpacked);

@@ -76,7 +76,7 @@ struct batch_record {
 };
 
 /* Walk the records of one batch. Zero it once; batch_open() may be called again and again, and keeps the memory that
- * decompression took; batch_close() gives it back. Records point into the batch (plain) or into that memory. */
+ * decompression took (up to 16 MiB); batch_close() gives it back. Records point into the batch (plain) or into that memory. */
 struct batch_cursor {
     struct batch_head head;
     const uint8_t *at, *end;
@@ -91,7 +91,8 @@ struct batch_cursor {
  * looked at. */
 const char *batch_open(struct batch_cursor *cursor, cairn_str batch);
 /* The next record; false at the end or at a fault. At the end everything was consumed and the count was right. Offset deltas are
- * known to ascend and not to pass the head's last one; whether they have gaps is the caller's to see. Headers are well-formed. */
+ * known to ascend and not to pass the head's last one: where last_offset_delta + 1 == count they are 0, 1, 2 … Headers are
+ * well-formed. */
 bool batch_next(struct batch_cursor *cursor, struct batch_record *ret);
 /* The record of that index (the first is 0), wherever batch_next() stands, which goes on undisturbed. False: a fault. The first call
  * on a batch goes over it once. */

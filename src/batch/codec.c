@@ -2,11 +2,13 @@
  *
  * What decompresses comes from outside. Output grows in steps and never beyond `max`; a codec that announces its size is
  * believed only as far as the input could be so much. Several members or frames in a row are one text: some clients write
- * them so. No state outlives a call. */
+ * them so. No state outlives a call but memory: a thread keeps its context of zstd, whose making takes ten times as long as a
+ * small batch. */
 #include <base/hash.h>
 #include <batch/batch.h>
 
 #include <lz4frame.h>
+#include <pthread.h>
 #include <snappy-c.h>
 #include <xxhash.h>
 #include <zlib.h>
@@ -271,15 +273,60 @@ pack_lz4(cairn_str bytes, struct buf *to)
 
 #define ZSTD_LEVEL 3
 #define ZSTD_WINDOW_LOG_MAX 27 /* 128 MiB: what the highest levels ask for */
+#define ZSTD_KEEP_MAX ((size_t)1 << 20)
+
+static pthread_key_t zstd_key;
+static pthread_once_t zstd_once = PTHREAD_ONCE_INIT;
+static bool zstd_keeps;
+
+static void
+free_zstd(void *context)
+{
+    ZSTD_freeDCtx(context);
+}
+
+static void
+make_zstd_key(void)
+{
+    zstd_keeps = pthread_key_create(&zstd_key, free_zstd) == 0;
+}
+
+/* NULL: out of memory. */
+static ZSTD_DCtx *
+take_zstd(void)
+{
+    pthread_once(&zstd_once, make_zstd_key);
+    ZSTD_DCtx *context = zstd_keeps ? pthread_getspecific(zstd_key) : NULL;
+    if (context) {
+        ZSTD_DCtx_reset(context, ZSTD_reset_session_only);
+        return context;
+    }
+    context = ZSTD_createDCtx();
+    if (!context || ZSTD_isError(ZSTD_DCtx_setParameter(context, ZSTD_d_windowLogMax, ZSTD_WINDOW_LOG_MAX)) ||
+        (zstd_keeps && pthread_setspecific(zstd_key, context) != 0)) {
+        ZSTD_freeDCtx(context);
+        return NULL;
+    }
+    return context;
+}
+
+/* A window is not kept: it may be as large as the largest batch. */
+static void
+give_zstd(ZSTD_DCtx *context)
+{
+    if (zstd_keeps && ZSTD_sizeof_DCtx(context) <= ZSTD_KEEP_MAX)
+        return;
+    if (zstd_keeps && pthread_setspecific(zstd_key, NULL) != 0)
+        return; /* it stays the thread's */
+    ZSTD_freeDCtx(context);
+}
 
 static const char *
 unpack_zstd(cairn_str bytes, size_t max, struct buf *to)
 {
-    ZSTD_DCtx *context = ZSTD_createDCtx();
-    if (!context || ZSTD_isError(ZSTD_DCtx_setParameter(context, ZSTD_d_windowLogMax, ZSTD_WINDOW_LOG_MAX))) {
-        ZSTD_freeDCtx(context);
+    ZSTD_DCtx *context = take_zstd();
+    if (!context)
         return batch_no_memory;
-    }
     size_t first = to->size, hint = 1;
     const char *fault = NULL;
     ZSTD_inBuffer in = {bytes.data, bytes.size, 0};
@@ -300,7 +347,7 @@ unpack_zstd(cairn_str bytes, size_t max, struct buf *to)
         else
             to->size += full ? 0 : out.pos;
     }
-    ZSTD_freeDCtx(context);
+    give_zstd(context);
     return fault;
 }
 

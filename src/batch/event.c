@@ -23,7 +23,9 @@
 bool
 topic_name_valid(cairn_str name)
 {
-    if (name.size == 0 || name.size > TOPIC_NAME_MAX || cairn_str_equal(name, CAIRN_STR(".")) || cairn_str_equal(name, CAIRN_STR("..")))
+    if (name.size == 0 || name.size > TOPIC_NAME_MAX)
+        return false;
+    if (cairn_str_equal(name, CAIRN_STR(".")) || cairn_str_equal(name, CAIRN_STR("..")))
         return false;
     for (size_t i = 0; i < name.size; i++) {
         char c = name.data[i];
@@ -324,9 +326,11 @@ put_headers(struct buf *to, const struct batch_record *record, struct arena *are
         return false;
     cairn_str packed = record->headers;
     uint32_t count = 0;
-    while (count < record->header_count && batch_next_header(&packed, &headers[count].name, &headers[count].has_value, &headers[count].value)) {
-        headers[count].index = count;
-        count++;
+    for (; count < record->header_count; count++) {
+        struct header *header = &headers[count];
+        header->index = count;
+        if (!batch_next_header(&packed, &header->name, &header->has_value, &header->value))
+            break;
     }
     if (count > 1)
         qsort(headers, count, sizeof *headers, compare_headers);
@@ -362,11 +366,13 @@ make_meta(const struct batch_record *record, const struct record_place *place, s
     size_t bound = JSON_GROWTH * (record->headers.size + place->category.size) + (size_t)record->header_count * 32;
     if (!begin_bounded(&to, arena, bound))
         return false;
-    buf_put_str(&to, CAIRN_STR("{\"kafka\":{"));
-    json_put_text_member(&to, "topic", category_topic(place->category, topic));
-    json_put_u64_member(&to, "partition", place->partition);
-    json_put_u64_member(&to, "offset", place->offset);
-    json_put_name(&to, "timestamp");
+    buf_put_str(&to, CAIRN_STR("{\"kafka\":{\"topic\":"));
+    json_put_string(&to, category_topic(place->category, topic));
+    buf_put_str(&to, CAIRN_STR(",\"partition\":"));
+    json_put_u64(&to, place->partition);
+    buf_put_str(&to, CAIRN_STR(",\"offset\":"));
+    json_put_u64(&to, place->offset);
+    buf_put_str(&to, CAIRN_STR(",\"timestamp\":"));
     json_put_i64(&to, record->timestamp_ms);
     if (record->header_count > 0 && !put_headers(&to, record, arena))
         return false;
@@ -403,7 +409,8 @@ record_to_event(const struct batch_record *record, const struct record_place *pl
     event.type = type_of(&known, place->category, text);
     if (event.type.data == text)
         event.type = arena_copy(arena, event.type);
-    if (!event.type.data || !read_tags(known.tags, arena, &event.tags, &event.tag_count) || !make_meta(record, place, arena, &event.meta))
+    if (!event.type.data || !read_tags(known.tags, arena, &event.tags, &event.tag_count) ||
+        !make_meta(record, place, arena, &event.meta))
         return false;
     *ret = event;
     return true;

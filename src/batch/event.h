@@ -1,7 +1,8 @@
 /* batch/event.h: a record as an event, and an event as a record: one rule, both ways (CloudEvents 1.0, Kafka binding 1.0.3,
  * binary mode).
  *
- *   topic `my-orders`       category `my~orders`: a category ends at the first '-', so '-' is written '~' there (which no topic has)
+ *   topic `my-orders`       category `my~orders`: a category ends at the first '-', so '-' is written '~' there, which no
+ *                           topic has
  *   record's key `42`       stream `my~orders-42`; no key: stream `my~orders`
  *                           a key that is not UTF-8, has a NUL, or begins with `x:` or `sha256:`: `my~orders-x:` and the key in
  *                           hex; one that is too long for a name: `my~orders-sha256:` and its SHA-256 in hex. So two keys
@@ -11,16 +12,16 @@
  *   header content-type     content type; absent: application/json when the value is JSON, otherwise application/octet-stream
  *   header ce_tags          tags, when it is a JSON array of at most 64 strings that are legal tags
  *   header ce_correlation   correlation, when it is a legal name
- *   all headers             meta: {"kafka":{"topic","partition","offset","timestamp","headers":{…}}}; in the order of their names. One
- *                           that comes more than once is an array; null is null; what is not UTF-8 is {"base64":"…"}
+ *   all headers             meta: {"kafka":{"topic","partition","offset","timestamp","headers":{…}}}, in the order of their
+ *                           names. One that comes more than once is an array; null is null; what is not UTF-8 is {"base64":"…"}
  *   value                   data; null: no data and content type application/x-null ("tombstone")
  *
  * Of known headers that come more than once the last one counts (Kafka's lastHeader).
  *
- *   event → record          key: what stands behind the category and its '-' (no dash: null; hex behind `x:` as bytes); value: data; headers ce_specversion,
- *                           ce_id, ce_source, ce_type, ce_subject (the stream), ce_time, content-type, ce_position, ce_revision,
- *                           ce_correlation, ce_tags, ce_meta (where there are any); timestamp: commit time in ms. A tombstone: null and
- *                           no content-type.
+ *   event → record          key: what stands behind the category and its '-' (no dash: null; hex behind `x:`: the bytes);
+ *                           value: data; headers ce_specversion, ce_id, ce_source (/v1/streams/…), ce_type, ce_subject (the
+ *                           stream), ce_time, content-type, ce_position, ce_revision, ce_correlation, ce_tags, ce_meta (where
+ *                           there are any); timestamp: commit time in ms. A tombstone: null and no content-type.
  *
  * Pure. What is returned points into the record, the batch, or the arena. */
 #ifndef BATCH_EVENT_H

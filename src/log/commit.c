@@ -23,7 +23,7 @@
 #include <os/wait.h>
 
 #define BATCH_FIRST_CAPACITY (256u << 10)
-#define BATCH_KEEP_CAPACITY (8u << 20)
+#define BATCH_KEEP_CAPACITY (32u << 20)
 #define WRITE_AHEAD_MIN (64u << 10)
 
 void

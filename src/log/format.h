@@ -65,10 +65,11 @@ enum record_kind { RECORD_EVENT = 1, RECORD_REMOVED = 2, RECORD_BATCH = 3, RECOR
  *   0 u32 scope  4 u32 positions n  8 topic id (16)  24 u32 partition  28 u16 category size  30 u16 zero
  *   32 category ‖ record batch (Kafka's format v2)
  * Body of a thinned batch, left by scavenging; the placed part stays as it was:
- *   0 leaf hash (32)  then as above, 44 bytes in all: at 60 + 2 the zero, 64 u32 bytes of the record batch, 0: no record is left
- *   68 u32 number of streams  72 category ‖ (u32 index in the batch ‖ u16 size ‖ stream)… ‖ record batch
- * Its record batch has the records that are left, offset deltas as they were; the streams are those of the records that are
- * gone, each with the last of them, so that no revision is given twice. */
+ *   0 leaf hash (32)  32 u32 scope  36 u32 positions n  40 topic id (16)  56 u32 partition  60 u16 category size  62 u16 zero
+ *   64 u32 size of the record batch, 0: nothing is left of it  68 u32 number of streams
+ *   72 category ‖ (u32 index in the batch ‖ u16 size ‖ stream)… ‖ record batch
+ * Its record batch has the records that are left, their bytes as they were; the streams, in the order of the index, are those
+ * whose last record in the batch is gone, so that no revision is ever given twice. */
 #define BATCH_RECORD_HEAD_SIZE 48
 #define BATCH_BODY_FIXED_SIZE 32
 #define THINNED_FIXED_SIZE 72

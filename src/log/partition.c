@@ -7,6 +7,7 @@
 
 #define ENTRIES_MAX 256
 #define ENTRIES_MIN 4
+#define NEAR_POSITIONS 8
 
 struct partition_reader {
     struct log *log;
@@ -19,6 +20,7 @@ struct partition_reader {
     uint64_t behind;          /* position behind the batch that was returned last */
     bool neighbours;          /* that one was right behind the one before it */
     struct block *block;
+    struct links_cursor *links; /* NULL: not needed so far */
     struct series_head entries[ENTRIES_MAX];
     size_t entry_count, entry_next, entries_wanted;
     cairn_str tags[LOG_TAGS_MAX];
@@ -115,6 +117,7 @@ cairn_log_partition_reader_free(struct partition_reader *reader)
         return;
     cairn_topic_release(reader->topic);
     block_free(reader->block);
+    links_cursor_free(reader->links);
     free(reader);
 }
 
@@ -174,6 +177,20 @@ find_entry(struct partition_reader *reader, uint64_t end, struct series_head *re
     }
     *ret = reader->entries[reader->entry_next];
     return CAIRN_OK;
+}
+
+static cairn_err
+read_by_links(struct partition_reader *reader, struct record *record, cairn_error *error)
+{
+    uint64_t position;
+    if (reader->links == NULL && (reader->links = links_cursor_new()) == NULL)
+        return error_set(error, CAIRN_E_NOMEM, "no memory for a reader");
+    cairn_err err = links_find(reader->log, reader->links, reader->scope, &reader->topic->topic.id, reader->partition,
+                               reader->next, &position, error);
+    if (err != CAIRN_OK)
+        return err;
+    return log_read_stored(reader->log, reader->block, position,
+                           position - reader->behind < NEAR_POSITIONS ? BLOCK_SCAN : BLOCK_POINT, record, error);
 }
 
 static cairn_err
@@ -246,7 +263,10 @@ cairn_log_partition_next(struct partition_reader *reader, cairn_partition_item *
     for (;;) {
         struct record record;
         uint64_t offset = reader->next;
-        err = read_behind(reader, end, &record, error);
+        if (offset < topic_linked(reader->topic, reader->partition))
+            err = read_by_links(reader, &record, error);
+        else
+            err = read_behind(reader, end, &record, error);
         if (err == CAIRN_E_END)
             err = read_by_index(reader, end, &record, &offset, error);
         if (err != CAIRN_OK)

@@ -2,7 +2,7 @@
  *
  * Each call of next looks at the log as it is durable then. A reader holds no lock and pins nothing between calls;
  * what it returns lies in its own block until the next call. */
-#include "log_int.h"
+#include "topics.h"
 #include <os/wait.h>
 
 #define READER_ENTRIES 256
@@ -233,7 +233,7 @@ next_of_stream(struct log_reader *reader, struct record *record, cairn_error *er
             return err;
         reader->entry_next++;
         reader->next = (int64_t)entry.ordinal + (reader->backward ? -1 : 1);
-        if (record->kind == RECORD_EVENT)
+        if (record->kind == RECORD_EVENT && !topic_hides_record(reader->log, record))
             return CAIRN_OK;
     }
 }
@@ -246,7 +246,7 @@ may_return(struct log_reader *reader, const struct record *record, bool *ret, ca
     bool system = record->stream.size > 0 && record->stream.data[0] == '$';
     *ret = record->kind == RECORD_EVENT && record->scope == reader->scope
            && (reader->system || !system);
-    if (!*ret || (!system && !retention_any(reader->log)))
+    if (!*ret || (!system && !record->unfolded && !retention_any(reader->log)))
         return CAIRN_OK;
     bool hidden;
     cairn_err err = retention_hides(reader->log, record, os_now_us(reader->log->os),

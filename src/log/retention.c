@@ -5,7 +5,7 @@
  * readers, who take over an event when it is durable. The sequencer knows it as soon as it has placed it, so
  * that an append sequenced after a tombstone is refused. Some of Cairn's own streams are limited by their
  * category, without events. */
-#include "log_int.h"
+#include "topics.h"
 #include <base/json.h>
 
 struct slot {
@@ -38,7 +38,11 @@ static const struct {
 } by_category[] = {
     {"$retention", {.max_count = 1}},
     {"$snapshot", {.max_count = 1}},
+    {"$topic", {.max_count = 1}}, /* but see is_kept() */
     {"$offset", {.max_count = 1}},
+    {"$transaction", {.max_count = 1}},
+    {"$producer", {.max_count = 1}},
+    {"$credentials", {.max_count = 1}},
     {"$command", {.max_age_us = UINT64_C(7) * 24 * 3600 * 1000000}},
 };
 
@@ -306,14 +310,21 @@ retention_oldest(const struct retention *retention, int64_t now_us)
     return now_us < 0 || age >= (uint64_t)now_us ? 0 : now_us - (int64_t)age;
 }
 
+/* What a partition's entries are computed from, again and again. */
+static bool
+is_kept(const struct record *record)
+{
+    return is_topic_stream(record->stream) && !cairn_str_equal(record->event.type, CAIRN_STR(TOPIC_CHANGED));
+}
+
 cairn_err
 retention_hides(struct log *log, const struct record *record, int64_t now_us, uint64_t end,
                 bool *ret_hidden, cairn_error *error)
 {
     struct hash128 key = log_key(log, KEY_STREAM, record->scope, record->stream);
     struct retention retention;
-    *ret_hidden = false;
-    if (!retention_get(log, key, record->stream, &retention))
+    *ret_hidden = topic_hides_record(log, record);
+    if (*ret_hidden || is_kept(record) || !retention_get(log, key, record->stream, &retention))
         return CAIRN_OK;
     struct series_head head = {.ordinal = record->revision};
     if (retention.limits.max_count > 0) {

@@ -2,15 +2,16 @@
  *
  * A sealed segment with enough of them is written again beside itself: same frames, same positions and
  * revisions, but in the place of a hidden event a short record with its Merkle leaf and its stream's
- * name. So the root does not change, which is checked before the new file takes the old one's name. Readers
+ * name; and in that of a batch that has some, what is left of it (thin.h). So the root does not change, which is checked before the new file takes the old one's name. Readers
  * that are in the old file finish there (epoch_wait); a crash at any point leaves one or the other. */
-#include "log_int.h"
+#include "thin.h"
 #include <errno.h>
 
 #define WORTH_PERCENT 2 /* of a segment's bytes: below that it is not written again */
 
 struct scavenge {
     struct log *log;
+    struct thin *thin;
     int64_t now_us;
     uint64_t end;
     cairn_progress progress;
@@ -45,14 +46,18 @@ count_removable(struct scavenge *work, struct segment *segment, uint64_t *ret_by
     uint64_t count = atomic_load(&segment->count);
     cairn_err err = CAIRN_OK;
     *ret_bytes = 0;
-    for (uint64_t i = 0; err == CAIRN_OK && i < count; i++) {
+    for (uint64_t i = 0; err == CAIRN_OK && i < count;) {
         struct record record;
         bool removable = false;
+        uint32_t gone;
+        uint64_t bytes = 0;
         err = block_record(work->log, block, segment, i, BLOCK_SCAN, &record, error);
-        if (err == CAIRN_OK)
+        if (err == CAIRN_OK && record_holds_batch(&record))
+            err = thin_look(work->thin, &record, &gone, &bytes, error);
+        else if (err == CAIRN_OK)
             err = is_removable(work, &record, &removable, error);
-        if (removable)
-            *ret_bytes += record.size - removed_size(&record);
+        *ret_bytes += removable ? record.size - removed_size(&record) : bytes;
+        i += record.count;
     }
     block_free(block);
     return err;
@@ -73,6 +78,40 @@ encode_removed(uint8_t *to, const struct record *record)
     store32(to + 12, RECORD_REMOVED);
 }
 
+/* The record that takes this one's place, into `to`, which has room for the old one: but for position and head crc. *ret_gone: how
+ * many events are removed by that. */
+static cairn_err
+rewrite_record(struct scavenge *work, const struct record *record, cairn_str bytes, uint8_t *to, uint32_t *ret_gone,
+               cairn_error *error)
+{
+    cairn_str thinned = {0};
+    uint64_t saved;
+    bool removable = false;
+    cairn_err err;
+    if (record_holds_batch(record)) {
+        err = thin_look(work->thin, record, ret_gone, &saved, error);
+        if (err == CAIRN_OK && *ret_gone > 0)
+            err = thin_encode(work->thin, &thinned, error);
+        if (thinned.size >= record->size)
+            thinned.size = 0;
+        removable = thinned.size > 0;
+    } else {
+        err = is_removable(work, record, &removable, error);
+        *ret_gone = 1;
+    }
+    if (err != CAIRN_OK)
+        return err;
+    if (!removable)
+        *ret_gone = 0;
+    if (thinned.size > 0)
+        memcpy(to, thinned.data, thinned.size);
+    else if (removable)
+        encode_removed(to, record);
+    else
+        memcpy(to, bytes.data, record->size);
+    return CAIRN_OK;
+}
+
 /* One frame again, into `out`; notes where its records lie. */
 static cairn_err
 rewrite_frame(struct scavenge *work, struct segment *to, const struct frame *frame, cairn_str bytes,
@@ -86,26 +125,24 @@ rewrite_frame(struct scavenge *work, struct segment *to, const struct frame *fra
     uint32_t records_crc = 0;
     for (uint32_t i = 0; i < frame->count; i++) {
         struct record record;
-        bool removable;
-        (void)record_decode((cairn_str){bytes.data + from, bytes.size - from}, to->seed, &record);
-        cairn_err err = is_removable(work, &record, &removable, error);
+        uint32_t gone;
+        cairn_str rest = {bytes.data + from, bytes.size - from};
+        (void)record_decode(rest, to->seed, &record);
+        cairn_err err = rewrite_record(work, &record, rest, begin + size, &gone, error);
         if (err != CAIRN_OK)
             return err;
-        size_t record_bytes = removable ? removed_size(&record) : record.size;
-        if (removable)
-            encode_removed(begin + size, &record);
-        else
-            memcpy(begin + size, bytes.data + from, record.size);
-        if (removable || record.kind == RECORD_REMOVED)
-            to->removed++;
-        work->report->events_removed += removable;
-        records_crc = frame_carry(records_crc,
-                                  record_place(begin + size, to->seed, record.position,
-                                               record.revision, record.time_us));
-        segment_note(to, record.position - to->first_position, (uint32_t)(at + size),
-                     (uint32_t)(at + size + record_bytes), record.time_us);
+        uint32_t crc = record_holds_batch(&record)
+                           ? batch_record_place(begin + size, to->seed, record.position, record.revision, record.time_us)
+                           : record_place(begin + size, to->seed, record.position, record.revision, record.time_us);
+        struct record_extent extent = record_extent(begin + size);
+        assert(extent.positions == record.count && extent.size <= record.size);
+        to->removed += extent.removed;
+        work->report->events_removed += gone;
+        records_crc = frame_carry(records_crc, crc);
+        segment_note_range(to, record.position - to->first_position, record.count, (uint32_t)(at + size),
+                           (uint32_t)(at + size + extent.size), record.time_us);
         from += record.size;
-        size += record_bytes;
+        size += extent.size;
     }
     memset(begin + size, 0, pad8(size) - size);
     struct frame head = *frame;
@@ -262,6 +299,8 @@ cairn_log_scavenge(struct log *log, cairn_progress progress, void *context,
     for (uint32_t i = 0; i < count; i++)
         work.bytes_total += atomic_load(&atomic_load(&log->slots[i])->data_end);
     cairn_err err = CAIRN_OK;
+    if ((work.thin = thin_new(log, work.now_us, work.end)) == NULL)
+        err = error_set(error, CAIRN_E_NOMEM, "no memory to scavenge");
     for (uint32_t i = 0; err == CAIRN_OK && i < count; i++) {
         struct segment *segment = atomic_load(&log->slots[i]);
         uint64_t bytes = 0, size = atomic_load(&segment->data_end);
@@ -275,6 +314,7 @@ cairn_log_scavenge(struct log *log, cairn_progress progress, void *context,
             && !progress(context, work.bytes_done, work.bytes_total, "bytes"))
             err = error_set(error, CAIRN_E_CLOSED, "scavenging was stopped");
     }
+    thin_free(work.thin);
     pthread_mutex_unlock(&log->admin_lock);
     return err;
 }

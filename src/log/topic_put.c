@@ -245,8 +245,10 @@ write_definition(const struct definition *definition, struct topic_change *chang
     return err;
 }
 
+/* The definition comes when all that the category has is linked. While events keep coming, that is tried again. */
 static cairn_err
-make_topic(struct definition *definition, const cairn_topic *topic, cairn_topic_ref **ret, cairn_error *error)
+make_topic(struct definition *definition, const cairn_topic *topic, struct links *links, cairn_topic_ref **ret,
+           cairn_error *error)
 {
     struct log *log = definition->log;
     cairn_error refusal = {0};
@@ -260,8 +262,11 @@ make_topic(struct definition *definition, const cairn_topic *topic, cairn_topic_
         if (there != NULL)
             return error_set(error, CAIRN_E_EXISTS, "there is a topic %.*s already", (int)topic->name.size,
                              topic->name.data);
-        struct topic_change change = {.is_new = true, .looked_end = UINT64_MAX};
-        err = write_definition(definition, &change, topic, NULL, NULL, TOPIC_MADE, ret, &refusal);
+        err = links_read_on(links, error);
+        if (err != CAIRN_OK)
+            return err;
+        struct topic_change change = {.is_new = true, .looked_end = links_looked_end(links)};
+        err = write_definition(definition, &change, topic, NULL, links_counts(links), TOPIC_MADE, ret, &refusal);
         if (err != CAIRN_E_CONFLICT && !change.has_more) {
             if (err != CAIRN_OK && error != NULL)
                 *error = refusal;
@@ -329,7 +334,12 @@ cairn_log_topic_put(struct log *log, cairn_scope scope, const cairn_topic *given
     cairn_topic_release(there);
     if (there != NULL)
         return error_set(error, CAIRN_E_EXISTS, "there is a topic of that id already");
-    return make_topic(&definition, &topic, ret, error);
+    struct links *links = links_new(log, scope, &topic);
+    if (links == NULL)
+        return error_set(error, CAIRN_E_NOMEM, "no memory for a topic");
+    err = make_topic(&definition, &topic, links, ret, error);
+    links_free(links);
+    return err;
 }
 
 cairn_err

@@ -240,13 +240,12 @@ topics_apply(struct log *log, struct topics *topics, const struct record *record
     return err;
 }
 
-/* A stream without a dash has no key: Kafka would spread such records, here they stay in order. */
-static uint32_t
-partition_of(const cairn_topic_ref *ref, cairn_str stream)
+uint32_t
+stream_partition(cairn_str stream, uint32_t partitions)
 {
     char text[RECORD_STREAM_MAX];
     cairn_str key;
-    return stream_record_key(stream, text, &key) ? key_partition(key, ref->topic.partitions) : 0;
+    return stream_record_key(stream, text, &key) ? key_partition(key, partitions) : 0;
 }
 
 bool
@@ -258,7 +257,7 @@ topics_place(const struct log *log, const struct topics *topics, cairn_scope sco
     const cairn_topic_ref *ref = look_up(&topics->by_category, log_key(log, KEY_CATEGORY, scope, category_of(stream)));
     if (ref == NULL)
         return false;
-    uint32_t partition = partition_of(ref, stream);
+    uint32_t partition = stream_partition(stream, ref->topic.partitions);
     *ret_key = partition_key(log, scope, &ref->topic.id, partition);
     *ret_first = topic_linked(ref, partition);
     return true;

@@ -67,6 +67,8 @@ void topics_free(struct topics *topics);
 /* Take over a stored definition. */
 CAIRN_MUST_CHECK cairn_err topics_apply(struct log *log, struct topics *topics, const struct record *record,
                                         cairn_error *error);
+/* The partition of a stream. One without a dash has no key: Kafka would spread such records, here they stay in order. */
+uint32_t stream_partition(cairn_str stream, uint32_t partitions);
 /* Which partition does an event that comes the ordinary way go to? *ret_first: the ordinal there when it is the first. False:
  * none. */
 bool topics_place(const struct log *log, const struct topics *topics, cairn_scope scope, cairn_str stream,
@@ -98,9 +100,16 @@ cairn_topic_ref *log_topic_by_id(struct log *log, cairn_scope scope, const cairn
 cairn_topic_ref *log_topic_by_name(struct log *log, cairn_scope scope, cairn_str name, bool sequenced);
 /* topics_place() by the sequenced table. */
 bool log_topics_place(struct log *log, cairn_scope scope, cairn_str stream, struct hash128 *ret_key, uint64_t *ret_first);
-/* Is the batch at these offsets hidden: its topic deleted, or all of it below the start? */
+/* Is a batch with this last offset hidden, its topic being deleted, or all of it below the start? */
 bool topic_hides_batch(struct log *log, cairn_scope scope, const cairn_uuid *topic_id, uint32_t partition,
                        uint64_t last_offset);
+/* Is the event one of a batch, and hidden so? */
+static inline bool
+topic_hides_record(struct log *log, const struct record *record)
+{
+    return record->unfolded
+           && topic_hides_batch(log, record->scope, &record->place.topic_id, record->place.partition, record->place.offset);
+}
 
 /* A definition on its way into the log. */
 struct topic_change {
@@ -116,6 +125,24 @@ void topic_placed(struct log *log, const struct topic_change *change, uint64_t r
 /* What is below `end` is durable; nothing of what is in flight will be. */
 void topics_settle(struct log *log, uint64_t end);
 void topics_forget(struct log *log);
+
+/* ---- events that were there before their topic (links.c) ----------------------------------------------------------------------- */
+
+struct links;
+struct links *links_new(struct log *log, cairn_scope scope, const cairn_topic *topic); /* NULL: out of memory */
+void links_free(struct links *links);
+/* Read what the category has got since the last call, and write where it is. */
+CAIRN_MUST_CHECK cairn_err links_read_on(struct links *links, cairn_error *error);
+uint64_t links_looked_end(const struct links *links);
+const uint64_t *links_counts(const struct links *links); /* of each partition; NULL: there are none */
+
+struct links_cursor; /* where the last one was found */
+struct links_cursor *links_cursor_new(void);
+void links_cursor_free(struct links_cursor *cursor);
+/* The position of an offset below the partition's `linked`. */
+CAIRN_MUST_CHECK cairn_err links_find(struct log *log, struct links_cursor *cursor, cairn_scope scope,
+                                      const cairn_uuid *topic_id, uint32_t partition, uint64_t offset,
+                                      uint64_t *ret_position, cairn_error *error);
 
 /* ---- definitions (topic_put.c) ------------------------------------------------------------------------------------------------ */
 

@@ -12,6 +12,8 @@ struct unfold {
     struct record stored;
     struct batch_cursor cursor;
     uint32_t number, index; /* thinned: of the record found last; what is asked for next is mostly the one after it */
+    cairn_str gone;         /* thinned: what follows the one found last */
+    uint32_t gone_index;    /* its index + 1 */
     struct arena arena;
     struct record_names names;
     char stream[RECORD_STREAM_MAX];
@@ -65,6 +67,8 @@ unfold_open(struct unfold *unfold, const struct record *stored)
     }
     unfold->stored = *stored;
     unfold->number = UINT32_MAX;
+    unfold->gone = stored->batch.gone;
+    unfold->gone_index = 0;
     unfold->open = true;
     return NULL;
 }
@@ -82,7 +86,8 @@ unfold_count(const struct unfold *unfold)
     return unfold->cursor.head.count;
 }
 
-const char *
+/* Record number `number`, as its producer sent it. */
+static const char *
 unfold_record(struct unfold *unfold, uint32_t number, struct batch_record *ret)
 {
     if (!batch_record_at(&unfold->cursor, number, ret))
@@ -95,12 +100,19 @@ unfold_record(struct unfold *unfold, uint32_t number, struct batch_record *ret)
 }
 
 const char *
-unfold_index(struct unfold *unfold, uint32_t number, uint32_t *ret_index)
+unfold_bytes(struct unfold *unfold, uint32_t number, uint32_t *ret_index, cairn_str *ret_bytes)
 {
     struct batch_record record;
     const char *fault = unfold_record(unfold, number, &record);
-    *ret_index = fault == NULL ? (uint32_t)record.offset_delta : 0;
-    return fault;
+    if (fault != NULL)
+        return fault;
+    const struct batch_cursor *cursor = &unfold->cursor;
+    const char *starts = cursor->starts.data + number * sizeof(uint32_t);
+    const uint8_t *begin = cursor->records + load32(starts);
+    const uint8_t *end = number + 1 < cursor->head.count ? cursor->records + load32(starts + sizeof(uint32_t)) : cursor->end;
+    *ret_index = (uint32_t)record.offset_delta;
+    *ret_bytes = (cairn_str){(const char *)begin, (size_t)(end - begin)};
+    return NULL;
 }
 
 /* The same where some are gone. */
@@ -144,14 +156,22 @@ find(struct unfold *unfold, uint32_t index, struct batch_record *ret, bool *ret_
 
 /* What is gone has a stream only where its batch says so. */
 static cairn_str
-gone_stream(const struct stored_batch *batch, uint32_t index)
+gone_stream(struct unfold *unfold, uint32_t index)
 {
-    cairn_str gone = batch->gone, stream;
-    uint32_t at;
-    while (batch_next_gone(&gone, &at, &stream))
+    if (index < unfold->gone_index) { /* backward: from the beginning */
+        unfold->gone = unfold->stored.batch.gone;
+        unfold->gone_index = 0;
+    }
+    for (;;) {
+        cairn_str rest = unfold->gone, stream;
+        uint32_t at;
+        if (!batch_next_gone(&rest, &at, &stream) || at > index)
+            return (cairn_str){0};
+        unfold->gone = rest;
+        unfold->gone_index = at + 1;
         if (at == index)
             return stream;
-    return (cairn_str){0};
+    }
 }
 
 static bool
@@ -197,7 +217,7 @@ unfold_at(struct unfold *unfold, uint64_t position, bool only_names, struct reco
     ret->place = (struct record_place){batch->topic_id, batch->category, batch->partition, batch->first_offset + index};
     if (!there) {
         ret->kind = RECORD_REMOVED;
-        ret->stream = gone_stream(batch, index);
+        ret->stream = gone_stream(unfold, index);
         return NULL;
     }
     ret->kind = RECORD_EVENT;

@@ -19,10 +19,8 @@ bool unfold_has(const struct unfold *unfold, uint64_t position);
 /* The event at a position that it has; or, with names only, what the index needs of it (block_only_names()). Borrowed from the batch
  * and from here until the next call. NULL, or what is wrong. */
 const char *unfold_at(struct unfold *unfold, uint64_t position, bool only_names, struct record *ret);
-/* How many records there are, and the index in the batch of record number `number`; they ascend. */
+/* How many records there are; index in the batch, and bytes, of record number `number`. */
 uint32_t unfold_count(const struct unfold *unfold);
-const char *unfold_index(struct unfold *unfold, uint32_t number, uint32_t *ret_index);
-/* Record number `number` itself, as its producer sent it. */
-const char *unfold_record(struct unfold *unfold, uint32_t number, struct batch_record *ret);
+const char *unfold_bytes(struct unfold *unfold, uint32_t number, uint32_t *ret_index, cairn_str *ret_bytes);
 
 #endif

@@ -59,6 +59,25 @@ static const struct setting settings[] = {
     {"apps.state_cache", SIZE, AT(apps_state_cache), 0, MIB, 64 * GIB, "SIZE", "memory for aggregates' states (64MiB)"},
     {"apps.log", COUNT, AT(apps_log), 0, 0, 1, "0|1", "a line in the log for every command (1)"},
     {"limits.commands_waiting", COUNT, AT(commands_waiting), 0, 1, 1000000, "N", "commands waiting to be decided (10000)"},
+    {"kafka.listen", TEXT_AT(kafka_listen), "ADDR:PORT", "serve Kafka's clients there (not at all)"},
+    {"kafka.advertise", TEXT_AT(kafka_advertise), "HOST:PORT", "where clients are told to come (the address they came to)"},
+    {"kafka.tls_cert", TEXT_AT(kafka_tls_cert), "FILE", "certificate chain, PEM: Kafka's clients over TLS"},
+    {"kafka.tls_key", TEXT_AT(kafka_tls_key), "FILE", "its private key, PEM"},
+    {"kafka.tls_client_ca", TEXT_AT(kafka_tls_client_ca), "FILE", "require client certificates signed by these, PEM"},
+    {"kafka.sasl", TEXT_AT(kafka_sasl), "LIST", "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER: who comes must be known (nobody must)"},
+    {"kafka.users", TEXT_AT(kafka_users), "FILE", "who is known: a line NAME:PASSWORD each"},
+    {"kafka.jwks", TEXT_AT(kafka_jwks), "FILE", "keys of OAUTHBEARER's tokens, a JSON Web Key Set"},
+    {"kafka.jwt_issuer", TEXT_AT(kafka_jwt_issuer), "URL", "who must have issued these tokens (anybody with the keys)"},
+    {"kafka.jwt_audience", TEXT_AT(kafka_jwt_audience), "NAME", "for whom they must be (anybody)"},
+    {"kafka.partitions", COUNT, AT(kafka_partitions), 0, 1, 10000, "N", "partitions of a topic that is made without saying (1)"},
+    {"kafka.auto_create", COUNT, AT(kafka_auto_create), 0, 0, 1, "0|1", "asking for a topic makes it (1)"},
+    {"kafka.message_size", SIZE, AT(kafka_message_size), 0, KIB, 64 * MIB, "SIZE", "one record batch (1MiB and 12 bytes)"},
+    {"kafka.request_size", SIZE, AT(kafka_request_size), 0, MIB, GIB, "SIZE", "one request (100MiB)"},
+    {"kafka.requests_size", SIZE, AT(kafka_requests_size), 0, MIB, 64 * GIB, "SIZE", "all requests and answers in memory (512MiB)"},
+    {"kafka.connections", COUNT, AT(kafka_connections), 0, 1, 10000000, "N", "connections at once (by the descriptor limit)"},
+    {"kafka.transactions_size", SIZE, AT(kafka_transactions_size), 0, MIB, 64 * GIB, "SIZE", "what open transactions hold in memory (256MiB)"},
+    {"kafka.loops", COUNT, AT(kafka_loops), 0, 1, 64, "N", "event loops, a thread each (processors, at most 8)"},
+    {"schema_registry.listen", TEXT_AT(registry_listen), "ADDR:PORT", "serve the schema registry's clients there (not at all)"},
     {"http.loops", COUNT, AT(loops), 0, 1, 64, "N", "event loops, a thread each (processors, at most 8)"},
     {"http.header_timeout", DURATION, AT(header_timeout_us), 0, 100000, 3600 * SECOND, "TIME", "to send a request's headers (10s)"},
     {"http.body_timeout", DURATION, AT(body_timeout_us), 0, 100000, 3600 * SECOND, "TIME", "of silence while sending a body (30s)"},
@@ -85,6 +104,7 @@ config_defaults(struct server_config *config)
     snprintf(config->data, sizeof config->data, "cairn-data");
     snprintf(config->listen, sizeof config->listen, "127.0.0.1:7480");
     config->apps_log = 1;
+    config->kafka_auto_create = 1;
     config->write_buffer = 256 * KIB;
     config->heartbeat_us = 15 * SECOND;
     config->grace_us = 10 * SECOND;
@@ -244,12 +264,20 @@ config_read_file(struct server_config *config, const char *path, cairn_error *er
 
 /* ---- the environment, flags --------------------------------------------------------------------------------- */
 
+/* How much of a key its flag and variable spell: "kafka.listen" is --kafka. */
+static size_t
+spelled(const char *key)
+{
+    const char *listen = strstr(key, ".listen");
+    return listen ? (size_t)(listen - key) : strlen(key);
+}
+
 /* "limits.event_size" as CAIRN_LIMITS_EVENT_SIZE. */
 static void
 variable_of(const char *key, char to[64])
 {
     size_t at = (size_t)snprintf(to, 64, "CAIRN_");
-    for (; *key && at < 63; key++)
+    for (const char *end = key + spelled(key); key < end && at < 63; key++)
         to[at++] = *key == '.' ? '_' : (char)toupper((unsigned char)*key);
     to[at] = '\0';
 }
@@ -259,7 +287,7 @@ static void
 flag_of(const char *key, char to[64])
 {
     size_t at = 0;
-    for (; *key && at < 63; key++)
+    for (const char *end = key + spelled(key); key < end && at < 63; key++)
         to[at++] = *key == '.' || *key == '_' ? '-' : *key;
     to[at] = '\0';
 }
@@ -332,12 +360,32 @@ config_address(const char *listen, char address[64], uint16_t *ret_port, cairn_e
     return CAIRN_OK;
 }
 
+static cairn_err
+check_kafka(const struct server_config *config, cairn_error *error)
+{
+    if (!config->kafka_tls_cert[0] != !config->kafka_tls_key[0])
+        return error_set(error, CAIRN_E_INVALID, "kafka.tls_cert and kafka.tls_key go together; %s is missing",
+                         config->kafka_tls_cert[0] ? "kafka.tls_key" : "kafka.tls_cert");
+    if (config->kafka_tls_client_ca[0] && !config->kafka_tls_cert[0])
+        return error_set(error, CAIRN_E_INVALID, "kafka.tls_client_ca needs kafka.tls_cert and kafka.tls_key");
+    if ((config->kafka_users[0] || config->kafka_jwks[0]) && !config->kafka_sasl[0])
+        return error_set(error, CAIRN_E_INVALID, "%s needs kafka.sasl, which says by which mechanisms",
+                         config->kafka_users[0] ? "kafka.users" : "kafka.jwks");
+    return CAIRN_OK;
+}
+
 cairn_err
 config_check(struct server_config *config, cairn_error *error)
 {
     char address[64];
     uint16_t port;
     cairn_err err = config_address(config->listen, address, &port, error);
+    if (err == CAIRN_OK && config->kafka_listen[0])
+        err = config_address(config->kafka_listen, address, &port, error);
+    if (err == CAIRN_OK && config->registry_listen[0])
+        err = config_address(config->registry_listen, address, &port, error);
+    if (err == CAIRN_OK)
+        err = check_kafka(config, error);
     if (err != CAIRN_OK)
         return err;
     if (!config->data[0])

@@ -4,6 +4,8 @@
  *   CAIRN_LIMITS_EVENT_SIZE    the environment
  *   --limits-event-size    the command line
  *
+ * A door's address has the door's own name there: kafka.listen is --kafka and CAIRN_KAFKA.
+ *
  * The command line wins over the environment, the environment over the file, the file over the default. A key
  * that is not known is refused with file and line. */
 #ifndef SERVER_CONFIG_H
@@ -28,6 +30,12 @@ struct server_config {
     uint64_t loops;
     uint64_t header_timeout_us, body_timeout_us, idle_timeout_us, write_timeout_us;
     uint64_t heartbeat_us, grace_us;
+    char kafka_listen[128], kafka_advertise[300], registry_listen[128];
+    char kafka_tls_cert[CONFIG_PATH_MAX], kafka_tls_key[CONFIG_PATH_MAX], kafka_tls_client_ca[CONFIG_PATH_MAX];
+    char kafka_sasl[128], kafka_users[CONFIG_PATH_MAX], kafka_jwks[CONFIG_PATH_MAX];
+    char kafka_jwt_issuer[512], kafka_jwt_audience[512];
+    uint64_t kafka_partitions, kafka_auto_create, kafka_message_size, kafka_request_size, kafka_requests_size;
+    uint64_t kafka_connections, kafka_transactions_size, kafka_loops;
     bool quiet; /* no lines on stderr but errors */
     bool json;  /* what is for programs, as JSON: the line on stdout, a failure on stderr */
 };

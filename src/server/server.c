@@ -1,6 +1,7 @@
 /* Wiring: a store, the API on it, HTTP in front. See server.h.
  *
- *   start: store ─► apps ─► api ─► http           stop: api_drain ─► apps stop ─► http ─► api ─► apps ─► store
+ *   start: store ─► kafka ─► apps ─► api ─► http ─► kafka's doors
+ *   stop:  api_drain ─► apps stop ─► kafka's doors ─► http ─► api ─► apps ─► kafka ─► store
  *
  * Stopping goes from the outside in, except that appends and commands under way are waited for first: their answers
  * need the loops; and that queries which wait for a read model are ended, because the pool waits for them. */
@@ -12,6 +13,7 @@
 #include <os/net/fetch.h>
 #include <proto/http/api.h>
 #include <proto/http/http.h>
+#include <server/kafka.h>
 #include <server/log.h>
 
 #include <pthread.h>
@@ -24,6 +26,7 @@ extern char **environ;
 struct server {
     struct server_config config;
     cairn_store *store;
+    struct kafka_side *kafka;
     struct fetch *fetch; /* for deciders behind webhooks */
     cairn_apps *apps;
     struct api *api;
@@ -162,11 +165,15 @@ server_start(const struct server_config *config, struct server **ret, cairn_erro
     if (err == CAIRN_OK)
         err = open_store(server, error);
     if (err == CAIRN_OK)
+        err = kafka_side_open(&server->config, server->store, &server->kafka, error);
+    if (err == CAIRN_OK)
         err = open_apps(server, error);
     if (err == CAIRN_OK)
         err = make_api(server, error);
     if (err == CAIRN_OK)
         err = start_http(server, error);
+    if (err == CAIRN_OK)
+        err = kafka_side_listen(server->kafka, error);
     if (err == CAIRN_OK)
         *ret = server;
     else
@@ -182,11 +189,13 @@ server_stop(struct server *server)
     if (server->api)
         api_drain(server->api);
     cairn_apps_stop(server->apps);
+    kafka_side_stop(server->kafka, (unsigned)(server->config.grace_us / 1000));
     if (server->http)
         http_server_stop(server->http, (unsigned)(server->config.grace_us / 1000));
     api_free(server->api);
     cairn_apps_close(server->apps);
     fetch_free(server->fetch);
+    kafka_side_close(server->kafka);
     cairn_close(server->store);
     free(server);
 }
@@ -264,11 +273,19 @@ say_listening(const struct server *server)
         buf_put_str(&line, CAIRN_STR("{\"url\":"));
         json_put_string(&line, cairn_cstr(server->url));
         json_put_text_member(&line, "data", cairn_cstr(server->config.data));
+        if (kafka_side_address(server->kafka)[0])
+            json_put_text_member(&line, "kafka", cairn_cstr(kafka_side_address(server->kafka)));
+        if (kafka_side_registry_url(server->kafka)[0])
+            json_put_text_member(&line, "schema_registry", cairn_cstr(kafka_side_registry_url(server->kafka)));
         json_put_text_member(&line, "version", cairn_cstr(cairn_version()));
         buf_put_str(&line, CAIRN_STR("}\n"));
     } else {
-        buf_printf(&line, "Cairn %s is listening on %s with its data in %s\n", cairn_version(), server->url,
-                   server->config.data);
+        buf_printf(&line, "Cairn %s is listening on %s", cairn_version(), server->url);
+        if (kafka_side_address(server->kafka)[0])
+            buf_printf(&line, ", for Kafka's clients on %s", kafka_side_address(server->kafka));
+        if (kafka_side_registry_url(server->kafka)[0])
+            buf_printf(&line, ", for the schema registry's on %s", kafka_side_registry_url(server->kafka));
+        buf_printf(&line, ", with its data in %s\n", server->config.data);
     }
     fwrite(line.data, 1, line.failed ? 0 : line.size, stdout);
     fflush(stdout);

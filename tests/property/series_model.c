@@ -39,6 +39,25 @@ insert(struct round *round, uint64_t position)
     }
 }
 
+/* What the next `count` events have in common, as ranges. */
+static void
+insert_batch(struct round *round, size_t count)
+{
+    uint64_t first = round->model.next;
+    struct model_event event = model_add_batch(&round->model, round->seed, count);
+    struct series_need need = {.ranges = event.count, .range_entries = event.count * count};
+    while (!cairn_series_has_room_ranges(round->series, &need, first)) {
+        bool more;
+        cairn_error error;
+        if (round->durable < first)
+            round->durable = first;
+        CHECK_OK(cairn_series_maintain(round->series, round->durable, &more, &error));
+    }
+    for (unsigned i = 0; i < event.count; i++)
+        cairn_series_insert_range(round->series, model_key(event.entries[i].key), event.entries[i].ordinal,
+                                  event.entries[i].key < round->model.stream_keys, first, count);
+}
+
 static void
 insert_again(struct round *round)
 {
@@ -206,6 +225,8 @@ step(struct round *round)
     case 12:
     case 13:
         for (size_t i = below(round, round->options.memory_events * 2); i > 0; i--) {
+            if (below(round, 30) == 0)
+                insert_batch(round, 1 + below(round, below(round, 2) ? 40 : 3000));
             model_add(&round->model, round->seed);
             insert(round, round->model.next - 1);
         }

@@ -55,17 +55,43 @@ model_free(struct model *model)
     free(model->events);
 }
 
-/* Make the next event: one hot key, and some others; ordinals go up by one, now and then by more. */
-static inline const struct model_event *
-model_add(struct model *model, uint64_t *seed)
+static inline struct model_event *
+model_next(struct model *model)
 {
     if (model->next == model->capacity) {
         model->capacity = model->capacity ? 2 * model->capacity : 1024;
         model->events = realloc(model->events, model->capacity * sizeof *model->events);
         assert_non_null(model->events);
     }
-    struct model_event *event = &model->events[model->next];
-    event->count = 0;
+    model->events[model->next].count = 0;
+    return &model->events[model->next];
+}
+
+static inline uint64_t
+model_next_ordinal(const struct model *model, uint32_t key)
+{
+    const struct model_list *list = &model->lists[key];
+    return key < model->stream_keys && list->count ? list->entries[list->count - 1].ordinal + 1 : 0;
+}
+
+static inline void
+model_enter(struct model *model, struct model_event *event, uint32_t key, uint64_t ordinal)
+{
+    struct model_list *list = &model->lists[key];
+    event->entries[event->count++] = (struct model_entry){key, ordinal};
+    if (list->count == list->capacity) {
+        list->capacity = list->capacity ? 2 * list->capacity : 8;
+        list->entries = realloc(list->entries, list->capacity * sizeof *list->entries);
+        assert_non_null(list->entries);
+    }
+    list->entries[list->count++] = (struct series_head){.ordinal = ordinal, .position = model->next};
+}
+
+/* Make the next event: one hot key, and some others; ordinals go up by one, now and then by more. */
+static inline const struct model_event *
+model_add(struct model *model, uint64_t *seed)
+{
+    struct model_event *event = model_next(model);
     unsigned want = 1 + (unsigned)(test_random(seed) % MODEL_EVENT_ENTRIES);
     for (unsigned i = 0; i < want; i++) {
         uint32_t range = test_random(seed) % 4 == 0 ? 4 : model->keys;
@@ -75,24 +101,30 @@ model_add(struct model *model, uint64_t *seed)
             again |= event->entries[j].key == key;
         if (again)
             continue;
-        struct model_list *list = &model->lists[key];
-        uint64_t ordinal = 0;
-        if (key < model->stream_keys) {
-            ordinal = list->count ? list->entries[list->count - 1].ordinal + 1 : 0;
-            if (test_random(seed) % 50 == 0)
-                ordinal += test_random(seed) % 1000;
-        }
-        event->entries[event->count++] = (struct model_entry){key, ordinal};
-        if (list->count == list->capacity) {
-            list->capacity = list->capacity ? 2 * list->capacity : 8;
-            list->entries = realloc(list->entries, list->capacity * sizeof *list->entries);
-            assert_non_null(list->entries);
-        }
-        list->entries[list->count++]
-            = (struct series_head){.ordinal = ordinal, .position = model->next};
+        uint64_t ordinal = model_next_ordinal(model, key);
+        if (key < model->stream_keys && test_random(seed) % 50 == 0)
+            ordinal += test_random(seed) % 1000;
+        model_enter(model, event, key, ordinal);
     }
     model->next++;
     return event;
+}
+
+/* Make the next `count` events, which all bear the hot key and the same two others; returns those of the first. */
+static inline struct model_event
+model_add_batch(struct model *model, uint64_t *seed, size_t count)
+{
+    uint32_t keys[3] = {model->keys - 1, (uint32_t)(test_random(seed) % 4), (uint32_t)(test_random(seed) % model->keys)};
+    struct model_event first = {0};
+    for (size_t n = 0; n < count; n++, model->next++) {
+        struct model_event *event = model_next(model);
+        for (unsigned i = 0; i < 3; i++)
+            if ((i < 1 || keys[i] != keys[0]) && (i < 2 || keys[i] != keys[1]))
+                model_enter(model, event, keys[i], model_next_ordinal(model, keys[i]));
+        if (n == 0)
+            first = *event;
+    }
+    return first;
 }
 
 /* Forget the events from `end` on. */

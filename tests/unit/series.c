@@ -123,6 +123,48 @@ TEST(room_for_one_large_append)
     os_sim_free(sim);
 }
 
+/* Goal: ranges cost little memory, join where they are neighbours, and are found from everywhere in them.
+ * Method: a million entries in ranges of many sizes; what they take; read here and there in both directions. */
+TEST(ranges_are_small_and_whole)
+{
+    struct os_sim *sim = os_sim_new(1);
+    struct series_options options = {.memory_events = 100000, .head_cache_entries = 16};
+    struct series *series = NULL;
+    struct hash128 key = {1, 2};
+    struct series_stats before, after;
+    CHECK_OK(cairn_series_open(os_sim_os(sim), "/index", &options, &series, NULL));
+    cairn_series_stats(series, &before);
+    uint64_t end = 0;
+    for (uint64_t size = 2; end < 1000000; end += size, size = size * 3 % 10007 + 1) {
+        struct series_need need = {.ranges = 1, .range_entries = size};
+        CHECK(cairn_series_has_room_ranges(series, &need, end));
+        cairn_series_insert_range(series, key, 5 + end, 1, end, size);
+    }
+    cairn_series_stats(series, &after);
+    CHECK_INT(after.memory_entries, end);
+    CHECK(after.memory_bytes - before.memory_bytes < end / 10);
+    uint64_t seed = 3;
+    for (int flushed = 0; flushed < 2; flushed++) {
+        for (int i = 0; i < 2000; i++) {
+            struct series_head got[3];
+            size_t count;
+            uint64_t at = 10 + test_random(&seed) % (end - 20);
+            struct series_read read = {.key = key, .by = i % 2 ? SERIES_BY_ORDINAL : SERIES_BY_POSITION, .from = at,
+                                       .backward = i / 2 % 2, .end = UINT64_MAX};
+            CHECK_OK(cairn_series_read(series, &read, got, 3, &count, NULL));
+            CHECK_INT(count, 3);
+            for (uint64_t n = 0; n < 3; n++) {
+                uint64_t position = (i % 2 ? at - 5 : at) + (read.backward ? 0 - n : n);
+                CHECK_INT(got[n].position, position);
+                CHECK_INT(got[n].ordinal, position + 5);
+            }
+        }
+        CHECK_OK(cairn_series_flush(series, end, NULL));
+    }
+    cairn_series_close(series);
+    os_sim_free(sim);
+}
+
 /* Goal: the promise of has_room holds for the worst keys: each one's second entry leaves a gap.
  * Method: fill the arena with such series, asking for room as seldom as it allows. */
 TEST(room_for_gaps)
@@ -521,6 +563,7 @@ main(void)
     const struct CMUnitTest tests[] = {RUN(empty_index),
                                        RUN(full_tables_say_so),
                                        RUN(room_for_one_large_append),
+                                       RUN(ranges_are_small_and_whole),
                                        RUN(room_for_gaps),
                                        RUN(same_entry_twice),
                                        RUN(few_runs_at_rest),

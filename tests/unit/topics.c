@@ -140,6 +140,7 @@ TEST(events_and_batches_share_partitions)
     }
     cairn_verify_report report;
     CHECK_OK(cairn_verify(world.store, NULL, NULL, NULL, &report, NULL));
+    CHECK(report.faults == 0 && report.index_entries > 0);
     close_world(&world);
 }
 
@@ -279,6 +280,110 @@ TEST(producers_are_remembered)
     close_world(&world);
 }
 
+/* Goal: what a category had before it got a topic is in the partitions, first and in order, and goes on without a seam; what
+ * an earlier topic's batches held is not.
+ * Method: more events than one list of links holds; read from the beginning and from the middle, after opening again too. */
+TEST(history_is_linked)
+{
+    enum { EVENTS = 10000 };
+    struct world world = {0};
+    struct buf expected[2] = {0};
+    uint64_t counts[2] = {0};
+    open_world(&world);
+    cairn_topic_ref *ref = rig_make_topic(world.store, "t", 1);
+    (void)rig_produce(world.store, &cairn_topic_of(ref)->id, 0, rig_batch(&world.maker, "old", 3, NULL, 0, BATCH_PLAIN));
+    cairn_topic_release(ref);
+    CHECK_OK(cairn_topic_delete(world.store, 0, CAIRN_STR("t"), CAIRN_ANY, NULL));
+    for (int i = 0; i < EVENTS; i++) {
+        char stream[32], data[32];
+        snprintf(stream, sizeof stream, "t-%d", i % 7);
+        snprintf(data, sizeof data, "e%d", i);
+        (void)rig_append(world.store, stream, data);
+        uint32_t partition = key_partition(cairn_cstr(stream + 2), 2);
+        buf_printf(&expected[partition], "%llu=%s ", (unsigned long long)counts[partition]++, data);
+    }
+    ref = rig_make_topic(world.store, "t", 2);
+    cairn_uuid id = cairn_topic_of(ref)->id;
+    cairn_topic_release(ref);
+    CHECK(counts[0] > 4096 || counts[1] > 4096);
+    for (uint32_t partition = 0; partition < 2; partition++) {
+        CHECK_INT(info_of(&world, &id, partition).end, counts[partition]);
+        CHECK_INT(rig_produce(world.store, &id, partition, rig_batch(&world.maker, "b", 1, NULL, 0, BATCH_PLAIN)),
+                  counts[partition]);
+        buf_printf(&expected[partition], "%llu=b.0 ", (unsigned long long)counts[partition]);
+        buf_put_char(&expected[partition], '\0');
+    }
+    for (int round = 0; round < 3; round++) {
+        for (uint32_t partition = 0; partition < 2; partition++) {
+            CHECK_STR(read_from(&world, &id, partition, 0), expected[partition].data);
+            for (uint64_t from = counts[partition]; from > 700; from -= 611) {
+                char begin[32];
+                snprintf(begin, sizeof begin, "%llu=", (unsigned long long)from);
+                const char *text = read_from(&world, &id, partition, from);
+                CHECK(strncmp(text, begin, strlen(begin)) == 0);
+                CHECK_STR(text, strstr(expected[partition].data, text));
+            }
+        }
+        if (round == 0)
+            reopen(&world);
+        else if (round == 1)
+            CHECK_OK(cairn_reindex(world.store, NULL, NULL, NULL));
+    }
+    buf_free(&expected[0]);
+    buf_free(&expected[1]);
+    close_world(&world);
+}
+
+static size_t
+count_events(cairn_store *store, const char *category)
+{
+    cairn_read_options options = {.category = cairn_cstr(category)};
+    cairn_reader *reader;
+    cairn_recorded event;
+    size_t count = 0;
+    cairn_err err;
+    CHECK_OK(cairn_read_all(store, &options, &reader, NULL));
+    while ((err = cairn_reader_next(reader, &event, NULL)) == CAIRN_OK)
+        count++;
+    CHECK_INT(err, CAIRN_E_END);
+    cairn_reader_free(reader);
+    return count;
+}
+
+/* Goal: records are events like others, in their streams and category; what lies below a start, or in a deleted topic, is hidden
+ * there, while events that came by themselves stay. */
+TEST(starts_and_deletion_hide)
+{
+    struct world world = {0};
+    open_world(&world);
+    cairn_topic_ref *ref = rig_make_topic(world.store, "t", 1), *now;
+    cairn_topic topic = *cairn_topic_of(ref);
+    (void)rig_append(world.store, "t-1", "one");
+    (void)rig_produce(world.store, &topic.id, 0, rig_batch(&world.maker, "a", 4, (const char *const[]){"1", "2", NULL}, 3, BATCH_GZIP));
+    CHECK_INT(count_events(world.store, "t"), 5);
+    topic.starts = (const uint64_t[]){3};
+    CHECK_OK(cairn_topic_put(world.store, 0, &topic, 0, &now, NULL));
+    cairn_topic_release(now);
+    CHECK_INT(count_events(world.store, "t"), 3); /* the event, and offsets 3 and 4 */
+    CHECK_STR(read_from(&world, &topic.id, 0, 0), "1=a.0 2=a.1 3=a.2 4=a.3 "); /* a batch comes whole */
+    cairn_reader *reader;
+    cairn_recorded event;
+    CHECK_OK(cairn_read_stream(world.store, CAIRN_STR("t-1"), &(cairn_read_options){0}, &reader, NULL));
+    CHECK_OK(cairn_reader_next(reader, &event, NULL));
+    CHECK(cairn_str_equal(event.event.data, CAIRN_STR("one")));
+    CHECK_OK(cairn_reader_next(reader, &event, NULL));
+    CHECK(event.revision == 2 && cairn_str_equal(event.event.data, CAIRN_STR("a.3")));
+    CHECK_INT(cairn_reader_next(reader, &event, NULL), CAIRN_E_END);
+    cairn_reader_free(reader);
+    CHECK_OK(cairn_topic_delete(world.store, 0, CAIRN_STR("t"), 1, NULL));
+    for (int round = 0; round < 2; round++) {
+        CHECK_INT(count_events(world.store, "t"), 1);
+        reopen(&world);
+    }
+    cairn_topic_release(ref);
+    close_world(&world);
+}
+
 int
 main(void)
 {
@@ -288,6 +393,8 @@ main(void)
         RUN(definitions_change),
         RUN(wrong_batches_are_refused),
         RUN(producers_are_remembered),
+        RUN(history_is_linked),
+        RUN(starts_and_deletion_hide),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,8 +5,6 @@
 #include <os/os.h>
 #include <stdlib.h>
 
-#define EXPIRE_EVERY_MS 60000
-
 cairn_str
 why_text(struct kafka_call *call, enum kafka_err err, const struct broker_why *why)
 {
@@ -81,7 +79,6 @@ start(struct kafka_server *server, void **ret_state, cairn_error *error)
         calls->groups = config->groups;
         calls->store = broker_store(config->broker);
         calls->scope = broker_scope(config->broker);
-        calls->expire_at_ms = clock_ms() + EXPIRE_EVERY_MS;
         err = fetches_new(calls, &calls->fetches, error);
     }
     if (err == CAIRN_OK)
@@ -109,18 +106,6 @@ tick(struct kafka_server *server, int64_t now_ms)
     struct calls *calls = kafka_state_of(server);
     groups_tick(calls->groups, now_ms);
     fetches_sweep(calls->fetches);
-}
-
-static void
-tend(struct kafka_server *server)
-{
-    struct calls *calls = kafka_state_of(server);
-    int64_t now_us = os_now_us(os_real());
-    broker_tick(calls->broker, now_us);
-    if (clock_ms() >= calls->expire_at_ms) {
-        groups_expire(calls->groups, now_us);
-        calls->expire_at_ms = clock_ms() + EXPIRE_EVERY_MS;
-    }
 }
 
 const struct kafka_calls kafka_calls = {
@@ -172,6 +157,5 @@ const struct kafka_calls kafka_calls = {
     .start = start,
     .stop = stop,
     .tick = tick,
-    .tend = tend,
     .session_end = sasl_session_end,
 };

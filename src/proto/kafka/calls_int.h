@@ -19,7 +19,6 @@ struct calls {
     struct acls *acls;               /* calls_acls.c */
     struct credentials *credentials; /* credentials.c; config's, or its own */
     struct kafka_sasl *own_sasl;     /* where nobody has to log in */
-    int64_t expire_at_ms;            /* groups_expire(): when next */
 };
 
 static inline struct calls *

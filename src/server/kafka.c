@@ -1,0 +1,271 @@
+/* Kafka's side of the server. See kafka.h.
+ *
+ *   open:   broker ─► groups ─► relays          stop: doors        close: relays ─► groups ─► broker
+ *   listen: who may log in ─► Kafka's door ─► the registry's
+ *
+ * Topics have work of their own (transactions whose time is up, retention) whether or not the door is open; then a thread here does
+ * it, once a second. */
+#include <server/kafka.h>
+
+#include <base/error.h>
+#include <base/text.h>
+#include <bus/relay.h>
+#include <os/os.h>
+#include <os/wait.h>
+#include <proto/http/http.h>
+#include <proto/http/registry.h>
+#include <proto/kafka/calls.h>
+#include <proto/kafka/kafka.h>
+#include <server/log.h>
+#include <topic/broker.h>
+#include <topic/groups.h>
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct kafka_side {
+    const struct server_config *config;
+    cairn_store *store;
+    struct broker *broker;
+    struct groups_broker *groups;
+    struct relays *relays;
+    struct registry_door *door;
+    struct kafka_sasl *sasl;
+    struct kafka_server *kafka;
+    struct http_server *registry;
+    char cluster_id[UUID_TEXT_SIZE], advertised[300];
+    char address[128], registry_url[160];
+    pthread_t ticker;
+    bool ticking;
+    _Atomic uint32_t stopping;
+};
+
+static const char *
+or_null(const char *text)
+{
+    return text[0] ? text : NULL;
+}
+
+/* ---- opening ---------------------------------------------------------------------------------------------------------------- */
+
+static void
+log_of_relays(void *context, bool error, const char *relay, const char *message)
+{
+    (void)context;
+    server_log(error ? SERVER_LOG_WARN : SERVER_LOG_INFO, "relay", "name", relay, error ? "detail" : "state", message, NULL);
+}
+
+static enum kafka_err
+validate(void *context, cairn_str subject, cairn_str value, char *ret_reason, size_t reason_size)
+{
+    struct kafka_side *side = context;
+    return registry_validate(registry_door_registry(side->door), subject, value, ret_reason, reason_size) ? KAFKA_NONE
+                                                                                                           : KAFKA_INVALID_RECORD;
+}
+
+static void *
+tick(void *context)
+{
+    struct kafka_side *side = context;
+    while (atomic_load(&side->stopping) == 0) {
+        int64_t now_us = os_now_us(os_real());
+        broker_tick(side->broker, now_us);
+        groups_expire(side->groups, now_us);
+        os_wait(&side->stopping, 0, 1000000);
+    }
+    return NULL;
+}
+
+static cairn_err
+open_broker(struct kafka_side *side, cairn_error *error)
+{
+    const struct server_config *config = side->config;
+    const struct broker_options options = {
+        .partitions = (uint32_t)config->kafka_partitions,
+        .no_auto_create = config->kafka_auto_create == 0,
+        .message_max_bytes = (uint32_t)config->kafka_message_size,
+        .transactions_bytes = config->kafka_transactions_size,
+        .validate = validate,
+        .validate_context = side,
+    };
+    return broker_open(side->store, &options, &side->broker, error);
+}
+
+cairn_err
+kafka_side_open(const struct server_config *config, cairn_store *store, struct kafka_side **ret, cairn_error *error)
+{
+    struct kafka_side *side = calloc(1, sizeof *side);
+    if (side == NULL)
+        return error_set(error, CAIRN_E_NOMEM, "out of memory");
+    side->config = config;
+    side->store = store;
+    const struct groups_options groups = {0};
+    cairn_err err = registry_door_create(store, 0, NULL, &side->door, error);
+    if (err == CAIRN_OK)
+        err = open_broker(side, error);
+    if (err == CAIRN_OK)
+        err = groups_open(side->broker, &groups, &side->groups, error);
+    if (err == CAIRN_OK)
+        err = relays_open(store, 0, log_of_relays, NULL, &side->relays, error);
+    if (err == CAIRN_OK) {
+        side->ticking = pthread_create(&side->ticker, NULL, tick, side) == 0;
+        err = side->ticking ? CAIRN_OK : error_set(error, CAIRN_E_NOMEM, "cannot start the thread that looks after topics");
+    }
+    if (err == CAIRN_OK)
+        *ret = side;
+    else
+        kafka_side_close(side);
+    return err;
+}
+
+void
+kafka_side_close(struct kafka_side *side)
+{
+    if (side == NULL)
+        return;
+    kafka_side_stop(side, 0);
+    if (side->ticking) {
+        atomic_store(&side->stopping, 1);
+        os_wake(&side->stopping, 1);
+        pthread_join(side->ticker, NULL);
+    }
+    relays_close(side->relays);
+    groups_close(side->groups);
+    broker_close(side->broker);
+    registry_door_free(side->door);
+    kafka_sasl_free(side->sasl);
+    free(side);
+}
+
+/* ---- the doors ------------------------------------------------------------------------------------------------------------------- */
+
+static void
+log_of_kafka(void *context, const char *line)
+{
+    (void)context;
+    server_log(SERVER_LOG_WARN, "kafka", "detail", line, NULL);
+}
+
+/* "host:port" of kafka.advertise; without a port, the one that is listened on. */
+static cairn_err
+read_advertised(struct kafka_side *side, const char **ret_host, uint16_t *ret_port, cairn_error *error)
+{
+    const char *text = side->config->kafka_advertise;
+    *ret_host = NULL;
+    *ret_port = 0;
+    if (!text[0])
+        return CAIRN_OK;
+    snprintf(side->advertised, sizeof side->advertised, "%s", text);
+    char *colon = strrchr(side->advertised, ':');
+    uint64_t port = 0;
+    if (colon != NULL && strchr(side->advertised, ':') == colon) {
+        if (!parse_u64(cairn_cstr(colon + 1), &port) || port == 0 || port > 65535)
+            return error_set(error, CAIRN_E_INVALID, "kafka.advertise: '%s' is not HOST:PORT such as kafka.example.org:9092", text);
+        *colon = '\0';
+    }
+    *ret_host = side->advertised;
+    *ret_port = (uint16_t)port;
+    return CAIRN_OK;
+}
+
+static cairn_err
+open_kafka(struct kafka_side *side, cairn_error *error)
+{
+    const struct server_config *config = side->config;
+    struct kafka_config kafka = {
+        .tls_cert_file = or_null(config->kafka_tls_cert),
+        .tls_key_file = or_null(config->kafka_tls_key),
+        .tls_client_ca_file = or_null(config->kafka_tls_client_ca),
+        .cluster_id = side->cluster_id,
+        .loops = (unsigned)config->kafka_loops,
+        .connections_max = (unsigned)config->kafka_connections,
+        .request_max = config->kafka_request_size,
+        .requests_max = config->kafka_requests_size,
+        .broker = side->broker,
+        .groups = side->groups,
+        .calls = &kafka_calls,
+        .log = log_of_kafka,
+    };
+    const struct kafka_sasl_options sasl = {
+        .mechanisms = config->kafka_sasl,
+        .users_file = or_null(config->kafka_users),
+        .keys_file = or_null(config->kafka_jwks),
+        .issuer = or_null(config->kafka_jwt_issuer),
+        .audience = or_null(config->kafka_jwt_audience),
+    };
+    char address[64];
+    cairn_stats stats;
+    cairn_stats_get(side->store, &stats);
+    format_uuid(stats.log_id, side->cluster_id);
+    cairn_err err = config_address(config->kafka_listen, address, &kafka.port, error);
+    kafka.address = address;
+    if (err == CAIRN_OK)
+        err = read_advertised(side, &kafka.advertised_host, &kafka.advertised_port, error);
+    if (err == CAIRN_OK && config->kafka_sasl[0]) {
+        err = kafka_sasl_new(side->store, 0, &sasl, &side->sasl, error);
+        kafka.sasl = side->sasl;
+    }
+    if (err == CAIRN_OK)
+        err = kafka_server_start(&kafka, &side->kafka, error);
+    if (err != CAIRN_OK)
+        return err;
+    bool v6 = strchr(address, ':') != NULL;
+    snprintf(side->address, sizeof side->address, "%s%s%s:%u", v6 ? "[" : "", address, v6 ? "]" : "",
+             (unsigned)kafka_server_port(side->kafka));
+    return CAIRN_OK;
+}
+
+static cairn_err
+open_registry(struct kafka_side *side, cairn_error *error)
+{
+    const struct server_config *config = side->config;
+    char address[64];
+    struct http_config http = {
+        .tls_cert_file = or_null(config->tls_cert),
+        .tls_key_file = or_null(config->tls_key),
+        .tls_client_ca_file = or_null(config->tls_client_ca),
+        .loops = 1, /* schemas are asked for once and then known to the clients */
+        .handler = registry_door_handle,
+        .context = side->door,
+    };
+    cairn_err err = config_address(config->registry_listen, address, &http.port, error);
+    http.address = address;
+    if (err == CAIRN_OK)
+        err = http_server_start(&http, &side->registry, error);
+    if (err != CAIRN_OK)
+        return err;
+    bool v6 = strchr(address, ':') != NULL;
+    snprintf(side->registry_url, sizeof side->registry_url, "%s://%s%s%s:%u", config->tls_cert[0] ? "https" : "http", v6 ? "[" : "",
+             address, v6 ? "]" : "", (unsigned)http_server_port(side->registry));
+    return CAIRN_OK;
+}
+
+cairn_err
+kafka_side_listen(struct kafka_side *side, cairn_error *error)
+{
+    cairn_err err = CAIRN_OK;
+    if (side->config->kafka_listen[0])
+        err = open_kafka(side, error);
+    if (err == CAIRN_OK && side->config->registry_listen[0])
+        err = open_registry(side, error);
+    return err;
+}
+
+void
+kafka_side_stop(struct kafka_side *side, unsigned grace_ms)
+{
+    if (side == NULL)
+        return;
+    kafka_server_stop(side->kafka, grace_ms);
+    side->kafka = NULL;
+    if (side->registry != NULL)
+        http_server_stop(side->registry, grace_ms);
+    side->registry = NULL;
+}
+
+struct broker *kafka_side_broker(struct kafka_side *side) { return side->broker; }
+struct groups_broker *kafka_side_groups(struct kafka_side *side) { return side->groups; }
+struct relays *kafka_side_relays(struct kafka_side *side) { return side->relays; }
+const char *kafka_side_address(const struct kafka_side *side) { return side->address; }
+const char *kafka_side_registry_url(const struct kafka_side *side) { return side->registry_url; }
