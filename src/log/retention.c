@@ -44,6 +44,7 @@ static const struct {
     {"$producer", {.max_count = 1}},
     {"$relay", {.max_count = 1}},
     {"$relayed", {.max_count = 1}},
+    {"$credentials", {.max_count = 1}},
     {"$command", {.max_age_us = UINT64_C(7) * 24 * 3600 * 1000000}},
 };
 

@@ -260,6 +260,12 @@ broker_store(struct broker *broker)
     return broker->store;
 }
 
+bool
+broker_auto_creates(const struct broker *broker)
+{
+    return !broker->options.no_auto_create;
+}
+
 cairn_scope
 broker_scope(const struct broker *broker)
 {

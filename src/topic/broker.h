@@ -43,6 +43,7 @@ CAIRN_MUST_CHECK cairn_err broker_open(cairn_store *store, const struct broker_o
 void broker_close(struct broker *broker);
 cairn_store *broker_store(struct broker *broker);
 cairn_scope broker_scope(const struct broker *broker);
+bool broker_auto_creates(const struct broker *broker); /* !options.no_auto_create */
 /* Time-outs of transactions, retention of topics: call it about once a second, on a thread that may block. */
 void broker_tick(struct broker *broker, int64_t now_us);
 
@@ -152,6 +153,8 @@ struct offset_commit {
 };
 enum kafka_err broker_transaction_offsets(struct broker *broker, cairn_str transactional_id, struct producer producer,
                                           cairn_str group, const struct offset_commit *commits, size_t count);
+/* Does an open transaction hold an offset for this partition? Then what the group has committed is about to change (KIP-447). */
+bool broker_offset_pending(struct broker *broker, cairn_str group, cairn_str topic, uint32_t partition);
 /* EndTxn. Durable, and visible, when done is called. The same end again is answered alike. */
 typedef void (*end_done)(void *context, enum kafka_err err);
 void broker_transaction_end_async(struct broker *broker, cairn_str transactional_id, struct producer producer, bool commit,
@@ -170,6 +173,14 @@ struct transaction_info {
 typedef bool (*transaction_visit)(void *context, const struct transaction_info *info);
 /* Open ones, and known ones; in the arena until return. */
 void broker_transactions(struct broker *broker, transaction_visit visit, void *context);
+
+/* Idempotent producers of a partition that are known in memory. No call to the broker from the visit. */
+struct producer_info {
+    struct producer producer;
+    int32_t last_sequence;
+};
+typedef bool (*producer_visit)(void *context, const struct producer_info *info);
+void broker_producers(struct broker *broker, const cairn_uuid *topic_id, uint32_t partition, producer_visit visit, void *context);
 
 struct broker_stats {
     uint64_t records_in, bytes_in, batches_in, duplicates, out_of_order, transactions_open, transactions_bytes;

@@ -614,3 +614,22 @@ producers_close(struct broker *broker)
     free(producers->stripes);
     pthread_mutex_destroy(&producers->id_lock);
 }
+
+/* ---- looking ------------------------------------------------------------------------------------------------------------------------- */
+
+void
+broker_producers(struct broker *broker, const cairn_uuid *topic_id, uint32_t partition, producer_visit visit, void *context)
+{
+    bool more = true;
+    for (unsigned i = 0; more && i < STRIPES; i++) {
+        struct stripe *stripe = &broker->producers.stripes[i];
+        pthread_mutex_lock(&stripe->lock);
+        for (const struct sequences *one = stripe->newest; more && one; one = one->older) {
+            const struct producer_info info = {{one->producer_id, one->epoch}, one->count ? one->sent[0].last : -1};
+            if (one->known && one->partition == partition && memcmp(&one->topic_id, topic_id, sizeof *topic_id) == 0)
+                more = visit(context, &info);
+        }
+        pthread_mutex_unlock(&stripe->lock);
+        stripe_settle(broker, stripe);
+    }
+}

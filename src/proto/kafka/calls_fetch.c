@@ -1,0 +1,379 @@
+/* Fetch: batches as they were stored, with their base offset filled in; events that came another way as batches made here.
+ *
+ *   pool: read ─► enough, an error, or time is up ─► kafka_respond
+ *           ▲                     │ no
+ *           └── fetch_again ◄── loop: wait (calls_wait.c), or rest while the memory of all fetches is taken
+ *
+ * What is read is copied once, into one buffer that the answer points into; it is given back when it has been sent. A request
+ * gets at most FETCH_MAX bytes, and one batch more where the first is larger than what was asked for, as Kafka does it, so
+ * that nobody is stuck before a large one. Nothing is ever uncommitted here (broker.h): the last stable offset is the end, and
+ * no transaction is ever listed as aborted. Fetch sessions (KIP-227) are not kept: the answer's session id is 0. */
+#include <proto/kafka/fetch_int.h>
+
+#include <base/arena.h>
+#include <batch/event.h>
+
+#define FETCH_MAX (UINT64_C(55) << 20)  /* of one request, as fetch.max.bytes of Kafka's brokers */
+#define FETCH_LEAST (UINT64_C(1) << 20) /* less than that is not worth reading for */
+#define REST_MS 20                      /* until memory is asked for again */
+#define WAIT_MAX_MS 600000
+#define MADE_MAX (256u << 10)           /* bytes of a batch that is made here */
+#define MADE_RECORDS_MAX 1000u
+
+/* ---- reading a partition -------------------------------------------------------------------------------------------------------- */
+
+struct reading {
+    struct fetching *fetching;
+    struct fetch_part *part;
+    uint64_t left;  /* bytes that may be added yet; the first batch of the request may have more */
+    bool full;
+};
+
+/* May this many bytes be added? Whatever comes first may. */
+static bool
+has_room(const struct reading *reading, size_t size)
+{
+    return size <= reading->left || reading->fetching->data.size == 0;
+}
+
+static bool
+add(struct reading *reading, cairn_str batch, uint64_t first_offset)
+{
+    struct fetching *fetching = reading->fetching;
+    if (!buf_reserve(&fetching->data, batch.size))
+        return false;
+    uint8_t *to = (uint8_t *)fetching->data.data + fetching->data.size;
+    memcpy(to, batch.data, batch.size);
+    batch_place(to, (int64_t)first_offset, 0);
+    fetching->data.size += batch.size;
+    reading->part->size += batch.size;
+    reading->left -= batch.size < reading->left ? batch.size : reading->left;
+    return true;
+}
+
+/* The batch of events that is being made, if there is one. */
+static bool
+flush_events(struct reading *reading)
+{
+    struct batch_maker *maker = &reading->fetching->maker;
+    if (maker->count == 0)
+        return true;
+    uint64_t first = (uint64_t)maker->base_offset;
+    if (!batch_make_end(maker, BATCH_PLAIN, 0, maker->last_offset))
+        return false;
+    cairn_str batch = buf_str(&maker->out);
+    if (!has_room(reading, batch.size))
+        reading->full = true;
+    else if (!add(reading, batch, first))
+        return false;
+    batch_make_begin(maker);
+    return true;
+}
+
+static bool
+add_event(struct reading *reading, const cairn_partition_item *item)
+{
+    struct batch_maker *maker = &reading->fetching->maker;
+    bool started = maker->count > 0;
+    if (started && (maker->count >= MADE_RECORDS_MAX || maker->out.size >= MADE_MAX || maker->out.size >= reading->left)) {
+        if (!flush_events(reading))
+            return false;
+        if (reading->full || reading->left == 0) {
+            reading->full = true;
+            return true;
+        }
+    }
+    bool made = event_to_record(&item->event, (int64_t)item->first_offset, &reading->fetching->scratch, maker);
+    arena_reset(&reading->fetching->scratch);
+    return made;
+}
+
+/* The rest of the partition is hidden or scavenged: a batch without records tells the client to go on behind it. */
+static bool
+add_gap(struct reading *reading, uint64_t end)
+{
+    uint8_t bytes[BATCH_HEAD_SIZE];
+    uint64_t first = reading->part->offset, delta = end - 1 - first;
+    struct batch_head head = {.size = sizeof bytes,
+                              .last_offset_delta = delta < INT32_MAX ? (int32_t)delta : INT32_MAX,
+                              .base_timestamp_ms = -1,
+                              .max_timestamp_ms = -1,
+                              .producer_id = -1,
+                              .producer_epoch = -1,
+                              .base_sequence = -1};
+    batch_head_write(bytes, &head);
+    return add(reading, (cairn_str){(const char *)bytes, sizeof bytes}, first);
+}
+
+static cairn_err
+read_items(struct reading *reading, cairn_partition_reader *reader, uint64_t end)
+{
+    struct fetching *fetching = reading->fetching;
+    cairn_partition_item item;
+    cairn_err err = CAIRN_OK;
+    bool fine = true;
+    batch_make_begin(&fetching->maker);
+    while (fine && !reading->full && (reading->left > 0 || fetching->data.size == 0) &&
+           (err = cairn_partition_next(reader, &item, NULL)) == CAIRN_OK) {
+        if (item.batch.size == 0) {
+            fine = add_event(reading, &item);
+            continue;
+        }
+        fine = flush_events(reading);
+        if (fine && !reading->full && has_room(reading, item.batch.size))
+            fine = add(reading, item.batch, item.first_offset);
+        else
+            reading->full = true;
+    }
+    fine = fine && (reading->full || flush_events(reading));
+    if (fine && err == CAIRN_E_END && reading->part->size == 0 && !reading->full && reading->part->offset < end)
+        fine = add_gap(reading, end);
+    return !fine ? CAIRN_E_NOMEM : err == CAIRN_E_END ? CAIRN_OK : err;
+}
+
+static void
+part_fails(struct fetch_part *part, enum kafka_err err)
+{
+    part->bad = true;
+    part->to->error_code = (int16_t)err;
+    part->fetching->must_answer = true;
+}
+
+/* True: go on with the next one. False: no memory. */
+static bool
+read_part(struct fetch_part *part, uint64_t *left)
+{
+    struct fetching *fetching = part->fetching;
+    struct calls *calls = fetching->calls;
+    struct reading reading = {.fetching = fetching, .part = part};
+    cairn_partition_info info;
+    cairn_err err = cairn_partition_get(calls->store, calls->scope, &part->topic_id, part->partition, &info, NULL);
+    if (err != CAIRN_OK) {
+        part_fails(part, err == CAIRN_E_NOTFOUND ? KAFKA_UNKNOWN_TOPIC_OR_PARTITION : kafka_err_of(err));
+        return true;
+    }
+    part->end = info.end;
+    part->at = fetching->data.size;
+    part->size = 0;
+    part->to->high_watermark = part->to->last_stable_offset = (int64_t)info.end;
+    part->to->log_start_offset = (int64_t)info.start;
+    if (part->offset < info.start || part->offset > info.end) {
+        part_fails(part, KAFKA_OFFSET_OUT_OF_RANGE);
+        return true;
+    }
+    uint64_t most = part->max_bytes > 0 ? (uint64_t)part->max_bytes : 0;
+    reading.left = most < *left ? most : *left;
+    if (part->offset == info.end || (reading.left == 0 && fetching->data.size > 0))
+        return true;
+    cairn_partition_reader *reader = fetches_reader(calls->fetches, &part->topic_id, part->partition, part->offset, &err);
+    if (reader)
+        err = read_items(&reading, reader, info.end);
+    fetches_give_back(calls->fetches, reader);
+    *left -= part->size < *left ? part->size : *left;
+    if (err == CAIRN_E_NOMEM)
+        return false;
+    if (err == CAIRN_E_NOTFOUND)
+        part_fails(part, KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+    else if (err != CAIRN_OK && part->size == 0)
+        part_fails(part, kafka_err_of(err));
+    return true;
+}
+
+/* ---- the request ------------------------------------------------------------------------------------------------------------------ */
+
+static void
+answer(struct fetching *fetching)
+{
+    for (size_t i = 0; i < fetching->part_count; i++) {
+        struct fetch_part *part = &fetching->parts[i];
+        part->piece = (cairn_str){fetching->data.data + part->at, part->size};
+        part->to->records.items = &part->piece;
+        part->to->records.count = !part->bad && part->size > 0;
+    }
+    kafka_respond(fetching->call, &fetching->out);
+}
+
+static void time_is_up(struct kafka_call *call);
+static void rest(struct kafka_call *call);
+static void start_waiting(struct kafka_call *call);
+
+/* On a pool thread. */
+static void
+read_all(struct kafka_call *call)
+{
+    struct fetching *fetching = call->state;
+    struct fetches *fetches = fetching->calls->fetches;
+    uint64_t left = 0;
+    for (size_t i = 0; i < fetching->part_count && left < fetching->max_bytes; i++)
+        left += fetching->parts[i].max_bytes > 0 ? (uint64_t)fetching->parts[i].max_bytes : 0;
+    left = left < fetching->max_bytes ? left : fetching->max_bytes;
+    buf_clear(&fetching->data);
+    fetches_settle(fetches, fetching, fetching->data.capacity);
+    if (left > fetching->reserved &&
+        !fetches_reserve(fetches, fetching, left - fetching->reserved, FETCH_LEAST)) {
+        kafka_post(call, rest);
+        return;
+    }
+    left = left < fetching->reserved ? left : fetching->reserved;
+    for (size_t i = 0; i < fetching->part_count; i++)
+        if (!fetching->parts[i].bad && !read_part(&fetching->parts[i], &left)) {
+            kafka_no_memory(call);
+            return;
+        }
+    fetches_settle(fetches, fetching, fetching->data.capacity);
+    if (fetching->must_answer || fetching->data.size >= fetching->min_bytes || clock_ms() >= fetching->deadline_ms ||
+        fetching->part_count == 0)
+        answer(fetching);
+    else
+        kafka_post(call, start_waiting);
+}
+
+/* ---- waiting, on the loop's thread ------------------------------------------------------------------------------------------------- */
+
+static void
+read_again(struct kafka_call *call)
+{
+    struct fetching *fetching = call->state;
+    if (kafka_is_gone(call))
+        kafka_finish(call);
+    else if (!kafka_work(call, read_all)) /* the server is busy, or stops: with what there is, the client comes again */
+        answer(fetching);
+}
+
+void
+fetch_again(struct kafka_call *call)
+{
+    kafka_wait(call, 0, NULL);
+    call->on_gone = NULL;
+    read_again(call);
+}
+
+static void
+nobody_waits(struct kafka_call *call)
+{
+    struct fetching *fetching = call->state;
+    if (fetches_leave(fetching->calls->fetches, fetching))
+        kafka_finish(call);
+}
+
+static void
+time_is_up(struct kafka_call *call)
+{
+    struct fetching *fetching = call->state;
+    if (fetches_leave(fetching->calls->fetches, fetching))
+        answer(fetching);
+}
+
+static void
+start_waiting(struct kafka_call *call)
+{
+    struct fetching *fetching = call->state;
+    int64_t left_ms = fetching->deadline_ms - clock_ms();
+    if (kafka_is_gone(call)) {
+        kafka_finish(call);
+        return;
+    }
+    call->on_gone = nobody_waits;
+    kafka_wait(call, left_ms > 0 ? (unsigned)left_ms : 1, time_is_up);
+    if (!fetches_wait(fetching->calls->fetches, fetching))
+        fetch_again(call);
+}
+
+static void
+rest(struct kafka_call *call)
+{
+    kafka_wait(call, REST_MS, read_again);
+}
+
+/* ---- beginning -------------------------------------------------------------------------------------------------------------------- */
+
+static void
+end_fetch(struct kafka_call *call)
+{
+    struct fetching *fetching = call->state;
+    fetches_settle(fetching->calls->fetches, fetching, 0);
+    buf_free(&fetching->data);
+    batch_make_free(&fetching->maker);
+    arena_free(&fetching->scratch);
+}
+
+static void
+begin_part(struct fetch_part *part, const cairn_topic *topic, enum kafka_err err,
+           const struct kafka_fetch_request_partition *in)
+{
+    part->to->partition_index = in->partition;
+    part->to->high_watermark = -1;
+    part->max_bytes = in->partition_max_bytes;
+    part->partition = (uint32_t)in->partition;
+    part->offset = (uint64_t)in->fetch_offset;
+    if (err == KAFKA_NONE && (in->partition < 0 || part->partition >= topic->partitions))
+        err = KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+    if (err == KAFKA_NONE)
+        err = in->fetch_offset < 0 ? KAFKA_OFFSET_OUT_OF_RANGE : check_epoch(in->current_leader_epoch);
+    if (err != KAFKA_NONE)
+        part_fails(part, err);
+    else
+        part->topic_id = topic->id;
+}
+
+/* False: no memory. */
+static bool
+begin(struct kafka_call *call, const struct kafka_fetch_request *in, struct fetching *fetching)
+{
+    struct kafka_fetch_response *out = &fetching->out;
+    size_t count = 0;
+    for (int32_t i = 0; i < in->topics_count; i++)
+        count += (size_t)in->topics[i].partitions_count;
+    fetching->parts = arena_zalloc(&call->arena, (count + 1) * sizeof *fetching->parts);
+    out->topics = KAFKA_LIST(call, fetch_response_topic, (size_t)in->topics_count);
+    if (!fetching->parts || !out->topics)
+        return false;
+    for (int32_t i = 0; i < in->topics_count; i++) {
+        const struct kafka_fetch_request_topic *asked = &in->topics[i];
+        struct kafka_fetch_response_topic *to = &out->topics[out->topics_count++];
+        enum kafka_err err;
+        to->topic = asked->topic;
+        to->partitions = KAFKA_LIST(call, fetch_response_partition, (size_t)asked->partitions_count);
+        if (!to->partitions)
+            return false;
+        cairn_topic_ref *topic = find_topic(call, asked->topic, &err);
+        for (int32_t n = 0; n < asked->partitions_count; n++) {
+            struct fetch_part *part = &fetching->parts[fetching->part_count++];
+            part->fetching = fetching;
+            part->to = &to->partitions[to->partitions_count++];
+            part->to->aborted_transactions_count = in->isolation_level == 0 ? -1 : 0;
+            begin_part(part, topic ? cairn_topic_of(topic) : NULL, err, &asked->partitions[n]);
+        }
+        cairn_topic_release(topic);
+    }
+    return true;
+}
+
+void
+answer_fetch(struct kafka_call *call)
+{
+    const struct kafka_fetch_request *in = KAFKA_REQUEST(call, fetch);
+    struct fetching *fetching = arena_zalloc(&call->arena, sizeof *fetching);
+    if (!fetching) {
+        kafka_no_memory(call);
+        return;
+    }
+    KAFKA_DEFAULTS(fetch_response, &fetching->out);
+    if (in->session_id != 0 || in->session_epoch > 0) {
+        fetching->out.error_code = in->session_id != 0 ? KAFKA_FETCH_SESSION_ID_NOT_FOUND : KAFKA_INVALID_FETCH_SESSION_EPOCH;
+        kafka_respond(call, &fetching->out);
+        return;
+    }
+    int64_t wait_ms = in->max_wait_ms < 0 ? 0 : in->max_wait_ms < WAIT_MAX_MS ? in->max_wait_ms : WAIT_MAX_MS;
+    fetching->call = call;
+    fetching->calls = calls_of(call);
+    fetching->deadline_ms = clock_ms() + wait_ms;
+    fetching->max_bytes = in->max_bytes < 0 ? 0 : (uint64_t)in->max_bytes < FETCH_MAX ? (uint64_t)in->max_bytes : FETCH_MAX;
+    fetching->min_bytes = in->min_bytes < 0 ? 0 : (uint64_t)in->min_bytes;
+    call->state = fetching;
+    call->on_end = end_fetch;
+    if (begin(call, in, fetching))
+        read_all(call);
+    else
+        kafka_no_memory(call);
+}

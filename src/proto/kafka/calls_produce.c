@@ -1,0 +1,154 @@
+/* Produce: a client's batches into their partitions.
+ *
+ *   loop's thread                       commit thread                  loop's thread
+ *   for each partition                  the last of them ─────────────► kafka_respond
+ *     broker_produce_async() ─────────► done: note the result
+ *
+ * A request may hold many partitions; it is answered when the last of them is durable. Each has a slot of its own, so that
+ * whoever is done writes where nobody else does; `left` says who is last. Nothing is allocated for a record. */
+#include <proto/kafka/calls_int.h>
+
+#include <stdio.h>
+
+#define MESSAGE_MAX 200
+
+struct producing;
+struct slot {
+    struct producing *producing;
+    struct kafka_produce_response_partition *to;
+    cairn_uuid topic_id;
+    uint32_t partition;
+    char message[MESSAGE_MAX];
+};
+struct producing {
+    struct kafka_call *call;
+    struct kafka_produce_response out;
+    struct slot *slots;
+    atomic_uint left; /* partitions under way, and 1 while the loop still hands them over */
+    atomic_bool failed;
+};
+
+static void
+answer(struct kafka_call *call)
+{
+    const struct kafka_produce_request *in = KAFKA_REQUEST(call, produce);
+    struct producing *producing = call->state;
+    if (in->acks != 0)
+        kafka_respond(call, &producing->out);
+    else if (atomic_load(&producing->failed))
+        kafka_refuse(call, "a batch that nobody wants acknowledged was refused"); /* the only way to tell, as Kafka does */
+    else
+        kafka_finish(call);
+}
+
+static void
+one_less(struct producing *producing)
+{
+    if (atomic_fetch_sub(&producing->left, 1) == 1)
+        answer(producing->call);
+}
+
+static void
+note(struct slot *slot, enum kafka_err err, const char *message)
+{
+    struct kafka_produce_response_partition *to = slot->to;
+    to->error_code = (int16_t)err;
+    if (err == KAFKA_NONE)
+        return;
+    atomic_store(&slot->producing->failed, true);
+    snprintf(slot->message, sizeof slot->message, "%s", message ? message : kafka_err_message(err));
+    to->error_message = cairn_cstr(slot->message);
+}
+
+static void
+produced(void *context, const struct produced *result)
+{
+    struct slot *slot = context;
+    struct producing *producing = slot->producing;
+    slot->to->base_offset = result->base_offset;
+    slot->to->log_append_time_ms = result->log_append_time_ms;
+    slot->to->log_start_offset = result->log_start_offset;
+    note(slot, result->err, result->message);
+    if (result->err == KAFKA_NONE && result->base_offset >= 0)
+        fetches_moved(calls_of(producing->call)->fetches, &slot->topic_id, slot->partition);
+    one_less(producing);
+}
+
+/* Lists of the answer, and the slots; NULL: no memory. */
+static struct producing *
+prepare(struct kafka_call *call, const struct kafka_produce_request *in)
+{
+    struct producing *producing = arena_zalloc(&call->arena, sizeof *producing);
+    size_t count = 0;
+    for (int32_t i = 0; i < in->topics_count; i++)
+        count += (size_t)in->topics[i].partitions_count;
+    if (!producing || count > UINT32_MAX / 2)
+        return NULL;
+    KAFKA_DEFAULTS(produce_response, &producing->out);
+    producing->call = call;
+    producing->slots = arena_alloc(&call->arena, (count + 1) * sizeof *producing->slots);
+    producing->out.topics = KAFKA_LIST(call, produce_response_topic, (size_t)in->topics_count);
+    producing->out.topics_count = in->topics_count;
+    if (!producing->slots || !producing->out.topics)
+        return NULL;
+    for (int32_t i = 0; i < in->topics_count; i++) {
+        struct kafka_produce_response_topic *to = &producing->out.topics[i];
+        to->name = in->topics[i].name;
+        to->partitions = KAFKA_LIST(call, produce_response_partition, (size_t)in->topics[i].partitions_count);
+        to->partitions_count = in->topics[i].partitions_count;
+        if (!to->partitions)
+            return NULL;
+    }
+    atomic_init(&producing->left, (unsigned)count + 1);
+    return producing;
+}
+
+static void
+produce_one(struct slot *slot, cairn_topic_ref *topic, enum kafka_err err, cairn_str transactional_id,
+            const struct kafka_produce_request_partition *in)
+{
+    if (err == KAFKA_NONE && (in->index < 0 || (uint32_t)in->index >= cairn_topic_of(topic)->partitions))
+        err = KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+    if (err == KAFKA_NONE && in->records.size == 0)
+        err = KAFKA_INVALID_RECORD;
+    if (err != KAFKA_NONE) {
+        slot->to->base_offset = -1;
+        note(slot, err, NULL);
+        one_less(slot->producing);
+        return;
+    }
+    slot->topic_id = cairn_topic_of(topic)->id;
+    slot->partition = (uint32_t)in->index;
+    struct produce produce = {.topic_id = slot->topic_id,
+                              .partition = slot->partition,
+                              .bytes = in->records,
+                              .transactional_id = transactional_id};
+    broker_produce_async(calls_of(slot->producing->call)->broker, &produce, produced, slot);
+}
+
+void
+answer_produce(struct kafka_call *call)
+{
+    const struct kafka_produce_request *in = KAFKA_REQUEST(call, produce);
+    struct producing *producing = prepare(call, in);
+    if (!producing) {
+        kafka_no_memory(call);
+        return;
+    }
+    call->state = producing;
+    struct slot *slot = producing->slots;
+    for (int32_t i = 0; i < in->topics_count; i++) {
+        enum kafka_err err;
+        cairn_topic_ref *topic = find_topic(call, in->topics[i].name, &err);
+        if (in->acks < -1 || in->acks > 1)
+            err = KAFKA_INVALID_REQUIRED_ACKS;
+        for (int32_t n = 0; n < in->topics[i].partitions_count; n++, slot++) {
+            slot->producing = producing;
+            slot->to = &producing->out.topics[i].partitions[n];
+            slot->to->index = in->topics[i].partitions[n].index;
+            produce_one(slot, topic, err, in->transactional_id, &in->topics[i].partitions[n]);
+        }
+        cairn_topic_release(topic);
+    }
+    one_less(producing);
+}
