@@ -5,7 +5,9 @@
  *   Metadata      on the pool: one broker, the topics asked for
  *   Fetch         on the pool: max_bytes of records in pieces; `session_id` is how many records came before
  *   ListOffsets   answered by a timer           JoinGroup    waits until its client has gone, or for ever
- *   SyncGroup     goes from the loop to the pool and back, and is answered there */
+ *   SyncGroup     goes from the loop to the pool and back, and is answered there
+ *   LeaveGroup    posts itself, and is answered before that arrives
+ *   EndTxn        the last answer of its connection */
 #include "kafka_client.h"
 
 #include <proto/kafka/kafka_int.h>
@@ -209,6 +211,30 @@ run_sync(struct kafka_call *call)
 }
 
 static void
+never_run(struct kafka_call *call)
+{
+    (void)call;
+    atomic_fetch_add(&rig.gone, 1);
+}
+
+static void
+run_leave(struct kafka_call *call)
+{
+    struct kafka_leave_group_response out = {0};
+    call->on_end = count_end;
+    kafka_post(call, never_run);
+    kafka_respond(call, &out);
+}
+
+static void
+run_end(struct kafka_call *call)
+{
+    struct kafka_end_txn_response out = {.error_code = KAFKA_SASL_AUTHENTICATION_FAILED};
+    call->last = true;
+    kafka_respond(call, &out);
+}
+
+static void
 on_tick(struct kafka_server *server, int64_t now_ms)
 {
     (void)server;
@@ -238,7 +264,9 @@ static const struct kafka_calls calls = {
                  [KAFKA_API_HEARTBEAT] = {run_heartbeat, 0},
                  [KAFKA_API_LIST_OFFSETS] = {run_list_offsets, 0},
                  [KAFKA_API_JOIN_GROUP] = {run_join, 0},
-                 [KAFKA_API_SYNC_GROUP] = {run_sync, 0}},
+                 [KAFKA_API_SYNC_GROUP] = {run_sync, 0},
+                 [KAFKA_API_LEAVE_GROUP] = {run_leave, 0},
+                 [KAFKA_API_END_TXN] = {run_end, KAFKA_WORK}},
     .tick = on_tick,
     .tend = on_tend,
     .session_end = on_session_end,
@@ -319,7 +347,7 @@ TEST(api_versions_tell_what_is_served)
     for (int16_t version = 0; version <= 4; version++) {
         struct kafka_api_versions_response *out = CLIENT_CALL(&client, API_VERSIONS, api_versions, version, &in);
         CHECK_INT(out->error_code, 0);
-        CHECK_INT(out->api_keys_count, 8);
+        CHECK_INT(out->api_keys_count, 10);
         CHECK_INT(out->api_keys[0].api_key, KAFKA_API_PRODUCE);
         CHECK_INT(out->api_keys[0].min_version, 0); /* said, so that old clients compress */
         CHECK_INT(out->api_keys[0].max_version, 11);
@@ -416,6 +444,52 @@ TEST(a_call_goes_from_loop_to_pool_and_back)
     }
     CLIENT_AWAIT(atomic_load(&rig.ticks) > 2 && atomic_load(&rig.tends) > 0);
     kafka_client_close(&client);
+    stop();
+}
+
+/* Goal: a call that ends while its post is on its way ends well, and the post does nothing. */
+TEST(a_post_that_comes_too_late_does_nothing)
+{
+    struct kafka_leave_group_request in = {0};
+    start((struct kafka_config){0});
+    struct kafka_client client = kafka_client_open(rig.port);
+    for (int i = 0; i < 100; i++)
+        CLIENT_CALL(&client, LEAVE_GROUP, leave_group, 4, &in);
+    CHECK_INT(atomic_load(&rig.ended), 100);
+    CHECK_INT(atomic_load(&rig.gone), 0);
+    kafka_client_close(&client);
+    stop();
+}
+
+/* Goal: before a connection ends, what was answered is sent, and nothing behind it is done. */
+TEST(the_last_answer_is_sent)
+{
+    struct kafka_heartbeat_request beat = {0};
+    struct kafka_end_txn_request end = {0};
+    start((struct kafka_config){0});
+    struct kafka_client client = kafka_client_open(rig.port);
+    struct buf all = {0};
+    for (int i = 0; i < 3; i++) {
+        struct buf frame = kafka_client_frame(&client, i == 1 ? KAFKA_API_END_TXN : KAFKA_API_HEARTBEAT, 3,
+                                              i == 1 ? (const void *)&end : &beat);
+        buf_put_str(&all, buf_str(&frame));
+        buf_free(&frame);
+    }
+    kafka_client_send_bytes(&client, all.data, all.size);
+    kafka_client_answer(&client, KAFKA_API_HEARTBEAT, 3, 1);
+    struct kafka_end_txn_response *out = kafka_client_answer(&client, KAFKA_API_END_TXN, 3, 2);
+    CHECK_INT(out->error_code, KAFKA_SASL_AUTHENTICATION_FAILED);
+    CHECK(kafka_client_is_closed(&client));
+    CHECK_INT(atomic_load(&rig.begun), 1);
+    kafka_client_close(&client);
+
+    client = kafka_client_open(rig.port);
+    kafka_client_send_bytes(&client, "\0\0\0\x12\0\x0C\0\0\0\0\0\1\xFF\xFF\0\0\0\0\0\0\0\0" /* a heartbeat, */
+                                     "\0\0\0\x0A\0\x63\0\0\0\0\0\1\xFF\xFF", 36);           /* and what is none */
+    kafka_client_answer(&client, KAFKA_API_HEARTBEAT, 0, 1);
+    CHECK(kafka_client_is_closed(&client));
+    kafka_client_close(&client);
+    buf_free(&all);
     stop();
 }
 
@@ -717,6 +791,8 @@ main(void)
         RUN(metadata_leads_back_to_where_the_client_came),
         RUN(answers_come_in_the_order_of_requests),
         RUN(a_call_goes_from_loop_to_pool_and_back),
+        RUN(a_post_that_comes_too_late_does_nothing),
+        RUN(the_last_answer_is_sent),
         RUN(requests_arrive_in_any_pieces),
         RUN(faults_close_the_connection),
         RUN(the_log_is_not_flooded),

@@ -110,7 +110,7 @@ call_end(struct kafka_call *call)
         recycle(loop, call);
 }
 
-/* Grow with the bytes that come, not with what the frame says it will be. */
+/* Beyond the usual sizes, grow with the bytes that come, not with what the frame says it will be. */
 static bool
 grow_frame(struct kafka_call *call, size_t more)
 {
@@ -119,6 +119,8 @@ grow_frame(struct kafka_call *call, size_t more)
         return true;
     if (room < need)
         room = need;
+    if (room < FRAME_USUAL)
+        room = FRAME_USUAL;
     if (room > call->frame_size)
         room = call->frame_size;
     char *frame = realloc(call->frame, room);

@@ -271,12 +271,13 @@ send_answers(struct kafka_conn *c)
 {
     while (!c->closing && c->calls && c->calls->stage == CALL_ANSWERED) {
         struct kafka_call *call = c->calls;
-        if (call->refused) {
-            reject(c, "%s; the connection is closed", call->refused);
-            return;
-        }
         if (!call->silent && !send_answer(c, call))
             return;
+        c->ending |= call->last || call->refused;
+        if (call->refused) {
+            kafka_count(&c->loop->rejected);
+            kafka_conn_log(c, "%s; the connection is closed", call->refused);
+        }
         pop_call(c);
     }
 }
@@ -287,7 +288,7 @@ static bool
 may_begin(const struct kafka_conn *c)
 {
     const struct kafka_call *call = c->to_begin;
-    if (!call || c->closing || c->unsent > CONN_UNSENT_BYTES)
+    if (!call || c->closing || c->ending || c->unsent > CONN_UNSENT_BYTES)
         return false;
     return c->begun_count == 0 || (c->begun_pipelined && (call->handler->flags & KAFKA_PIPELINED));
 }
@@ -321,7 +322,7 @@ rest_or_read(struct kafka_conn *c)
     const struct kafka_config *config = &server->config;
     bool full = atomic_load_explicit(&server->request_bytes, memory_order_relaxed) > config->requests_max;
     bool rest = full || c->call_count >= config->calls_max || c->unsent > CONN_UNSENT_BYTES ||
-                (c->calls && c->request_bytes > CONN_AHEAD_BYTES) || c->eof || kafka_stopping(c->loop);
+                (c->calls && c->request_bytes > CONN_AHEAD_BYTES) || c->eof || c->ending || kafka_stopping(c->loop);
     if (full || (c->starved && c->to_begin == NULL))
         set_starved(c, full);
     if (rest == c->resting)
@@ -340,6 +341,8 @@ deadline_of(struct kafka_conn *c)
     const struct kafka_config *config = &c->loop->server->config;
     uint64_t deadline = c->unsent ? c->progress_ms + config->write_timeout_ms : 0, other = 0;
     bool by_us = c->resting && !c->starved; /* its own calls are in the way, not its slowness */
+    if (c->ending)
+        return deadline;
     if ((c->reading || c->head_size) && !by_us)
         other = c->frame_since_ms + config->request_timeout_ms + (c->reading ? c->reading->frame_have / CONN_FRAME_RATE : 0);
     else if (!c->calls && !c->unsent)
@@ -363,7 +366,9 @@ rearm(struct kafka_conn *c)
 static bool
 is_over(const struct kafka_conn *c)
 {
-    return !c->calls && (c->eof || kafka_stopping(c->loop)) && c->unsent == 0;
+    if (c->unsent > 0 || c->begun_count > 0 || (c->calls && c->calls->stage == CALL_ANSWERED))
+        return false;
+    return c->ending || (!c->calls && (c->eof || kafka_stopping(c->loop)));
 }
 
 void
@@ -465,7 +470,7 @@ on_read(void *user, cairn_str bytes)
 {
     struct kafka_conn *c = user;
     c->quiet_ms = net_now_ms(c->loop->net);
-    while (bytes.size > 0 && !c->closing && !c->eof && !kafka_stopping(c->loop)) {
+    while (bytes.size > 0 && !c->closing && !c->eof && !c->ending && !kafka_stopping(c->loop)) {
         if (!c->reading && !take_head(c, &bytes))
             return;
         struct kafka_call *call = c->reading;

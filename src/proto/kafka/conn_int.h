@@ -13,6 +13,7 @@
 #define CALL_KEEP_BYTES ((size_t)65536)      /* memory that a spare call may keep, of each kind */
 #define CALL_SPARES 128
 #define FRAME_LEAST 8                        /* key, version, correlation */
+#define FRAME_USUAL ((size_t)256 << 10)      /* room that a request gets at once, when it says it needs that much */
 #define TICK_MS 50
 
 /* READING ─► QUEUED ─► BEGUN ─► ANSWERED ─► ended
@@ -43,6 +44,7 @@ struct kafka_conn {
     bool starved;            /* … of the server's, or of the pool's: look again at the next tick */
     bool busy;               /* conn_advance() is at work on it */
     bool eof, closing;
+    bool ending;          /* no call begins any more, and it closes when what was answered has been sent */
     atomic_bool gone;        /* nobody will read what is answered */
     char host[NET_PEER_TEXT_SIZE]; /* the server's address, as the client came to it … */
     uint16_t port;                 /* … and its port */

@@ -79,6 +79,8 @@ struct kafka_call {
     struct arena arena;     /* for the handler too, up to KAFKA_ARENA_MAX */
     struct kafka_session *session;
 
+    bool last; /* set before answering: the connection ends when the answer has been sent (a login that failed) */
+
     /* The handler's own. on_gone: the client has gone and the call is still owed its end; on the loop's thread, where alone it
      * may be set (look at kafka_is_gone() then). on_end: the call's memory goes, and nothing of what was answered is needed any more:
      * free `state` there. On the loop's thread. */
