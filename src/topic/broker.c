@@ -232,6 +232,8 @@ broker_open(cairn_store *store, const struct broker_options *options, struct bro
     pthread_rwlock_init(&broker->views.lock, NULL);
     pthread_mutex_init(&broker->tick_lock, NULL);
     cairn_err err = producers_open(broker);
+    if (err == CAIRN_OK)
+        err = transactions_open(broker);
     if (err != CAIRN_OK) {
         broker_close(broker);
         return error_set(error, err, "no memory for topics");
@@ -248,6 +250,7 @@ broker_close(struct broker *broker)
     for (uint32_t flights; (flights = atomic_load(&broker->flights)) > 0;)
         os_wait(&broker->flights, flights, UINT64_MAX);
     retention_close(broker);
+    transactions_close(broker);
     producers_close(broker);
     views_free(&broker->views);
     pthread_mutex_destroy(&broker->tick_lock);
@@ -277,6 +280,7 @@ broker_tick(struct broker *broker, int64_t now_us)
 {
     if (pthread_mutex_trylock(&broker->tick_lock) != 0)
         return; /* the one before is still at it */
+    transactions_tick(broker, now_us);
     retention_tick(broker, now_us);
     pthread_mutex_unlock(&broker->tick_lock);
 }
@@ -291,4 +295,5 @@ broker_stats(struct broker *broker, struct broker_stats *ret)
         .duplicates = atomic_load(&broker->duplicates),
         .out_of_order = atomic_load(&broker->out_of_order),
     };
+    transactions_stats(broker, ret);
 }

@@ -7,7 +7,8 @@
  *   offsets.c       the offset of a moment
  *   produce.c       checks of batches, and appending them
  *   producers.c     producer ids; what idempotent producers have sent
- *   transactions.c  transactions: their states; transaction_end.c: their ends; transaction_log.c: their events
+ *   transactions.c  transactions: their states; transaction_hold.c: their batches; transaction_end.c: their ends;
+ *                   transaction_log.c: their events
  *
  * Locks: a view's table; a stripe of producers; the transactions. None is held while another is taken, but that the transactions'
  * lock may be held while the table of views is looked at. What the commit thread calls takes none that it would have to wait for. */

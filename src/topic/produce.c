@@ -99,7 +99,8 @@ check_head(struct checking *checking, cairn_str rest)
         return refused(checking, KAFKA_INVALID_RECORD, "Only record batches of format version 2 are taken.");
     const char *fault = batch_head_read(rest, head);
     if (fault)
-        return refused(checking, fault == batch_cut_short ? KAFKA_CORRUPT_MESSAGE : KAFKA_INVALID_RECORD, fault);
+        return refused(checking, fault == batch_cut_short ? KAFKA_CORRUPT_MESSAGE : KAFKA_INVALID_RECORD,
+                       fault);
     cairn_str batch = {rest.data, head->size};
     checking->batches[checking->count] = batch;
     if (head->size > checking->view->batch_bytes_max)
@@ -234,14 +235,6 @@ check(struct checking *checking)
     return err;
 }
 
-static void
-refuse_transactional(const struct appending *appending)
-{
-    const struct produced refusal = {.err = KAFKA_INVALID_TXN_STATE, .base_offset = -1, .log_append_time_ms = -1,
-                                     .log_start_offset = -1, .message = "There are no transactions yet."};
-    appending->done(appending->context, &refusal);
-}
-
 void
 broker_produce_async(struct broker *broker, const struct produce *produce, produce_done done, void *context)
 {
@@ -255,7 +248,7 @@ broker_produce_async(struct broker *broker, const struct produce *produce, produ
                                             .log_append_time_ms = checking.stamped ? checking.now_ms : -1,
                                             .done = done, .context = context};
         if (checking.heads[0].attributes & BATCH_TRANSACTIONAL)
-            refuse_transactional(&appending);
+            transaction_hold(&appending, produce->transactional_id);
         else if (checking.heads[0].producer_id >= 0)
             append_idempotent(&appending);
         else

@@ -152,6 +152,18 @@ item_size(const cairn_partition_item *item)
     return item->batch.size ? item->batch.size : item->event.event.data.size + item->event.event.meta.size;
 }
 
+/* The next item of the tally's partition; `from`: where the reader is to go first, or NULL. */
+static cairn_err
+next_item(struct retention_work *work, cairn_partition_reader *reader, const struct tally *tally, const uint64_t *from,
+          cairn_partition_item *ret)
+{
+    cairn_err err = from ? cairn_partition_seek(reader, &tally->topic_id, tally->partition, *from, NULL) : CAIRN_OK;
+    if (work->items_left == 0)
+        return CAIRN_E_END;
+    work->items_left--;
+    return err == CAIRN_OK ? cairn_partition_next(reader, ret, NULL) : err;
+}
+
 /* Count what has come, then leave out from the beginning what is too much. Moves *start. */
 static cairn_err
 trim(struct retention_work *work, cairn_partition_reader *reader, struct tally *tally, const cairn_partition_info *info,
@@ -159,32 +171,27 @@ trim(struct retention_work *work, cairn_partition_reader *reader, struct tally *
 {
     cairn_partition_item item;
     cairn_err err = CAIRN_OK;
-    if (tally->from > info->end || tally->to < *start) { /* it was deleted below, or is new to us */
+    /* Others have deleted, or it is new to us: what is gone has no size. */
+    if (tally->from != info->start || tally->to > info->end || tally->to < *start) {
         tally->from = tally->to = *start;
         tally->bytes = 0;
     }
-    for (; tally->to < info->end && work->items_left > 0 && err == CAIRN_OK; work->items_left--) {
-        err = cairn_partition_seek(reader, &tally->topic_id, tally->partition, tally->to, NULL);
-        if (err == CAIRN_OK)
-            err = cairn_partition_next(reader, &item, NULL);
-        if (err == CAIRN_OK) {
-            tally->bytes += item_size(&item);
-            tally->to = item.last_offset + 1;
-        }
+    const uint64_t *from = &tally->to;
+    while (tally->to < info->end && (err = next_item(work, reader, tally, from, &item)) == CAIRN_OK) {
+        tally->bytes += item_size(&item);
+        tally->to = item.last_offset + 1;
+        from = NULL;
     }
-    while ((tally->bytes > bytes_max || tally->from < *start) && tally->from < tally->to && work->items_left > 0 &&
-           (err == CAIRN_OK || err == CAIRN_E_END)) {
-        work->items_left--;
-        err = cairn_partition_seek(reader, &tally->topic_id, tally->partition, tally->from, NULL);
-        if (err == CAIRN_OK)
-            err = cairn_partition_next(reader, &item, NULL);
-        if (err != CAIRN_OK)
-            return err;
+    if (err != CAIRN_OK && err != CAIRN_E_END)
+        return err;
+    from = &tally->from;
+    while ((tally->bytes > bytes_max || tally->from < *start) && (err = next_item(work, reader, tally, from, &item)) == CAIRN_OK) {
         uint64_t size = item_size(&item);
-        if (item.last_offset >= *start && tally->bytes - size < bytes_max)
+        if (item.last_offset >= tally->to || (item.first_offset >= *start && tally->bytes - size < bytes_max))
             break; /* without it there would be less than is to be kept */
-        tally->bytes -= size < tally->bytes ? size : tally->bytes;
+        tally->bytes -= size;
         tally->from = item.last_offset + 1;
+        from = NULL;
     }
     if (tally->from > *start)
         *start = tally->from;
