@@ -99,6 +99,27 @@ prove_one_way(struct check *check, uint32_t version, const struct json_schema *w
     return err;
 }
 
+cairn_err
+compat_reads(const struct json_schema *reader, const struct json_schema *writer, struct schema_faults *faults, cairn_error *error)
+{
+    struct compat_fault found[16];
+    struct arena scratch = {0};
+    struct proof proof = {.arena = &scratch, .faults = found, .fault_max = sizeof found / sizeof found[0], .version = 1,
+                          .newer_reads = true, .steps = PROOF_STEPS_MAX, .reader_name = "the reader",
+                          .writer_name = "the writer"};
+    bool dynamic = reader->dynamic || writer->dynamic;
+    bool holds = !dynamic && proof_holds(&proof, writer->root, reader->root);
+    for (size_t i = 0; i < proof.fault_count; i++)
+        schema_fault_add(faults, "NARROWED", found[i].place, "%.*s", (int)found[i].message.size, found[i].message.data);
+    if (!holds && proof.fault_count == 0)
+        schema_fault_add(faults, "NOT_COMPARABLE", (cairn_str){"", 0}, "%s",
+                         dynamic ? "a schema with \"$dynamicRef\" cannot be compared with another" : "the schemas cannot be compared");
+    arena_free(&scratch);
+    if (proof.err != CAIRN_OK || faults->nomem)
+        return error_set(error, CAIRN_E_NOMEM, "no memory to compare schemas");
+    return holds ? CAIRN_OK : error_set(error, CAIRN_E_INVALID, "the reader's schema allows less than the writer's");
+}
+
 /* The same as JSON: each reads the other, whatever it says. */
 static bool
 same_schema(cairn_str a, cairn_str b, struct arena *arena)

@@ -3,6 +3,7 @@
 #define SCHEMA_COMPAT_INT_H
 
 #include <schema/compat.h>
+#include <schema/faults.h>
 #include <schema/json_schema_int.h>
 
 #define PROOF_STEPS_MAX 200000
@@ -39,6 +40,10 @@ struct proof {
 
 /* Whether the reader accepts everything written. Where not, or where it cannot be shown, faults say why. */
 bool proof_holds(struct proof *proof, const struct js_node *writer, const struct js_node *reader);
+
+/* compat.c: the same of two whole schemas. CAIRN_E_INVALID: not, or it cannot be shown. */
+CAIRN_MUST_CHECK cairn_err compat_reads(const struct json_schema *reader, const struct json_schema *writer,
+                                        struct schema_faults *faults, cairn_error *error);
 
 /* compat_object.c: what concerns members. `here` is the nearest node in the newer schema. */
 bool prove(struct proof *proof, const struct written *written, const struct js_node *reader,

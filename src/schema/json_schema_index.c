@@ -119,6 +119,9 @@ known_draft(cairn_str uri, enum json_schema_draft *ret)
         {{"http://json-schema.org/draft/2020-12/schema", 43}, JSON_SCHEMA_2020_12},
         {{"http://json-schema.org/draft-07/schema", 38}, JSON_SCHEMA_7},
         {{"https://json-schema.org/draft-07/schema", 39}, JSON_SCHEMA_7},
+        /* Older ones are read as draft 7, which kept what they say but for draft 4's "id" and boolean exclusive bounds. */
+        {{"http://json-schema.org/draft-06/schema", 38}, JSON_SCHEMA_7},
+        {{"http://json-schema.org/draft-04/schema", 38}, JSON_SCHEMA_7},
     };
     uri = without_fragment(uri);
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)

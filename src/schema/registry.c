@@ -1,93 +1,162 @@
-/* The schema registry: what the stream "$schemas" says, in memory.
+/* The schema registry: what the stream "$schemas" says, in memory; see registry_int.h.
  *
- *   "$schemas" ─► refresh ─► entries by id ─► newest of each subject, which points to the one before it
- *
- * One event a version: type "$schema", data {"id","subject","version","kind","text"}; text is a string, so that every byte
- * of what was registered comes back. Ids and versions must count up without a gap: anything else is damage.
- *
- * Invariants: entries are only added, never changed, and live in the arena until the registry is freed; `lock` guards the
- * tables around them and is held for look-ups and additions only; `refreshing` is held by whoever reads the store. Order:
+ * An event that cannot be is damage, and said so; one of an unknown type is of a later program. Order of locks: writing before
  * refreshing before lock. */
-#include <schema/registry.h>
+#include <schema/registry_int.h>
 
-#include <base/bytes.h>
-#include <base/error.h>
-#include <base/hash.h>
-#include <base/json.h>
-#include <schema/json_schema_int.h>
-
-#include <pthread.h>
 #include <stdlib.h>
 
-#define EVENT_TYPE "$schema"
-#define KIND_JSON "JSON"
-
-struct entry {
-    struct schema_version version;
-    const struct entry *before; /* the subject's version before this one */
-};
-
-struct subject {
-    const struct entry *newest;
-};
-
-struct schema_registry {
-    cairn_store *store;
-    cairn_scope scope;
-    pthread_mutex_t refreshing;
-    int64_t revision; /* of "$schemas", the last that was read, or -1 */
-
-    pthread_rwlock_t lock;
-    struct arena arena;
-    const struct entry **entries; /* entries[id - 1] */
-    size_t count, capacity;
-    struct subject *subjects; /* open addressing by the subject's hash */
-    size_t subject_count, subject_capacity; /* a power of two */
-};
+static const uint8_t guid_space[16] = {0x6b, 0x1d, 0x9f, 0x52, 0x0c, 0x6e, 0x4a, 0x77, 0x9a, 0x3e, 0x51, 0x0e, 0x84, 0xd2, 0x13, 0xc8};
 
 /* ---- tables; under the lock */
 
-static struct subject *
-subject_slot(const struct schema_registry *registry, cairn_str name)
+static bool
+table_room(struct table *table, uint64_t (*hash_of)(const void *item))
 {
-    for (size_t i = (size_t)hash64(name.data, name.size, 0);; i++) {
-        struct subject *slot = &registry->subjects[i & (registry->subject_capacity - 1)];
-        if (!slot->newest || cairn_str_equal(slot->newest->version.subject, name))
+    if ((table->count + 1) * 2 <= table->capacity)
+        return true;
+    size_t capacity = table->capacity ? table->capacity * 2 : 64;
+    void **slots = calloc(capacity, sizeof *slots);
+    if (!slots)
+        return false;
+    for (size_t i = 0; i < table->capacity; i++)
+        if (table->slots[i]) {
+            size_t at = (size_t)hash_of(table->slots[i]);
+            while (slots[at & (capacity - 1)])
+                at++;
+            slots[at & (capacity - 1)] = table->slots[i];
+        }
+    free(table->slots);
+    table->slots = slots;
+    table->capacity = capacity;
+    return true;
+}
+
+static uint64_t
+hash_id(const void *item)
+{
+    return hash64(&((const struct entry *)item)->version.id, sizeof(uint32_t), 0);
+}
+
+static uint64_t
+hash_digest(const void *item)
+{
+    return load64(((const struct entry *)item)->digest);
+}
+
+static uint64_t
+hash_subject(const void *item)
+{
+    const struct subject *subject = item;
+    return hash64(subject->name.data, subject->name.size, 0);
+}
+
+static void **
+id_slot(const struct schema_registry *registry, uint32_t id)
+{
+    for (size_t i = (size_t)hash64(&id, sizeof id, 0);; i++) {
+        void **slot = &registry->ids.slots[i & (registry->ids.capacity - 1)];
+        if (!*slot || ((struct entry *)*slot)->version.id == id)
             return slot;
     }
 }
 
-static const struct entry *
-find_newest(const struct schema_registry *registry, cairn_str subject)
+static void **
+digest_slot(const struct schema_registry *registry, const uint8_t digest[32])
 {
-    return registry->subject_capacity ? subject_slot(registry, subject)->newest : NULL;
+    for (size_t i = (size_t)load64(digest);; i++) {
+        void **slot = &registry->digests.slots[i & (registry->digests.capacity - 1)];
+        if (!*slot || memcmp(((struct entry *)*slot)->digest, digest, 32) == 0)
+            return slot;
+    }
 }
 
-/* Room for one more of each. */
-static bool
-make_room(struct schema_registry *registry)
+static void **
+subject_slot(const struct schema_registry *registry, cairn_str name)
 {
-    if (registry->count == registry->capacity) {
-        size_t capacity = registry->capacity ? registry->capacity * 2 : 64;
-        const struct entry **entries = realloc(registry->entries, capacity * sizeof *entries);
-        if (!entries)
-            return false;
-        registry->entries = entries;
-        registry->capacity = capacity;
+    for (size_t i = (size_t)hash64(name.data, name.size, 0);; i++) {
+        void **slot = &registry->subjects.slots[i & (registry->subjects.capacity - 1)];
+        if (!*slot || cairn_str_equal(((struct subject *)*slot)->name, name))
+            return slot;
     }
-    if (registry->subject_count * 2 >= registry->subject_capacity) {
-        struct schema_registry larger = {.subject_capacity = registry->subject_capacity ? registry->subject_capacity * 2 : 64};
-        larger.subjects = calloc(larger.subject_capacity, sizeof *larger.subjects);
-        if (!larger.subjects)
-            return false;
-        for (size_t i = 0; i < registry->subject_capacity; i++)
-            if (registry->subjects[i].newest)
-                *subject_slot(&larger, registry->subjects[i].newest->version.subject) = registry->subjects[i];
-        free(registry->subjects);
-        registry->subjects = larger.subjects;
-        registry->subject_capacity = larger.subject_capacity;
+}
+
+struct subject *
+registry_subject(const struct schema_registry *registry, cairn_str name)
+{
+    return registry->subjects.capacity ? *subject_slot(registry, name) : NULL;
+}
+
+struct entry *
+registry_id(const struct schema_registry *registry, uint32_t id)
+{
+    return registry->ids.capacity ? *id_slot(registry, id) : NULL;
+}
+
+struct entry *
+registry_digest(const struct schema_registry *registry, const uint8_t digest[32])
+{
+    return registry->digests.capacity ? *digest_slot(registry, digest) : NULL;
+}
+
+static struct subject *
+make_subject(struct schema_registry *registry, cairn_str name)
+{
+    if (!table_room(&registry->subjects, hash_subject))
+        return NULL;
+    void **slot = subject_slot(registry, name);
+    if (!*slot) {
+        struct subject *subject = arena_zalloc(&registry->arena, sizeof *subject);
+        if (!subject || !(subject->name = arena_copy(&registry->arena, name)).data)
+            return NULL;
+        *slot = subject;
+        registry->subjects.count++;
     }
-    return true;
+    return *slot;
+}
+
+/* ---- what a schema says */
+
+static cairn_err
+put_json_part(struct buf *to, cairn_str text)
+{
+    buf_put_char(to, '\n');
+    return text.size ? schema_put_json_canonical(text, to) : CAIRN_OK;
+}
+
+cairn_err
+registry_make_digest(cairn_str kind, cairn_str canonical, cairn_str references, cairn_str metadata, cairn_str rules, uint8_t ret[32])
+{
+    struct buf text = {0};
+    cairn_err err = put_json_part(&text, references);
+    if (err == CAIRN_OK)
+        err = put_json_part(&text, metadata);
+    if (err == CAIRN_OK)
+        err = put_json_part(&text, rules);
+    buf_put_char(&text, '\n');
+    if (err == CAIRN_OK && text.failed)
+        err = CAIRN_E_NOMEM;
+    cairn_str pieces[3] = {kind, buf_str(&text), canonical};
+    if (err == CAIRN_OK)
+        sha256_pieces(pieces, 3, ret);
+    buf_free(&text);
+    return err;
+}
+
+/* Of an app's schema, or one of an earlier program: JSON Schema has one that needs no compiling. */
+static cairn_err
+digest_of_text(struct entry *entry)
+{
+    struct buf canonical = {0};
+    if (!cairn_str_equal(entry->version.kind, CAIRN_STR("JSON")))
+        return CAIRN_OK;
+    cairn_err err = schema_put_json_canonical(entry->version.text, &canonical);
+    if (err == CAIRN_OK)
+        err = registry_make_digest(entry->version.kind, buf_str(&canonical), entry->version.references,
+                                   entry->version.metadata, entry->version.rules, entry->digest);
+    entry->has_digest = err == CAIRN_OK;
+    buf_free(&canonical);
+    return err == CAIRN_E_NOMEM ? err : CAIRN_OK; /* a text that is no JSON says what only it says */
 }
 
 /* ---- reading "$schemas" */
@@ -99,67 +168,241 @@ damaged(const cairn_recorded *event, const char *what, cairn_error *error)
                      (unsigned long long)event->revision, what);
 }
 
-/* The entry that an event tells of; the arena is used under the lock. */
 static cairn_err
-read_entry(struct schema_registry *registry, const cairn_recorded *event, struct entry **ret, cairn_error *error)
+no_memory(cairn_error *error)
 {
-    struct json data;
-    uint64_t id, version;
-    if (json_check(event->event.data, &data, NULL) != CAIRN_OK || !json_u64(json_get(data, "id"), &id) ||
-        !json_u64(json_get(data, "version"), &version))
-        return damaged(event, "is no schema", error);
-    struct arena scratch = {0};
-    struct entry *entry = arena_zalloc(&registry->arena, sizeof *entry);
-    cairn_str subject = json_string(json_get(data, "subject"), &scratch);
-    cairn_str kind = json_string(json_get(data, "kind"), &scratch);
-    cairn_str text = json_string(json_get(data, "text"), &scratch);
-    cairn_err err = CAIRN_OK;
+    return error_set(error, CAIRN_E_NOMEM, "no memory for schemas");
+}
+
+/* A member that is optional, as text. False: out of memory. */
+static bool
+take_json(struct schema_registry *registry, struct json value, cairn_str *ret)
+{
+    *ret = value.type == JSON_NONE ? (cairn_str){NULL, 0} : arena_copy(&registry->arena, value.raw);
+    return value.type == JSON_NONE || ret->data;
+}
+
+static cairn_err
+take_version(struct schema_registry *registry, struct json data, struct entry *entry, struct arena *scratch)
+{
+    struct schema_version *version = &entry->version;
+    cairn_str subject = json_string(json_get(data, "subject"), scratch), kind = json_string(json_get(data, "kind"), scratch);
+    cairn_str text = json_string(json_get(data, "text"), scratch), digest = json_string(json_get(data, "digest"), scratch);
     if (!subject.data || !kind.data || !text.data)
-        err = damaged(event, "is no schema", error);
-    if (err == CAIRN_OK && entry)
-        entry->version = (struct schema_version){
-            .id = (uint32_t)id, .version = (uint32_t)version, .subject = arena_copy(&registry->arena, subject),
-            .kind = arena_copy(&registry->arena, kind), .text = arena_copy(&registry->arena, text)};
+        return CAIRN_E_CORRUPT;
+    version->subject = arena_copy(&registry->arena, subject);
+    version->kind = arena_copy(&registry->arena, kind);
+    version->text = arena_copy(&registry->arena, text);
+    if (!version->subject.data || !version->kind.data || !version->text.data ||
+        !take_json(registry, json_get(data, "references"), &version->references) ||
+        !take_json(registry, json_get(data, "metadata"), &version->metadata) ||
+        !take_json(registry, json_get(data, "ruleSet"), &version->rules))
+        return CAIRN_E_NOMEM;
+    entry->has_digest = digest.data && parse_hex(digest, entry->digest, sizeof entry->digest);
+    cairn_err err = entry->has_digest ? CAIRN_OK : digest_of_text(entry);
+    cairn_uuid space;
+    memcpy(&space, guid_space, sizeof space);
+    version->guid = entry->has_digest ? uuid_v5(space, (cairn_str){(const char *)entry->digest, 32})
+                                      : uuid_v5(space, version->text);
+    return err;
+}
+
+/* Ids and versions count up, but for those that share an id and for what was imported. */
+static bool
+in_order(const struct schema_registry *registry, const struct entry *entry, bool imported)
+{
+    const struct schema_version *version = &entry->version;
+    const struct subject *subject = registry_subject(registry, version->subject);
+    uint32_t largest = subject ? subject->version_max : 0;
+    const struct entry *same = registry_id(registry, version->id);
+    if (same && (!cairn_str_equal(same->version.kind, version->kind) || !cairn_str_equal(same->version.text, version->text)))
+        return false;
+    return (same || imported || version->id == registry->id_max + 1) &&
+           (imported ? version->version > largest : version->version == largest + 1);
+}
+
+static cairn_err
+read_entry(struct schema_registry *registry, const cairn_recorded *event, struct json data, struct entry **ret, cairn_error *error)
+{
+    uint64_t id, number;
+    struct arena scratch = {0};
+    if (!json_u64(json_get(data, "id"), &id) || !json_u64(json_get(data, "version"), &number) || id == 0 || id >= UINT32_MAX ||
+        number == 0 || number >= UINT32_MAX)
+        return damaged(event, "is no schema", error);
+    struct entry *entry = arena_zalloc(&registry->arena, sizeof *entry);
+    if (!entry)
+        return no_memory(error);
+    entry->version.id = (uint32_t)id;
+    entry->version.version = (uint32_t)number;
+    cairn_err err = take_version(registry, data, entry, &scratch);
     arena_free(&scratch);
+    if (err == CAIRN_E_CORRUPT)
+        return damaged(event, "is no schema", error);
     if (err != CAIRN_OK)
-        return err;
-    if (!entry || !entry->version.subject.data || !entry->version.kind.data || !entry->version.text.data)
-        return error_set(error, CAIRN_E_NOMEM, "no memory for schemas");
-    entry->before = find_newest(registry, entry->version.subject);
-    if (id != registry->count + 1 || version != (entry->before ? entry->before->version.version : 0) + UINT64_C(1))
+        return no_memory(error);
+    if (!in_order(registry, entry, json_get(data, "imported").type == JSON_TRUE))
         return damaged(event, "is out of order", error);
     *ret = entry;
+    return CAIRN_OK;
+}
+
+static bool
+grow_entries(struct schema_registry *registry)
+{
+    if (registry->count < registry->capacity)
+        return true;
+    size_t capacity = registry->capacity ? registry->capacity * 2 : 64;
+    struct entry **entries = realloc(registry->entries, capacity * sizeof *entries);
+    if (!entries)
+        return false;
+    registry->entries = entries;
+    registry->capacity = capacity;
+    return true;
+}
+
+static bool
+is_gone(const struct entry *entry)
+{
+    for (; entry; entry = entry->next_same)
+        if (entry->version.life != SCHEMA_GONE)
+            return false;
+    return true;
+}
+
+static void
+add_digest(struct schema_registry *registry, struct entry *entry)
+{
+    void **slot = digest_slot(registry, entry->digest);
+    struct entry *there = *slot;
+    registry->digests.count += !there;
+    if (!there || is_gone(registry_id(registry, there->version.id)))
+        *slot = entry;
+}
+
+static cairn_err
+add_schema(struct schema_registry *registry, const cairn_recorded *event, struct json data, cairn_error *error)
+{
+    struct entry *entry = NULL;
+    cairn_err err = read_entry(registry, event, data, &entry, error);
+    if (err != CAIRN_OK)
+        return err;
+    struct subject *subject = make_subject(registry, entry->version.subject);
+    if (!subject || !grow_entries(registry) || !table_room(&registry->ids, hash_id) ||
+        !table_room(&registry->digests, hash_digest))
+        return no_memory(error);
+    entry->before = subject->newest;
+    subject->newest = entry;
+    subject->version_max = entry->version.version;
+    if (entry->version.id > registry->id_max)
+        registry->id_max = entry->version.id;
+    void **slot = id_slot(registry, entry->version.id);
+    if (*slot) {
+        struct entry *last = *slot;
+        while (last->next_same)
+            last = last->next_same;
+        last->next_same = entry;
+    } else {
+        *slot = entry;
+        registry->ids.count++;
+    }
+    if (entry->has_digest)
+        add_digest(registry, entry);
+    registry->entries[registry->count++] = entry;
+    return CAIRN_OK;
+}
+
+static cairn_err
+add_deletion(struct schema_registry *registry, const cairn_recorded *event, struct json data, cairn_str name, cairn_error *error)
+{
+    uint64_t number;
+    struct subject *subject = registry_subject(registry, name);
+    if (!subject || !json_u64(json_get(data, "version"), &number))
+        return damaged(event, "deletes nothing", error);
+    bool permanent = json_get(data, "permanent").type == JSON_TRUE;
+    for (struct entry *entry = subject->newest; entry; entry = (struct entry *)entry->before) {
+        if (number != 0 && entry->version.version != number)
+            continue;
+        if (permanent && entry->version.life == SCHEMA_HIDDEN)
+            entry->version.life = SCHEMA_GONE;
+        else if (!permanent && entry->version.life == SCHEMA_LIVE)
+            entry->version.life = SCHEMA_HIDDEN;
+    }
+    return CAIRN_OK;
+}
+
+static cairn_err
+add_config(struct schema_registry *registry, const cairn_recorded *event, struct json data, struct subject *subject,
+           cairn_error *error)
+{
+    struct json config = json_get(data, "config");
+    struct arena scratch = {0};
+    if (config.type != JSON_OBJECT) {
+        subject->config = (cairn_str){NULL, 0};
+        subject->has_level = false;
+        return config.type == JSON_NULL ? CAIRN_OK : damaged(event, "has no settings", error);
+    }
+    subject->config = arena_copy(&registry->arena, config.raw);
+    cairn_str level = json_string(json_get(config, "compatibilityLevel"), &scratch);
+    subject->has_level = level.data && compat_level_parse(level, &subject->level);
+    arena_free(&scratch);
+    return subject->config.data ? CAIRN_OK : no_memory(error);
+}
+
+static cairn_err
+add_setting(struct schema_registry *registry, const cairn_recorded *event, struct json data, cairn_str name, bool mode,
+            cairn_error *error)
+{
+    struct arena scratch = {0};
+    struct subject *subject = name.size ? make_subject(registry, name) : &registry->everybody;
+    if (!subject)
+        return no_memory(error);
+    if (!mode)
+        return add_config(registry, event, data, subject, error);
+    enum schema_mode value = SCHEMA_MODE_UNSET;
+    struct json text = json_get(data, "mode");
+    cairn_str word = json_string(text, &scratch);
+    bool known = text.type == JSON_NULL || (word.data && schema_mode_parse(word, &value));
+    arena_free(&scratch);
+    if (!known)
+        return damaged(event, "has no mode", error);
+    subject->mode = value;
     return CAIRN_OK;
 }
 
 static cairn_err
 add_event(struct schema_registry *registry, const cairn_recorded *event, cairn_error *error)
 {
-    struct entry *entry = NULL;
-    cairn_err err = CAIRN_OK;
-    if (!cairn_str_equal(event->event.type, CAIRN_STR(EVENT_TYPE)))
+    bool schema = cairn_str_equal(event->event.type, CAIRN_STR(EVENT_SCHEMA));
+    bool deleted = cairn_str_equal(event->event.type, CAIRN_STR(EVENT_DELETED));
+    bool config = cairn_str_equal(event->event.type, CAIRN_STR(EVENT_CONFIG));
+    bool mode = cairn_str_equal(event->event.type, CAIRN_STR(EVENT_MODE));
+    struct json data;
+    struct arena scratch = {0};
+    cairn_err err;
+    if (!schema && !deleted && !config && !mode)
         return CAIRN_OK; /* of a later program */
+    if (json_check(event->event.data, &data, NULL) != CAIRN_OK)
+        return damaged(event, "is no schema", error);
+    cairn_str name = json_string(json_get(data, "subject"), &scratch);
     pthread_rwlock_wrlock(&registry->lock);
-    if (!make_room(registry))
-        err = error_set(error, CAIRN_E_NOMEM, "no memory for schemas");
-    if (err == CAIRN_OK)
-        err = read_entry(registry, event, &entry, error);
-    if (err == CAIRN_OK) {
-        struct subject *slot = subject_slot(registry, entry->version.subject);
-        registry->subject_count += !slot->newest;
-        slot->newest = entry;
-        registry->entries[registry->count++] = entry;
-    }
+    if (schema)
+        err = add_schema(registry, event, data, error);
+    else if (!name.data)
+        err = damaged(event, "has no subject", error);
+    else if (deleted)
+        err = add_deletion(registry, event, data, name, error);
+    else
+        err = add_setting(registry, event, data, name, mode, error);
     pthread_rwlock_unlock(&registry->lock);
+    arena_free(&scratch);
     return err;
 }
 
-cairn_err
-schema_registry_refresh(struct schema_registry *registry, cairn_error *error)
+static cairn_err
+refresh(struct schema_registry *registry, cairn_error *error)
 {
     cairn_reader *reader = NULL;
     cairn_recorded event;
-    pthread_mutex_lock(&registry->refreshing);
     cairn_read_options options = {.scope = registry->scope, .from = registry->revision + 1, .system = true};
     cairn_err err = cairn_read_stream(registry->store, CAIRN_STR(SCHEMA_STREAM), &options, &reader, error);
     while (err == CAIRN_OK) {
@@ -170,8 +413,26 @@ schema_registry_refresh(struct schema_registry *registry, cairn_error *error)
             registry->revision = (int64_t)event.revision;
     }
     cairn_reader_free(reader);
-    pthread_mutex_unlock(&registry->refreshing);
     return err == CAIRN_E_END ? CAIRN_OK : err;
+}
+
+cairn_err
+schema_registry_refresh(struct schema_registry *registry, cairn_error *error)
+{
+    pthread_mutex_lock(&registry->refreshing);
+    cairn_err err = refresh(registry, error);
+    pthread_mutex_unlock(&registry->refreshing);
+    return err;
+}
+
+cairn_err
+registry_begin(struct schema_registry *registry, int64_t *ret_expected, cairn_error *error)
+{
+    pthread_mutex_lock(&registry->refreshing);
+    cairn_err err = refresh(registry, error);
+    *ret_expected = registry->revision < 0 ? CAIRN_NONE : registry->revision;
+    pthread_mutex_unlock(&registry->refreshing);
+    return err;
 }
 
 cairn_err
@@ -179,11 +440,13 @@ schema_registry_open(cairn_store *store, cairn_scope scope, struct schema_regist
 {
     struct schema_registry *registry = calloc(1, sizeof *registry);
     if (!registry)
-        return error_set(error, CAIRN_E_NOMEM, "no memory for schemas");
+        return no_memory(error);
     registry->store = store;
     registry->scope = scope;
     registry->revision = -1;
+    pthread_mutex_init(&registry->writing, NULL);
     pthread_mutex_init(&registry->refreshing, NULL);
+    pthread_mutex_init(&registry->cache_lock, NULL);
     pthread_rwlock_init(&registry->lock, NULL);
     cairn_err err = schema_registry_refresh(registry, error);
     if (err == CAIRN_OK)
@@ -198,141 +461,16 @@ schema_registry_free(struct schema_registry *registry)
 {
     if (!registry)
         return;
+    for (size_t i = 0; i < CACHE_SLOTS; i++)
+        schema_release(registry->cache[i].schema);
     pthread_rwlock_destroy(&registry->lock);
+    pthread_mutex_destroy(&registry->cache_lock);
     pthread_mutex_destroy(&registry->refreshing);
+    pthread_mutex_destroy(&registry->writing);
     arena_free(&registry->arena);
     free(registry->entries);
-    free(registry->subjects);
+    free(registry->ids.slots);
+    free(registry->digests.slots);
+    free(registry->subjects.slots);
     free(registry);
-}
-
-/* ---- asking */
-
-bool
-schema_registry_by_id(struct schema_registry *registry, uint32_t id, struct schema_version *ret)
-{
-    pthread_rwlock_rdlock(&registry->lock);
-    bool found = id >= 1 && id <= registry->count;
-    if (found)
-        *ret = registry->entries[id - 1]->version;
-    pthread_rwlock_unlock(&registry->lock);
-    return found;
-}
-
-bool
-schema_registry_find(struct schema_registry *registry, cairn_str subject, uint32_t version, struct schema_version *ret)
-{
-    pthread_rwlock_rdlock(&registry->lock);
-    const struct entry *entry = find_newest(registry, subject);
-    pthread_rwlock_unlock(&registry->lock);
-    while (entry && version != 0 && entry->version.version != version) /* entries never change */
-        entry = entry->before;
-    if (entry)
-        *ret = entry->version;
-    return entry != NULL;
-}
-
-uint32_t
-schema_registry_newest(struct schema_registry *registry, cairn_str subject)
-{
-    struct schema_version version;
-    return schema_registry_find(registry, subject, 0, &version) ? version.version : 0;
-}
-
-/* ---- planning */
-
-/* The same schema: as a value where it is JSON, else byte by byte. */
-static cairn_err
-same_text(cairn_str kind, cairn_str a, cairn_str b, struct arena *arena, bool *ret)
-{
-    int64_t steps = INT64_MAX;
-    struct js_compare compare = {.arena = arena, .steps = &steps};
-    struct json x, y;
-    *ret = cairn_str_equal(a, b);
-    if (*ret || !cairn_str_equal(kind, CAIRN_STR(KIND_JSON)) || json_check(a, &x, NULL) != CAIRN_OK ||
-        json_check(b, &y, NULL) != CAIRN_OK)
-        return CAIRN_OK;
-    *ret = js_equal(&compare, x, y);
-    return compare.nomem ? CAIRN_E_NOMEM : CAIRN_OK;
-}
-
-/* What the subject's newest version will be once the items before this one are written. */
-static bool
-newest_planned(struct schema_registry *registry, const struct schema_plan_item *items, size_t before, cairn_str subject,
-               struct schema_version *ret)
-{
-    while (before-- > 0)
-        if (cairn_str_equal(items[before].subject, subject)) {
-            *ret = items[before].ret;
-            return true;
-        }
-    return schema_registry_find(registry, subject, 0, ret);
-}
-
-static cairn_err
-write_event(const struct schema_version *version, struct arena *arena, cairn_event *ret)
-{
-    struct buf data = {0};
-    buf_put_char(&data, '{');
-    json_put_u64_member(&data, "id", version->id);
-    json_put_text_member(&data, "subject", version->subject);
-    json_put_u64_member(&data, "version", version->version);
-    json_put_text_member(&data, "kind", version->kind);
-    json_put_text_member(&data, "text", version->text);
-    buf_put_char(&data, '}');
-    cairn_str copy = data.failed ? (cairn_str){NULL, 0} : arena_copy(arena, buf_str(&data));
-    buf_free(&data);
-    *ret = (cairn_event){.type = CAIRN_STR(EVENT_TYPE), .data = copy};
-    return copy.data ? CAIRN_OK : CAIRN_E_NOMEM;
-}
-
-static cairn_err
-plan_item(struct schema_registry *registry, struct schema_plan_item *items, size_t index, uint32_t *next_id,
-          struct arena *arena, cairn_event *ret_event)
-{
-    struct schema_plan_item *item = &items[index];
-    struct schema_version newest = {.version = 0};
-    bool same = false;
-    cairn_err err = CAIRN_OK;
-    struct schema_version known = {.version = 0};
-    bool any = newest_planned(registry, items, index, item->subject, &newest);
-    /* Going back to an earlier text goes back to its version: events written by it meanwhile are what they were then. */
-    for (known = newest; any && !same && err == CAIRN_OK; any = schema_registry_find(registry, item->subject, known.version - 1, &known)) {
-        if (cairn_str_equal(known.kind, item->kind))
-            err = same_text(item->kind, known.text, item->text, arena, &same);
-        if (same || known.version <= 1)
-            break;
-    }
-    if (err != CAIRN_OK)
-        return err;
-    item->ret_new = !same;
-    item->ret = known;
-    if (same)
-        return CAIRN_OK;
-    item->ret = (struct schema_version){.id = (*next_id)++, .version = newest.version + 1, .subject = item->subject,
-                                        .kind = item->kind, .text = item->text};
-    return write_event(&item->ret, arena, ret_event);
-}
-
-cairn_err
-schema_registry_plan(struct schema_registry *registry, struct schema_plan_item *items, size_t count, struct arena *arena,
-                     cairn_write *ret_write, cairn_error *error)
-{
-    cairn_event *events = arena_alloc(arena, (count ? count : 1) * sizeof *events);
-    size_t event_count = 0;
-    cairn_err err = events ? CAIRN_OK : CAIRN_E_NOMEM;
-    pthread_mutex_lock(&registry->refreshing); /* what was read and the revision belong together */
-    int64_t revision = registry->revision;
-    uint32_t next_id = (uint32_t)registry->count + 1;
-    for (size_t i = 0; i < count && err == CAIRN_OK; i++) {
-        err = plan_item(registry, items, i, &next_id, arena, &events[event_count]);
-        if (err == CAIRN_OK)
-            event_count += items[i].ret_new;
-    }
-    pthread_mutex_unlock(&registry->refreshing);
-    if (err != CAIRN_OK)
-        return error_set(error, err, "no memory for schemas");
-    *ret_write = (cairn_write){.stream = CAIRN_STR(SCHEMA_STREAM), .expected = revision < 0 ? CAIRN_NONE : revision,
-                               .events = events, .event_count = event_count};
-    return CAIRN_OK;
 }
