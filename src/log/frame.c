@@ -294,7 +294,7 @@ decode_batch(struct record *record)
     batch->bytes = rest;
     batch->first_position = record->position;
     batch->first_offset = record->revision;
-    if (load16(body + 30) != 0 || category_size == 0 || category_size > LOG_NAME_MAX)
+    if (load16(body + 30) != 0 || category_size == 0 || category_size > RECORD_CATEGORY_MAX)
         return "the batch's record holds something unknown";
     if (batch->count == 0 || batch->count > BATCH_RECORDS_MAX
         || (batch->revision_count != 1 && batch->revision_count != batch->count))
