@@ -602,6 +602,23 @@ describe(const struct transaction *one, struct arena *arena, struct transaction_
     return partitions && ret->transactional_id.data;
 }
 
+bool
+broker_offset_pending(struct broker *broker, cairn_str group, cairn_str topic, uint32_t partition)
+{
+    struct transactions *all = broker->transactions;
+    bool pending = false;
+    pthread_mutex_lock(&all->lock);
+    for (struct transaction *one = all->open > 0 ? all->newest : NULL; one && !pending; one = one->older)
+        for (size_t i = 0; one->state == TXN_ONGOING && i < one->offset_count && !pending; i++) {
+            const struct held_offset *held = &one->offsets[i];
+            pending = held->commit.partition == partition && cairn_str_equal(held->group, group) &&
+                      cairn_str_equal(held->commit.topic, topic);
+        }
+    pthread_mutex_unlock(&all->lock);
+    transactions_settle(broker);
+    return pending;
+}
+
 void
 broker_transactions(struct broker *broker, transaction_visit visit, void *context)
 {
