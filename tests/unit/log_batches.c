@@ -1,5 +1,6 @@
 /* Batches at rest: records that hold many positions. The files are made by hand, frame by frame, as the sequencer would write
  * them, so that each test holds exactly the bytes that it is about. */
+#include <base/json.h>
 #include <log/topics.h>
 #include <log/unfold.h>
 #include <os/twin.h>
@@ -379,14 +380,66 @@ TEST(events_of_batches_are_events)
     free_disk(disk);
 }
 
+static void
+delete_stream(struct log *log, const char *name, uint64_t before)
+{
+    cairn_retention limits = {.truncate_before = before};
+    EXPECT_OK(cairn_log_retention_set(log, 0, cairn_cstr(name), &limits, &error));
+}
+
+static void
+hash_member(struct json value, uint8_t ret[32])
+{
+    struct arena arena = {0};
+    CHECK(parse_hex(json_string(value, &arena), ret, 32));
+    arena_free(&arena);
+}
+
+/* RFC 9162 §2.1.3.2: the path leads from the leaf to its segment's root. */
+static void
+check_proof(const char *proof)
+{
+    struct json json = json_trusted(cairn_cstr(proof)), name, item;
+    uint64_t index, last;
+    uint8_t node[65], root[32], *hash = node + 33;
+    CHECK(json_u64(json_get(json, "index"), &index) && json_u64(json_get(json, "leaves"), &last));
+    CHECK(index < last--);
+    hash_member(json_get(json, "leaf"), hash);
+    struct json_walk walk = json_walk(json_get(json, "path"));
+    while (json_next(&walk, &name, &item)) {
+        uint8_t other[32], mine[32];
+        hash_member(item, other);
+        memcpy(mine, hash, 32);
+        bool right = index % 2 == 1 || index == last; /* we are the right one of the two */
+        while (right && index % 2 == 0 && index != 0) {
+            index /= 2;
+            last /= 2;
+        }
+        node[0] = 1;
+        memcpy(node + 1, right ? other : mine, 32);
+        memcpy(node + 33, right ? mine : other, 32);
+        sha256(node, sizeof node, root);
+        memcpy(hash, root, 32);
+        index /= 2;
+        last /= 2;
+    }
+    CHECK_INT(last, 0);
+    walk = json_walk(json_get(json, "segments"));
+    CHECK(json_next(&walk, &name, &item)); /* the first segment's */
+    hash_member(json_get(item, "root"), root);
+    CHECK(memcmp(hash, root, 32) == 0);
+}
+
 /* Goal: times, proofs and copies go by stored records: a batch has one time and one leaf, and is copied whole or not.
- * Method: ask for the position after each batch's time; compare proofs of neighbours; branch at every kind of position. */
+ * Method: ask for the position after each batch's time; compare proofs of neighbours, and follow them to the root, before and after
+ * scavenging; branch at every kind of position. */
 TEST(a_batch_is_one_thing)
 {
     struct disk *disk = new_disk();
     write_batches(disk);
     struct log *log = open_log(disk->sim);
     uint64_t position;
+    cairn_scavenge_report scavenged;
     EXPECT_OK(cairn_log_position_at(log, disk->time_us + 1, &position, &error));
     CHECK_INT(position, 2);
     EXPECT_OK(cairn_log_position_at(log, disk->time_us + 302 - 1, &position, &error));
@@ -399,13 +452,17 @@ TEST(a_batch_is_one_thing)
         EXPECT_OK(cairn_log_prove(log, 302, &first, &error));
         EXPECT_OK(cairn_log_prove(log, 801, &last, &error));
         EXPECT_OK(cairn_log_prove(log, 802, &next, &error));
+        check_proof(first);
+        check_proof(next);
         CHECK(strstr(first, "\"index\":3,\"leaves\":") != NULL);
         CHECK(strstr(next, "\"index\":4,\"leaves\":") != NULL);
         CHECK_STR(strstr(first, "\"leaf\""), strstr(last, "\"leaf\""));
         free(first);
         free(last);
         free(next);
-        EXPECT_OK(cairn_log_reindex(log, NULL, NULL, &error));
+        delete_stream(log, "my~orders", i == 0 ? disk->keyless : 0);
+        EXPECT_OK(cairn_log_scavenge(log, NULL, NULL, &scavenged, &error));
+        CHECK_INT(scavenged.events_removed, i == 0 ? disk->keyless : 0);
     }
     static const uint64_t ends[][2] = {{0, 0}, {1, 1}, {2, 2}, {301, 2}, {302, 302}, {801, 302}, {804, 804}};
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
@@ -534,13 +591,6 @@ TEST(what_is_no_batch_is_damage)
 }
 
 /* ---- scavenging ------------------------------------------------------------------------------------------------- */
-
-static void
-delete_stream(struct log *log, const char *name, uint64_t before)
-{
-    cairn_retention limits = {.truncate_before = before};
-    EXPECT_OK(cairn_log_retention_set(log, 0, cairn_cstr(name), &limits, &error));
-}
 
 /* What is left by now: streams of `gone` keys (bits; KEYS: the keyless one) lack all but the last `kept` revisions. */
 static void
