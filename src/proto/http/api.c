@@ -436,7 +436,7 @@ api_drain(struct api *api)
     while ((left = atomic_load(&api->appends)) > 0)
         os_wait(&api->appends, left, 10000);
     if (api->store)
-        cairn_on_commit(api->store, NULL, NULL);
+        cairn_on_commit(api->store, NULL, api);
 }
 
 void
@@ -445,7 +445,7 @@ api_free(struct api *api)
     if (!api)
         return;
     if (api->store)
-        cairn_on_commit(api->store, NULL, NULL);
+        cairn_on_commit(api->store, NULL, api);
     for (unsigned i = 0; i < API_LOOPS_MAX; i++) {
         api_polls_free(&api->loops[i]);
         api_hub_free(&api->loops[i]);
