@@ -5,6 +5,7 @@
 #include <base/json.h>
 #include <base/text.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 
 cairn_err

@@ -25,6 +25,11 @@ void api_put_bytes(struct buf *to, const char *name, const cairn_str *bytes);
 /* A time in ms as RFC 3339, or null for one that there is not (below 0, or beyond what has a date). */
 void api_put_ms(struct buf *to, const char *name, int64_t ms);
 
+/* The lag of a group in each topic that it has offsets in: records behind its offsets. */
+typedef void (*kgroup_lag_visit)(void *context, cairn_str topic, uint64_t lag);
+CAIRN_MUST_CHECK cairn_err api_kgroup_lags(struct api_call *call, cairn_str group, kgroup_lag_visit visit, void *context,
+                                           cairn_error *error);
+
 /* ---- names in pages ---------------------------------------------------------------------------------------------------------- */
 
 /* Gathers names, gives them in order, a page at a time: after, prefix and limit are the call's. */

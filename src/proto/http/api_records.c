@@ -10,6 +10,8 @@
 #include <batch/event.h>
 #include <proto/http/api_render.h>
 
+#include <stdio.h>
+
 struct record_page {
     struct broker *broker;
     struct buf *to;
