@@ -43,8 +43,9 @@ api_count(struct api_call *call, int status)
 static void
 send_problem(struct api_call *call, cairn_err err, const cairn_error *error)
 {
-    struct problem_kind kind =
-        err == CAIRN_E_INVALID && call->malformed ? problem_malformed : problem_of(err);
+    struct problem_kind kind = call->problem                              ? *call->problem
+                               : err == CAIRN_E_INVALID && call->malformed ? problem_malformed
+                                                                           : problem_of(err);
     if (call->problem_members.size > 0) {
         api_problem_with(call, err, error, call->problem_members);
         return;
