@@ -41,7 +41,7 @@ struct retention_work {
     size_t topic_count, topic_capacity;
 };
 
-/* ---- which topics have limits ----------------------------------------------------------------------------------------------------- */
+/* ---- which topics have limits ------------------------------------------------------------------------------------------------ */
 
 struct listing {
     struct retention_work *work;
@@ -90,7 +90,7 @@ list_topics(struct broker *broker, struct retention_work *work)
     work->changes = changes;
 }
 
-/* ---- sizes ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- sizes ------------------------------------------------------------------------------------------------------------------- */
 
 static struct tally **
 tally_slot(const struct retention_work *work, const cairn_uuid *topic_id, uint32_t partition)
@@ -198,7 +198,7 @@ trim(struct retention_work *work, cairn_partition_reader *reader, struct tally *
     return err;
 }
 
-/* ---- a topic ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- a topic ----------------------------------------------------------------------------------------------------------------- */
 
 /* Where the partition is to begin. */
 static cairn_err
