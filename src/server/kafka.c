@@ -16,6 +16,7 @@
 #include <proto/http/registry.h>
 #include <proto/kafka/calls.h>
 #include <proto/kafka/kafka.h>
+#include <schema/registry.h>
 #include <server/log.h>
 #include <topic/broker.h>
 #include <topic/groups.h>
@@ -60,8 +61,12 @@ static enum kafka_err
 validate(void *context, cairn_str subject, cairn_str value, char *ret_reason, size_t reason_size)
 {
     struct kafka_side *side = context;
-    return registry_validate(registry_door_registry(side->door), subject, value, ret_reason, reason_size) ? KAFKA_NONE
-                                                                                                           : KAFKA_INVALID_RECORD;
+    cairn_error error = {0};
+    cairn_err err = schema_registry_validate(registry_door_registry(side->door), subject, value, &error);
+    if (err == CAIRN_OK)
+        return KAFKA_NONE;
+    snprintf(ret_reason, reason_size, "%s", error.detail);
+    return err == CAIRN_E_INVALID || err == CAIRN_E_NOTFOUND || err == CAIRN_E_LIMIT ? KAFKA_INVALID_RECORD : kafka_err_of(err);
 }
 
 static void *

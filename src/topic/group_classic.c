@@ -120,7 +120,7 @@ update_member(struct turn *turn, struct member *member, const struct group_join 
     if (*ret_old != NULL)
         tally_take(turn->group, *ret_old);
     member->protocols = protocols;
-    tally_add(turn->group, protocols);
+    tally_count_in(turn->group, protocols);
     member->session_ms = join->session_timeout_ms;
     member->rebalance_ms = join->rebalance_timeout_ms >= 0 ? join->rebalance_timeout_ms : join->session_timeout_ms;
     return KAFKA_NONE;

@@ -42,7 +42,7 @@ tally_reserve(struct kgroup *group, size_t more)
 
 /* The name is borrowed from a member that bears it; tally_take() finds another one when that goes. */
 void
-tally_add(struct kgroup *group, const struct protocols *protocols)
+tally_count_in(struct kgroup *group, const struct protocols *protocols)
 {
     for (size_t i = 0; i < protocols->count; i++) {
         struct tally *tally = tally_of(group, protocols->items[i].name);

@@ -242,7 +242,7 @@ cairn_str classic_metadata(const struct kgroup *group, const struct member *memb
 
 /* group_rebalance.c */
 bool tally_reserve(struct kgroup *group, size_t more);
-void tally_add(struct kgroup *group, const struct protocols *protocols);
+void tally_count_in(struct kgroup *group, const struct protocols *protocols);
 void tally_take(struct kgroup *group, const struct protocols *protocols);
 /* Does every member know one of these? */
 bool protocols_fit(const struct kgroup *group, const struct group_protocol *items, size_t count);

@@ -231,11 +231,12 @@ broker_transaction_end_async(struct broker *broker, cairn_str transactional_id, 
     }
     pthread_mutex_unlock(&all->lock);
     if (!answered) {
-        ending->err = append_end(broker, one, ending);
-        if (ending->err == CAIRN_OK) {
+        cairn_err err = append_end(broker, one, ending);
+        if (err == CAIRN_OK) { /* and the ending may be gone already */
             transactions_settle(broker);
             return;
         }
+        ending->err = err;
         pthread_mutex_lock(&all->lock);
         settle_one(broker, ending);
         answer = ending->answer;

@@ -196,8 +196,9 @@ next_producer(const struct transaction *one, struct producer expected, struct tr
             return KAFKA_PRODUCER_FENCED; /* somebody works with the newer one */
         *ret_keep = last && !same && !exhausted;
     }
-    if (one->exists && !*ret_keep)
-        as->before = one->producer;
+    /* Only who has said which one he is may ask again: to another instance, the one before is fenced. */
+    if (!*ret_keep)
+        as->before = one->exists && expected.id >= 0 ? one->producer : (struct producer){.id = -1, .epoch = -1};
     if (!*ret_new_id && !*ret_keep)
         as->producer.epoch++;
     as->timed_out = false;

@@ -63,8 +63,8 @@ struct transaction {
     bool busy;
     bool exists;                       /* it has an event */
     enum transaction_state state;
-    struct producer producer, before;  /* before: the one that this one replaced, or epoch -1 */
-    bool timed_out;                    /* `before` was, not fenced */
+    struct producer producer, before;  /* before: the one that this one replaced at its own wish or by time-out; or epoch -1 */
+    bool timed_out;                    /* it was the latter */
     bool begun_here;                   /* this epoch began in this run of the program: sequences begin at 0 */
     int32_t timeout_ms;
     int64_t revision;                  /* of its stream; -1: none */

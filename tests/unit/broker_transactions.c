@@ -143,6 +143,9 @@ TEST(older_instances_are_fenced)
     CHECK_INT(other.epoch, 2);
     CHECK_KAFKA(broker_producer_init(rig.broker, TXN, 60000, second, &other), KAFKA_NONE);
     CHECK_INT(other.epoch, 2);
+    struct producer third = init(&rig); /* but not over another instance */
+    CHECK_INT(third.epoch, 3);
+    CHECK_KAFKA(broker_producer_init(rig.broker, TXN, 60000, other, &other), KAFKA_PRODUCER_FENCED);
     CHECK_KAFKA(add(&rig, (struct producer){other.id + 5, 0}, "a", 0), KAFKA_INVALID_PRODUCER_ID_MAPPING);
     CHECK_KAFKA(broker_producer_init(rig.broker, TXN, 0, nobody, &other), KAFKA_INVALID_TRANSACTION_TIMEOUT);
     CHECK_KAFKA(broker_producer_init(rig.broker, TXN, 15 * 60 * 1000 + 1, nobody, &other), KAFKA_INVALID_TRANSACTION_TIMEOUT);
