@@ -19,8 +19,8 @@ may_commit(struct groups_broker *groups, cairn_str group, cairn_str member_id, c
     struct turn turn;
     if (group.size > GROUP_ID_MAX)
         return KAFKA_INVALID_GROUP_ID;
-    if (begin_now(&turn, groups, group) != KAFKA_NONE)
-        return generation < 0 ? KAFKA_NONE : KAFKA_ILLEGAL_GENERATION;
+    if (begin_now(&turn, groups, group) != KAFKA_NONE) /* a member of what was before a restart joins again upon this */
+        return generation < 0 ? KAFKA_NONE : member_id.size > 0 ? KAFKA_UNKNOWN_MEMBER_ID : KAFKA_ILLEGAL_GENERATION;
     struct member *member = member_by_id(turn.group, member_id);
     bool consumer = turn.group->type == GROUP_CONSUMER;
     enum kafka_err err = consumer ? consumer_may_commit(turn.group, member_id, generation)

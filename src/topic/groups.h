@@ -93,6 +93,8 @@ bool groups_forget(struct groups_broker *groups, void *done_context);
 
 /* ---- KIP-848 ------------------------------------------------------------------------------------------------------------------------- */
 
+#define KAFKA_INVALID_REGULAR_EXPRESSION ((enum kafka_err)128)
+
 struct topic_partitions {
     cairn_uuid topic_id;
     const int32_t *partitions;
@@ -165,6 +167,7 @@ struct group_info {
         cairn_str member_id, instance_id, client_id, client_host;
         cairn_str metadata, assignment;              /* classic: as the client's own assignor wrote them */
         int32_t epoch;                               /* consumer */
+        cairn_str regex;
         const cairn_str *topics;
         size_t topic_count;
         const struct topic_partitions *owned, *target;

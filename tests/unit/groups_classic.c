@@ -219,7 +219,7 @@ TEST(a_member_joins_a_stable_group)
     rig_sync(&rig, "g", joins[2].member_id, NULL, 2, &sync[2]);
     rig_sync_lead(&rig, "g", &again[0], "p", &sync[0]);
     for (int i = 0; i < 3; i++) {
-        char expected[8];
+        char expected[16];
         snprintf(expected, sizeof expected, "p%d", i);
         ANSWERED(sync[i], KAFKA_NONE);
         CHECK_STR(sync[i].assignment, expected);
