@@ -60,7 +60,7 @@ CAIRN_API CAIRN_MUST_CHECK cairn_err cairn_verify(cairn_store *store, cairn_faul
                                                   cairn_error *error);
 
 /* A proof that one event is in the log: hashes from its leaf to its segment's root (RFC 9162 §2.1.3)
- * and the chain of segment roots. ret_proof is JSON, freed with cairn_free(). */
+ * and the chain of segment roots. Events that came in one batch have its leaf in common. ret_proof is JSON, freed with cairn_free(). */
 CAIRN_API CAIRN_MUST_CHECK cairn_err cairn_prove(cairn_store *store, uint64_t position,
                                                  char **ret_proof, cairn_error *error);
 

@@ -195,7 +195,8 @@ CAIRN_API void cairn_reader_free(cairn_reader *reader);
 CAIRN_API uint64_t cairn_end(cairn_store *store);
 
 /* Calls `notify(context, end)` after each commit, on the commit thread: short, never blocking. At most 8 listeners a store,
- * known by their contexts; NULL takes this context's away and returns when no call of it is under way. */
+ * known by their contexts; NULL takes this context's away, or everybody's where that is NULL too, and returns when no call of it
+ * is under way. */
 typedef void (*cairn_commit_notify)(void *context, uint64_t end);
 CAIRN_API void cairn_on_commit(cairn_store *store, cairn_commit_notify notify, void *context);
 

@@ -479,7 +479,9 @@ sequence_with_retries(struct log *log, struct attempt *attempt, cairn_error *err
 {
     int64_t deadline = os_monotonic_us(log->os) + 30000000;
     for (unsigned tries = 0;; tries++) {
-        pthread_mutex_lock(&log->lock);
+        if (!attempt->locked)
+            pthread_mutex_lock(&log->lock);
+        attempt->locked = false;
         cairn_err err = sequence(log, attempt, error);
         if (err == CAIRN_OK && attempt->need == NEED_NOTHING)
             return CAIRN_OK;
@@ -510,11 +512,9 @@ tell_sequenced(const struct log *log, const struct attempt *attempt)
             *request->batches[i].ret_offset = attempt->scratch->batches[i].offset;
 }
 
-/* Sequence the append. On CAIRN_OK the lock is held, and the waiter says what to tell once all that was sequenced
- * so far is durable: also a refusal is told only when what it rests upon is durable, since whoever
- * reads after being told of a conflict must find the event that caused it. */
+/* What needs no lock. */
 static cairn_err
-append(struct log *log, struct attempt *attempt, struct waiter *waiter, cairn_error *error)
+begin_append(struct log *log, struct attempt *attempt, cairn_error *error)
 {
     if (log->options.read_only)
         return error_set(error, CAIRN_E_READONLY, "the store was opened for reading only");
@@ -524,10 +524,22 @@ append(struct log *log, struct attempt *attempt, struct waiter *waiter, cairn_er
         return error_set(error, CAIRN_E_CLOSED, "the store is closing");
     cairn_err err = prepare(log, attempt->scratch, attempt->request, error);
     if (err == CAIRN_OK && atomic_load(&log->disk_full))
-        err = log_check_space(log, error);
-    if (err != CAIRN_OK)
-        return err;
+        err = attempt->locked ? error_set(error, CAIRN_E_NOSPACE, "the disk was full a moment ago") : log_check_space(log, error);
+    return err;
+}
 
+/* Sequence the append. On CAIRN_OK the lock is held, and the waiter says what to tell once all that was sequenced
+ * so far is durable: also a refusal is told only when what it rests upon is durable, since whoever
+ * reads after being told of a conflict must find the event that caused it. */
+static cairn_err
+append(struct log *log, struct attempt *attempt, struct waiter *waiter, cairn_error *error)
+{
+    cairn_err err = begin_append(log, attempt, error);
+    if (err != CAIRN_OK) {
+        if (attempt->locked)
+            pthread_mutex_unlock(&log->lock);
+        return err;
+    }
     cairn_error refusal = {0};
     err = sequence_with_retries(log, attempt, &refusal);
     bool refused = err == CAIRN_E_CONFLICT || err == CAIRN_E_CONDITION || err == CAIRN_E_GONE;
@@ -600,8 +612,12 @@ log_append_definition(struct log *log, const cairn_append_request *request, stru
     cairn_error commit_error;
     struct waiter waiter = {.state = &over, .ret_err = &commit_err};
     struct attempt attempt = {.request = request, .scratch = scratch_take(), .change = change, .blocking = true};
-    if (attempt.scratch == NULL)
+    attempt.locked = change != NULL && change->locked;
+    if (attempt.scratch == NULL) {
+        if (attempt.locked)
+            pthread_mutex_unlock(&log->lock);
         return error_set(error, CAIRN_E_NOMEM, "no memory for the append");
+    }
     cairn_err err = append(log, &attempt, &waiter, error);
     scratch_give(attempt.scratch);
     if (err != CAIRN_OK)

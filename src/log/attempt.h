@@ -12,6 +12,7 @@ struct attempt {
     const cairn_append_request *request;
     struct scratch *scratch;
     struct topic_change *change; /* of the topic that the append defines; NULL: none */
+    bool locked;             /* the sequence lock is held already: for the first try */
     bool blocking;
     enum need need;
     struct hash128 head;     /* NEED_HEAD */
@@ -27,6 +28,8 @@ struct attempt {
     uint64_t conflict_at;    /* on CONFLICT: index of the write */
 };
 
+/* Under the lock: a record that is not durable yet lies in one of the batches in memory. As it is stored. */
+bool record_in_flight(struct log *log, uint64_t position, struct record *ret);
 /* Under the lock: are these very events, by their ids, at the same place in the same streams already, as far as
  * memory tells? Then attempt->at says where. Exact for what is in flight; of what is durable only the last
  * are known. */

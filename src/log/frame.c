@@ -327,10 +327,12 @@ kind_holds_batch(uint32_t kind)
 }
 
 /* A batch's head has 8 bytes more, which no other record is too short for. */
-static const char *
-check_head(cairn_str bytes, uint32_t seed)
+const char *
+record_check_head(cairn_str bytes, uint32_t seed)
 {
     const char *head = bytes.data;
+    if (bytes.size < RECORD_HEAD_SIZE)
+        return "the record is cut short";
     size_t size = kind_holds_batch(load32(head + 12)) ? BATCH_RECORD_HEAD_SIZE : RECORD_HEAD_SIZE;
     if (bytes.size < size)
         return "the record is cut short";
@@ -341,9 +343,7 @@ const char *
 record_decode(cairn_str bytes, uint32_t seed, struct record *ret)
 {
     const char *head = bytes.data;
-    if (bytes.size < RECORD_HEAD_SIZE)
-        return "the record is cut short";
-    const char *fault = check_head(bytes, seed);
+    const char *fault = record_check_head(bytes, seed);
     if (fault != NULL)
         return fault;
     *ret = (struct record){.size = load32(head + 4), .kind = load32(head + 12), .count = 1,
@@ -462,7 +462,7 @@ frame_check(cairn_str bytes, uint32_t seed, struct frame *ret, size_t *ret_neede
         if (ret->count == 0)
             return "the frame holds more than its records";
         const char *fault = bytes.size < first_head ? NULL
-                            : check_head((cairn_str){bytes.data + FRAME_HEADER_SIZE, bytes.size - FRAME_HEADER_SIZE}, seed);
+                            : record_check_head((cairn_str){bytes.data + FRAME_HEADER_SIZE, bytes.size - FRAME_HEADER_SIZE}, seed);
         if (fault != NULL)
             return fault;
         *ret_needed = bytes.size < first_head ? first_head : ret->size;

@@ -11,7 +11,6 @@
 
 #define CHUNK_MAX 4096u          /* positions of one event */
 #define PENDING_MAX (1u << 20)   /* positions in memory, of all partitions, before they are written */
-#define WRITES_MAX 256           /* events of one append */
 #define NAME_MAX_SIZE 64
 
 static cairn_str
@@ -30,6 +29,15 @@ struct chunk {
     uint32_t count, capacity;
 };
 
+/* Events as they are to be written, of the partitions [first, end). */
+struct drafts {
+    uint32_t first, end;
+    cairn_write writes[LINKS_WRITES_MAX];
+    cairn_event events[LINKS_WRITES_MAX];
+    char names[LINKS_WRITES_MAX][NAME_MAX_SIZE];
+    struct buf data;
+};
+
 struct links {
     struct log *log;
     cairn_scope scope;
@@ -39,6 +47,7 @@ struct links {
     uint64_t pending, total;
     uint64_t looked_end;   /* the category has been read up to here */
     struct block *block;
+    struct drafts drafts;
 };
 
 struct links *
@@ -47,14 +56,16 @@ links_new(struct log *log, cairn_scope scope, const cairn_topic *topic)
     struct links *links = calloc(1, sizeof *links);
     if (links == NULL)
         return NULL;
-    *links = (struct links){.log = log, .scope = scope, .topic = topic,
-                            .chunks = calloc(topic->partitions, sizeof *links->chunks),
-                            .counts = calloc(topic->partitions, sizeof *links->counts), .block = block_new()};
+    links->log = log;
+    links->scope = scope;
+    links->topic = topic;
+    links->chunks = calloc(topic->partitions, sizeof *links->chunks);
+    links->counts = calloc(topic->partitions, sizeof *links->counts);
+    links->block = block_new();
     if (links->chunks == NULL || links->counts == NULL || links->block == NULL) {
         links_free(links);
         return NULL;
     }
-    block_only_names(links->block);
     return links;
 }
 
@@ -68,6 +79,7 @@ links_free(struct links *links)
     free(links->chunks);
     free(links->counts);
     block_free(links->block);
+    buf_free(&links->drafts.data);
     free(links);
 }
 
@@ -95,48 +107,49 @@ encode(struct buf *to, uint64_t first_offset, const struct chunk *chunk)
     }
 }
 
-/* What is pending of the partitions from *next on, as many as one append takes. */
-static cairn_err
-write_some(struct links *links, uint32_t *next, cairn_error *error)
+cairn_err
+links_writes(struct links *links, const cairn_write **ret, size_t *ret_count, cairn_error *error)
 {
-    cairn_write writes[WRITES_MAX];
-    cairn_event events[WRITES_MAX];
-    char names[WRITES_MAX][NAME_MAX_SIZE];
-    size_t ends[WRITES_MAX], count = 0;
-    struct buf data = {0};
-    uint32_t partition = *next, first = partition;
-    for (; partition < links->topic->partitions && count < WRITES_MAX; partition++) {
-        const struct chunk *chunk = &links->chunks[partition];
+    struct drafts *drafts = &links->drafts;
+    size_t ends[LINKS_WRITES_MAX], count = 0;
+    buf_clear(&drafts->data);
+    drafts->end = drafts->first;
+    for (; drafts->end < links->topic->partitions && count < LINKS_WRITES_MAX; drafts->end++) {
+        const struct chunk *chunk = &links->chunks[drafts->end];
         if (chunk->count == 0)
             continue;
-        encode(&data, links->counts[partition] - chunk->count, chunk);
-        writes[count] = (cairn_write){links_stream(&links->topic->id, partition, names[count]), CAIRN_ANY, &events[count], 1};
-        ends[count++] = data.size;
+        encode(&drafts->data, links->counts[drafts->end] - chunk->count, chunk);
+        drafts->writes[count] = (cairn_write){links_stream(&links->topic->id, drafts->end, drafts->names[count]), CAIRN_ANY,
+                                              &drafts->events[count], 1};
+        ends[count++] = drafts->data.size;
     }
-    for (size_t i = 0; i < count; i++)
-        events[i] = (cairn_event){.type = CAIRN_STR("$links"),
-                                  .content_type = CAIRN_STR("application/octet-stream"),
-                                  .data = {data.data + (i ? ends[i - 1] : 0), ends[i] - (i ? ends[i - 1] : 0)}};
-    cairn_append_request request = {.scope = links->scope, .writes = writes, .write_count = count, .system = true};
-    cairn_at at;
-    cairn_err err = data.failed ? error_set(error, CAIRN_E_NOMEM, "no memory to link a topic's events")
-                    : count > 0 ? log_append_blocking(links->log, &request, &at, error)
-                                : CAIRN_OK;
-    buf_free(&data);
-    for (uint32_t i = first; err == CAIRN_OK && i < partition; i++) {
-        links->pending -= links->chunks[i].count;
-        links->chunks[i].count = 0;
-    }
-    *next = partition;
-    return err;
+    for (size_t i = 0, begin = 0; i < count; begin = ends[i++])
+        drafts->events[i] = (cairn_event){.type = CAIRN_STR("$links"),
+                                          .content_type = CAIRN_STR("application/octet-stream"),
+                                          .data = {drafts->data.data + begin, ends[i] - begin}};
+    *ret = drafts->writes;
+    *ret_count = count;
+    return drafts->data.failed ? error_set(error, CAIRN_E_NOMEM, "no memory to link a topic's events") : CAIRN_OK;
 }
 
 static cairn_err
 write_all(struct links *links, cairn_error *error)
 {
+    struct drafts *drafts = &links->drafts;
     cairn_err err = CAIRN_OK;
-    for (uint32_t next = 0; err == CAIRN_OK && links->pending > 0 && next < links->topic->partitions;)
-        err = write_some(links, &next, error);
+    for (drafts->first = 0; err == CAIRN_OK && links->pending > 0 && drafts->first < links->topic->partitions;
+         drafts->first = drafts->end) {
+        cairn_append_request request = {.scope = links->scope, .system = true};
+        cairn_at at;
+        err = links_writes(links, &request.writes, &request.write_count, error);
+        if (err == CAIRN_OK && request.write_count > 0)
+            err = log_append_blocking(links->log, &request, &at, error);
+        for (uint32_t i = drafts->first; err == CAIRN_OK && i < drafts->end; i++) {
+            links->pending -= links->chunks[i].count;
+            links->chunks[i].count = 0;
+        }
+    }
+    drafts->first = 0;
     return err;
 }
 
@@ -164,34 +177,72 @@ add(struct links *links, uint32_t partition, uint64_t position, cairn_error *err
     return CAIRN_OK;
 }
 
-/* Records of batches belong to a topic that the category had, and that was deleted. */
-cairn_err
-links_read_on(struct links *links, cairn_error *error)
+/* Records of batches belong to a topic that the category had, and that was deleted: they are passed over. *next: the position
+ * behind what lies there. */
+static cairn_err
+link_record(struct links *links, uint64_t position, enum block_mode mode, uint64_t *next, cairn_error *error)
+{
+    struct log *log = links->log;
+    struct record record;
+    if (position >= cairn_log_end(log)) { /* then we are under the lock */
+        if (!record_in_flight(log, position, &record))
+            return error_set(error, CAIRN_E_BUSY, "an event is on its way to the disk; try again");
+    } else {
+        cairn_err err = log_read_stored(log, links->block, position, mode, &record, error);
+        if (err != CAIRN_OK)
+            return err;
+    }
+    *next = record.position + record.count;
+    return record.kind == RECORD_EVENT
+               ? add(links, stream_partition(record.stream, links->topic->partitions), record.position, error)
+               : CAIRN_OK;
+}
+
+static cairn_err
+read_category(struct links *links, uint64_t end, cairn_error *error)
 {
     struct log *log = links->log;
     struct series_head entries[256];
     size_t count = 0;
     struct series_read read = {.key = log_key(log, KEY_CATEGORY, links->scope, links->topic->category),
-                               .by = SERIES_BY_POSITION, .from = links->looked_end, .end = cairn_log_end(log)};
+                               .by = SERIES_BY_POSITION, .from = links->looked_end, .end = end};
     cairn_err err;
     do {
         err = cairn_series_read(log->series, &read, entries, 256, &count, error);
         for (size_t i = 0; err == CAIRN_OK && i < count; i++) {
-            struct record record;
             bool near = i + 1 < count && entries[i + 1].position - entries[i].position < 8;
-            err = log_read_record(log, links->block, entries[i].position, near ? BLOCK_SCAN : BLOCK_POINT, &record, error);
-            if (err == CAIRN_OK && record.kind == RECORD_EVENT && !record.unfolded)
-                err = add(links, stream_partition(record.stream, links->topic->partitions), record.position, error);
-            read.from = entries[i].position + 1;
+            if (entries[i].position >= read.from)
+                err = link_record(links, entries[i].position, near ? BLOCK_SCAN : BLOCK_POINT, &read.from, error);
+            if (err == CAIRN_OK)
+                links->looked_end = read.from;
         }
         if (err == CAIRN_OK && atomic_load(&log->stopping))
             err = error_set(error, CAIRN_E_CLOSED, "the store is closing");
     } while (err == CAIRN_OK && count > 0);
     if (err == CAIRN_OK)
-        err = write_all(links, error);
-    if (err == CAIRN_OK)
-        links->looked_end = read.end;
+        links->looked_end = end;
     return err;
+}
+
+cairn_err
+links_read_on(struct links *links, cairn_error *error)
+{
+    cairn_err err = read_category(links, cairn_log_end(links->log), error);
+    return err == CAIRN_OK ? write_all(links, error) : err;
+}
+
+cairn_err
+links_read_rest(struct links *links, cairn_error *error)
+{
+    uint64_t end = links->log->next_position;
+    struct series_head entries[LINKS_WRITES_MAX];
+    size_t count;
+    struct series_read read = {.key = log_key(links->log, KEY_CATEGORY, links->scope, links->topic->category),
+                               .by = SERIES_BY_POSITION, .from = links->looked_end, .end = end};
+    cairn_err err = cairn_series_read(links->log->series, &read, entries, LINKS_WRITES_MAX, &count, error);
+    if (err == CAIRN_OK && (links->pending > 0 || count == LINKS_WRITES_MAX))
+        err = error_set(error, CAIRN_E_BUSY, "too many events come to the category while the topic is made; try again");
+    return err == CAIRN_OK ? read_category(links, end, error) : err;
 }
 
 /* ---- reading -------------------------------------------------------------------------------------------------------------- */

@@ -177,6 +177,8 @@ record_holds_batch(const struct record *record)
     return record->kind == RECORD_BATCH || record->kind == RECORD_THINNED;
 }
 
+/* Check the head of the record at the beginning of `bytes`, and so its size. NULL, or what is wrong. */
+const char *record_check_head(cairn_str bytes, uint32_t seed);
 /* Check and take apart the record at the beginning of `bytes`, as it is stored. NULL, or what is wrong with it. */
 const char *record_decode(cairn_str bytes, uint32_t seed, struct record *ret);
 /* What a record that has been checked covers. */

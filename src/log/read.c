@@ -132,7 +132,7 @@ end_by_offsets(const struct block *block, uint64_t index)
     return 0;
 }
 
-/* By its head, which is checked later. */
+/* By its head. When that is damaged, the record ends with it. */
 static cairn_err
 end_by_head(struct log *log, struct block *block, struct segment *segment, uint64_t begin,
             enum block_mode mode, uint64_t *ret_end, cairn_error *error)
@@ -140,8 +140,11 @@ end_by_head(struct log *log, struct block *block, struct segment *segment, uint6
     cairn_err err = cover_bytes(log, block, segment, begin, begin + BLOCK_LOOK, mode, error);
     if (err != CAIRN_OK)
         return err;
-    if (begin >= block->offset && begin + 8 <= block->offset + block->size)
-        *ret_end = begin + load32(block->bytes + (begin - block->offset) + 4);
+    if (begin < block->offset || begin >= block->offset + block->size)
+        return CAIRN_OK;
+    cairn_str head = {(char *)block->bytes + (begin - block->offset), (size_t)(block->offset + block->size - begin)};
+    bool sound = record_check_head(head, segment->seed) == NULL;
+    *ret_end = begin + (sound ? load32(head.data + 4) : BATCH_RECORD_HEAD_SIZE);
     return CAIRN_OK;
 }
 

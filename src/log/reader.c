@@ -544,6 +544,8 @@ cairn_log_on_commit(struct log *log, cairn_commit_notify notify, void *context)
 {
     pthread_mutex_lock(&log->notify_lock);
     size_t i = 0;
+    if (notify == NULL && context == NULL)
+        log->listener_count = 0;
     while (i < log->listener_count && log->listeners[i].context != context)
         i++;
     if (notify == NULL && i < log->listener_count)

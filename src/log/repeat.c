@@ -20,8 +20,7 @@ is_placed(struct log *log, const struct prepared_write *write, uint64_t revision
     return limited && revision <= retention.limits.truncate_before;
 }
 
-/* Under the lock: a record that is not durable yet lies in one of the batches. */
-static bool
+bool
 record_in_flight(struct log *log, uint64_t position, struct record *ret)
 {
     struct segment *segment = log->active;

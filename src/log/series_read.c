@@ -128,20 +128,6 @@ cairn_series_read(struct series *series, const struct series_read *read,
     return err;
 }
 
-cairn_err
-cairn_series_head(struct series *series, struct hash128 key, uint64_t end,
-                  struct series_head *ret_head, cairn_error *error)
-{
-    struct series_read read = {.key = key, .from = UINT64_MAX, .backward = true, .end = end};
-    size_t count = 0;
-    cairn_err err = cairn_series_read(series, &read, ret_head, 1, &count, error);
-    if (err != CAIRN_OK || count == 1)
-        return err;
-    return error_set(error, CAIRN_E_END, "the series has no entries");
-}
-
-/* ---- heads --------------------------------------------------------------------------------- */
-
 static bool
 tables_have(const struct view *view, struct hash128 key)
 {
@@ -150,6 +136,49 @@ tables_have(const struct view *view, struct hash128 key)
             return true;
     return false;
 }
+
+/* Of a key that no table has, the cache knows what the runs say, or comes to know it. False: ask. See series_head.c for why
+ * that is as true for a reader as for the writer. */
+static bool
+head_is_known(struct series *series, struct hash128 key, size_t *ret_count, struct series_head *ret_head)
+{
+    const struct series_read read = {.key = key, .from = UINT64_MAX, .backward = true, .end = UINT64_MAX};
+    struct sink sink = {.read = &read, .entries = ret_head, .max = 1};
+    uint64_t generation = atomic_load_explicit(&series->heads.generation, memory_order_acquire);
+    uint32_t index;
+    const struct view *view = series_view_enter(series, &index);
+    bool known = false;
+    if (!tables_have(view, key)) {
+        enum series_known said = series_heads_get(&series->heads, key, ret_head);
+        known = said != SERIES_UNKNOWN;
+        sink.count = said == SERIES_PRESENT;
+        if (!known && read_runs(view, &sink, NULL) == CAIRN_OK)
+            known = series_heads_put(&series->heads, key, sink.count ? ret_head : NULL, generation);
+    }
+    series_view_leave(series, index);
+    *ret_count = sink.count;
+    return known;
+}
+
+cairn_err
+cairn_series_head(struct series *series, struct hash128 key, uint64_t end,
+                  struct series_head *ret_head, cairn_error *error)
+{
+    struct series_read read = {.key = key, .from = UINT64_MAX, .backward = true, .end = end};
+    struct series_head head;
+    size_t count = 0;
+    cairn_err err = CAIRN_OK;
+    bool known = head_is_known(series, key, &count, &head);
+    if (!known || (count == 1 && head.position >= end))
+        err = cairn_series_read(series, &read, &head, 1, &count, error);
+    if (err == CAIRN_OK && count == 1)
+        *ret_head = head;
+    if (err != CAIRN_OK || count == 1)
+        return err;
+    return error_set(error, CAIRN_E_END, "the series has no entries");
+}
+
+/* ---- heads --------------------------------------------------------------------------------- */
 
 /* See series_head.c for why what is stored here is never stale. */
 cairn_err

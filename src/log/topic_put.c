@@ -218,34 +218,77 @@ read_last(struct definition *definition, cairn_error *error)
     return CAIRN_OK;
 }
 
+/* What a definition is written from. */
+struct draft {
+    const cairn_topic *topic;
+    const cairn_topic_ref *before; /* NULL: there was none */
+    const uint64_t *linked;
+    const char *type;
+    const cairn_write *links; /* written with it */
+    size_t link_count;
+};
+
+static cairn_err
+append_draft(const struct definition *definition, struct topic_change *change, const struct draft *draft, cairn_str data,
+             cairn_error *error)
+{
+    cairn_write writes[LINKS_WRITES_MAX + 1];
+    cairn_event event = {.type = cairn_cstr(draft->type), .content_type = CAIRN_STR("application/json"), .data = data};
+    cairn_append_request request = {.scope = definition->scope, .writes = writes, .write_count = draft->link_count + 1,
+                                    .system = true};
+    cairn_at at;
+    if (draft->link_count > 0)
+        memcpy(writes, draft->links, draft->link_count * sizeof *writes);
+    writes[draft->link_count] = (cairn_write){{definition->stream, definition->stream_size}, definition->last, &event, 1};
+    return log_append_definition(definition->log, &request, change, &at, error);
+}
+
 /* *ret: the topic as it is then. CAIRN_E_CONFLICT: the newest event is not definition->last any more. */
 static cairn_err
-write_definition(const struct definition *definition, struct topic_change *change, const cairn_topic *topic,
-                 const cairn_topic_ref *before, const uint64_t *linked, const char *type, cairn_topic_ref **ret,
-                 cairn_error *error)
+write_definition(const struct definition *definition, struct topic_change *change, const struct draft *draft,
+                 cairn_topic_ref **ret, cairn_error *error)
 {
     struct buf data = {0};
-    bool deleted = strcmp(type, TOPIC_DELETED) == 0;
-    topic_write(&data, topic, linked, deleted);
-    cairn_err err = data.failed ? error_set(error, CAIRN_E_NOMEM, "no memory for a topic") : CAIRN_OK;
-    if (err == CAIRN_OK)
-        err = topic_parse(definition->log, definition->scope, buf_str(&data), 0, before, &change->ref, error);
+    topic_write(&data, draft->topic, draft->linked, strcmp(draft->type, TOPIC_DELETED) == 0);
+    cairn_err err = data.failed ? error_set(error, CAIRN_E_NOMEM, "no memory for a topic")
+                                : topic_parse(definition->log, definition->scope, buf_str(&data), 0, draft->before,
+                                              &change->ref, error);
     if (err == CAIRN_OK) {
-        cairn_event event = {.type = cairn_cstr(type), .content_type = CAIRN_STR("application/json"),
-                             .data = buf_str(&data)};
-        cairn_write write = {{definition->stream, definition->stream_size}, definition->last, &event, 1};
-        cairn_append_request request = {.scope = definition->scope, .writes = &write, .write_count = 1, .system = true};
-        cairn_at at;
-        err = log_append_definition(definition->log, &request, change, &at, error);
+        err = append_draft(definition, change, draft, buf_str(&data), error);
         if (err == CAIRN_OK && ret != NULL)
             *ret = topic_keep(change->ref);
         cairn_topic_release(change->ref);
+    } else if (change->locked) {
+        pthread_mutex_unlock(&definition->log->lock);
     }
     buf_free(&data);
     return err;
 }
 
-/* The definition comes when all that the category has is linked. While events keep coming, that is tried again. */
+#define TRIES_UNLOCKED 4
+
+/* The definition comes when all that the category has is linked. While events keep coming the last of them are linked under
+ * the lock: they are few, and those that are on their way to the disk are in memory. */
+static cairn_err
+try_to_make(struct definition *definition, const cairn_topic *topic, struct links *links, struct topic_change *change,
+            cairn_topic_ref **ret, cairn_error *error)
+{
+    struct draft draft = {.topic = topic, .type = TOPIC_MADE};
+    cairn_err err = links_read_on(links, error);
+    if (err == CAIRN_OK && change->locked) {
+        pthread_mutex_lock(&definition->log->lock);
+        err = links_read_rest(links, error);
+        if (err == CAIRN_OK)
+            err = links_writes(links, &draft.links, &draft.link_count, error);
+        if (err != CAIRN_OK)
+            pthread_mutex_unlock(&definition->log->lock);
+        change->has_more = err == CAIRN_E_BUSY;
+    }
+    change->looked_end = links_looked_end(links);
+    draft.linked = links_counts(links);
+    return err == CAIRN_OK ? write_definition(definition, change, &draft, ret, error) : err;
+}
+
 static cairn_err
 make_topic(struct definition *definition, const cairn_topic *topic, struct links *links, cairn_topic_ref **ret,
            cairn_error *error)
@@ -262,11 +305,8 @@ make_topic(struct definition *definition, const cairn_topic *topic, struct links
         if (there != NULL)
             return error_set(error, CAIRN_E_EXISTS, "there is a topic %.*s already", (int)topic->name.size,
                              topic->name.data);
-        err = links_read_on(links, error);
-        if (err != CAIRN_OK)
-            return err;
-        struct topic_change change = {.is_new = true, .looked_end = links_looked_end(links)};
-        err = write_definition(definition, &change, topic, NULL, links_counts(links), TOPIC_MADE, ret, &refusal);
+        struct topic_change change = {.is_new = true, .locked = tries >= TRIES_UNLOCKED};
+        err = try_to_make(definition, topic, links, &change, ret, &refusal);
         if (err != CAIRN_E_CONFLICT && !change.has_more) {
             if (err != CAIRN_OK && error != NULL)
                 *error = refusal;
@@ -301,8 +341,9 @@ change_topic(struct definition *definition, const cairn_topic *topic, int64_t ex
     if (err == CAIRN_OK) {
         struct topic_change change = {0};
         definition->last = expected;
-        err = write_definition(definition, &change, &now, before, NULL,
-                               now.partitions > before->topic.partitions ? TOPIC_GROWN : TOPIC_CHANGED, ret, error);
+        struct draft draft = {.topic = &now, .before = before,
+                              .type = now.partitions > before->topic.partitions ? TOPIC_GROWN : TOPIC_CHANGED};
+        err = write_definition(definition, &change, &draft, ret, error);
     }
     cairn_topic_release(before);
     return err;
@@ -360,7 +401,8 @@ cairn_log_topic_delete(struct log *log, cairn_scope scope, cairn_str name, int64
             struct topic_change change = {0};
             begin(&definition, log, scope, before->topic.name);
             definition.last = (int64_t)before->revision;
-            err = write_definition(&definition, &change, &before->topic, before, NULL, TOPIC_DELETED, NULL, &refusal);
+            struct draft draft = {.topic = &before->topic, .before = before, .type = TOPIC_DELETED};
+            err = write_definition(&definition, &change, &draft, NULL, &refusal);
             if (err != CAIRN_OK && error != NULL)
                 *error = refusal;
         }

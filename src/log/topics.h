@@ -115,6 +115,7 @@ topic_hides_record(struct log *log, const struct record *record)
 struct topic_change {
     cairn_topic_ref *ref;
     bool is_new;
+    bool locked;          /* the caller holds the sequence lock, which the append gives back */
     uint64_t looked_end;  /* new: the category's events below this are linked */
     bool has_more;        /* refused: the category has events at or after looked_end */
 };
@@ -133,6 +134,12 @@ struct links *links_new(struct log *log, cairn_scope scope, const cairn_topic *t
 void links_free(struct links *links);
 /* Read what the category has got since the last call, and write where it is. */
 CAIRN_MUST_CHECK cairn_err links_read_on(struct links *links, cairn_error *error);
+/* The same under the sequence lock, up to what is sequenced, and nothing is written: that is left to the append that makes the
+ * topic. CAIRN_E_BUSY: it is too much for one. */
+CAIRN_MUST_CHECK cairn_err links_read_rest(struct links *links, cairn_error *error);
+/* Writes of what is not written yet; they live until the next call. At most LINKS_WRITES_MAX. */
+#define LINKS_WRITES_MAX 256
+CAIRN_MUST_CHECK cairn_err links_writes(struct links *links, const cairn_write **ret, size_t *ret_count, cairn_error *error);
 uint64_t links_looked_end(const struct links *links);
 const uint64_t *links_counts(const struct links *links); /* of each partition; NULL: there are none */
 

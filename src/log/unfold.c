@@ -45,34 +45,6 @@ unfold_free(struct unfold *unfold)
     free(unfold);
 }
 
-const char *
-unfold_open(struct unfold *unfold, const struct record *stored)
-{
-    assert(record_holds_batch(stored));
-    unfold_forget(unfold);
-    const struct stored_batch *batch = &stored->batch;
-    struct batch_head *head = &unfold->cursor.head;
-    if (batch->bytes.size == 0) {
-        if (stored->kind == RECORD_BATCH)
-            return "the batch is empty";
-        batch_close(&unfold->cursor);
-    } else {
-        const char *fault = batch_open(&unfold->cursor, batch->bytes);
-        if (fault != NULL)
-            return fault;
-        if (head->size != batch->bytes.size)
-            return "there is something behind the batch";
-        if (head->count > batch->count || (stored->kind == RECORD_BATCH && head->count < batch->count))
-            return "the batch has another number of records than its positions";
-    }
-    unfold->stored = *stored;
-    unfold->number = UINT32_MAX;
-    unfold->gone = stored->batch.gone;
-    unfold->gone_index = 0;
-    unfold->open = true;
-    return NULL;
-}
-
 bool
 unfold_has(const struct unfold *unfold, uint64_t position)
 {
@@ -97,6 +69,52 @@ unfold_record(struct unfold *unfold, uint32_t number, struct batch_record *ret)
         || (as_it_came && ret->offset_delta != number))
         return "a record of the batch has an impossible offset";
     return NULL;
+}
+
+/* Binary search needs them in order; in a batch as it came, each index is checked when it is asked for. */
+static const char *
+check_order(struct unfold *unfold)
+{
+    int64_t before = -1;
+    for (uint32_t number = 0; number < unfold_count(unfold); number++) {
+        struct batch_record record;
+        const char *fault = unfold_record(unfold, number, &record);
+        if (fault != NULL)
+            return fault;
+        if (record.offset_delta <= before)
+            return "the offsets of the batch's records do not ascend";
+        before = record.offset_delta;
+    }
+    return NULL;
+}
+
+const char *
+unfold_open(struct unfold *unfold, const struct record *stored)
+{
+    assert(record_holds_batch(stored));
+    unfold_forget(unfold);
+    const struct stored_batch *batch = &stored->batch;
+    struct batch_head *head = &unfold->cursor.head;
+    if (batch->bytes.size == 0) {
+        if (stored->kind == RECORD_BATCH)
+            return "the batch is empty";
+        batch_close(&unfold->cursor);
+    } else {
+        const char *fault = batch_open(&unfold->cursor, batch->bytes);
+        if (fault != NULL)
+            return fault;
+        if (head->size != batch->bytes.size)
+            return "there is something behind the batch";
+        if (head->count > batch->count || (stored->kind == RECORD_BATCH && head->count < batch->count))
+            return "the batch has another number of records than its positions";
+    }
+    unfold->stored = *stored;
+    unfold->number = UINT32_MAX;
+    unfold->gone = stored->batch.gone;
+    unfold->gone_index = 0;
+    const char *fault = stored->kind == RECORD_THINNED ? check_order(unfold) : NULL;
+    unfold->open = fault == NULL;
+    return fault;
 }
 
 const char *

@@ -33,7 +33,8 @@ struct kafka_side {
     struct relays *relays;
     struct registry_door *door;
     struct kafka_sasl *sasl;
-    struct kafka_server *kafka;
+    struct kafka_server *kafka;  /* set and taken away under the lock: /metrics asks for it from other threads */
+    pthread_mutex_t lock;
     struct http_server *registry;
     char cluster_id[UUID_TEXT_SIZE], advertised[300];
     char address[128], registry_url[160];
@@ -103,6 +104,7 @@ kafka_side_open(const struct server_config *config, cairn_store *store, struct k
     struct kafka_side *side = calloc(1, sizeof *side);
     if (side == NULL)
         return error_set(error, CAIRN_E_NOMEM, "out of memory");
+    pthread_mutex_init(&side->lock, NULL);
     side->config = config;
     side->store = store;
     const struct groups_options groups = {0};
@@ -140,6 +142,7 @@ kafka_side_close(struct kafka_side *side)
     broker_close(side->broker);
     registry_door_free(side->door);
     kafka_sasl_free(side->sasl);
+    pthread_mutex_destroy(&side->lock);
     free(side);
 }
 
@@ -211,10 +214,14 @@ open_kafka(struct kafka_side *side, cairn_error *error)
         err = kafka_sasl_new(side->store, 0, &sasl, &side->sasl, error);
         kafka.sasl = side->sasl;
     }
+    struct kafka_server *started = NULL;
     if (err == CAIRN_OK)
-        err = kafka_server_start(&kafka, &side->kafka, error);
+        err = kafka_server_start(&kafka, &started, error);
     if (err != CAIRN_OK)
         return err;
+    pthread_mutex_lock(&side->lock);
+    side->kafka = started;
+    pthread_mutex_unlock(&side->lock);
     bool v6 = strchr(address, ':') != NULL;
     snprintf(side->address, sizeof side->address, "%s%s%s:%u", v6 ? "[" : "", address, v6 ? "]" : "",
              (unsigned)kafka_server_port(side->kafka));
@@ -257,13 +264,51 @@ kafka_side_listen(struct kafka_side *side, cairn_error *error)
     return err;
 }
 
+/* ---- figures ---------------------------------------------------------------------------------------------------------------------- */
+
+static void
+put_metric(struct buf *to, const char *name, const char *type, const char *help, uint64_t value)
+{
+    buf_printf(to, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", name, help, name, type, name, (unsigned long long)value);
+}
+
+/* The lock keeps the door from being taken away while its figures are read. */
+void
+kafka_side_metrics(void *context, struct buf *to)
+{
+    struct kafka_side *side = context;
+    struct kafka_server_stats stats;
+    pthread_mutex_lock(&side->lock);
+    bool open = side->kafka != NULL;
+    if (open)
+        kafka_server_stats(side->kafka, &stats);
+    pthread_mutex_unlock(&side->lock);
+    if (!open)
+        return;
+    put_metric(to, "cairn_kafka_connections", "gauge", "Connections of Kafka's clients open now.", stats.connections);
+    put_metric(to, "cairn_kafka_connections_total", "counter", "Connections accepted.", stats.connections_total);
+    put_metric(to, "cairn_kafka_rejected_total", "counter", "Connections closed by a bound or a fault.", stats.rejected_total);
+    put_metric(to, "cairn_kafka_received_bytes_total", "counter", "Bytes received.", stats.bytes_in_total);
+    put_metric(to, "cairn_kafka_sent_bytes_total", "counter", "Bytes sent.", stats.bytes_out_total);
+    put_metric(to, "cairn_kafka_request_bytes", "gauge", "Requests in memory now.", stats.request_bytes);
+    put_metric(to, "cairn_kafka_unsent_bytes", "gauge", "Answers in memory that clients have not read.", stats.unsent_bytes);
+    buf_printf(to, "# HELP cairn_kafka_calls_total Calls begun, by Kafka's number of the call.\n"
+                   "# TYPE cairn_kafka_calls_total counter\n");
+    for (size_t i = 0; i < sizeof stats.calls_by_key / sizeof *stats.calls_by_key; i++)
+        if (stats.calls_by_key[i] > 0)
+            buf_printf(to, "cairn_kafka_calls_total{key=\"%zu\"} %llu\n", i, (unsigned long long)stats.calls_by_key[i]);
+}
+
 void
 kafka_side_stop(struct kafka_side *side, unsigned grace_ms)
 {
     if (side == NULL)
         return;
-    kafka_server_stop(side->kafka, grace_ms);
+    pthread_mutex_lock(&side->lock);
+    struct kafka_server *kafka = side->kafka;
     side->kafka = NULL;
+    pthread_mutex_unlock(&side->lock);
+    kafka_server_stop(kafka, grace_ms);
     if (side->registry != NULL)
         http_server_stop(side->registry, grace_ms);
     side->registry = NULL;

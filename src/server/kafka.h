@@ -7,6 +7,7 @@
 #include <server/config.h>
 
 struct broker;
+struct buf;
 struct groups_broker;
 struct relays;
 struct kafka_side;
@@ -24,6 +25,8 @@ void kafka_side_close(struct kafka_side *side);
 struct broker *kafka_side_broker(struct kafka_side *side);
 struct groups_broker *kafka_side_groups(struct kafka_side *side);
 struct relays *kafka_side_relays(struct kafka_side *side);
+/* Lines for /metrics about Kafka's door (struct api_config, api.h); context is the struct kafka_side. */
+void kafka_side_metrics(void *context, struct buf *to);
 /* "127.0.0.1:9092", "http://127.0.0.1:8081"; "" where the door is shut. Borrowed until close. */
 const char *kafka_side_address(const struct kafka_side *side);
 const char *kafka_side_registry_url(const struct kafka_side *side);

@@ -101,6 +101,11 @@ make_api(struct server *server, cairn_error *error)
     const struct api_config api = {
         .store = server->store,
         .apps = server->apps,
+        .broker = kafka_side_broker(server->kafka),
+        .groups = kafka_side_groups(server->kafka),
+        .relays = kafka_side_relays(server->kafka),
+        .metrics = kafka_side_metrics,
+        .metrics_context = server->kafka,
         .append_events_max = (uint32_t)config->append_events,
         .followers_max = (uint32_t)config->followers,
         .heartbeat_ms = (uint32_t)(config->heartbeat_us / 1000),

@@ -88,10 +88,10 @@ struct topics_seen {
 };
 struct topics_seen *topics_look(struct groups_broker *groups, int64_t now_ms); /* counted; NULL: it cannot be known now */
 const struct topic_seen *topics_find(const struct topics_seen *seen, cairn_str name);
-bool pattern_compile(cairn_str text, struct pcre2_real_code_8 **ret, char *ret_message, size_t message_size);
-void pattern_free(struct pcre2_real_code_8 *code);
+bool topic_pattern_compile(cairn_str text, struct pcre2_real_code_8 **ret, char *ret_message, size_t message_size);
+void topic_pattern_free(struct pcre2_real_code_8 *code);
 /* visit each topic whose whole name matches; false when visit said so. */
-bool pattern_match(const struct pcre2_real_code_8 *code, const struct topics_seen *seen,
+bool topic_pattern_match(const struct pcre2_real_code_8 *code, const struct topics_seen *seen,
                    bool (*visit)(void *context, const struct topic_seen *topic), void *context);
 
 /* group_assign.c: pure functions. Topics are slots; `partitions` is indexed by them. */

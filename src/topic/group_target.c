@@ -190,7 +190,7 @@ pattern_take(struct consumer_group *consumers, cairn_str text, char *ret_message
     if (pattern == NULL) {
         pattern = calloc(1, sizeof *pattern);
         if (pattern == NULL || !str_copy(text, &pattern->text)
-            || !pattern_compile(text, &pattern->code, ret_message, message_size)) {
+            || !topic_pattern_compile(text, &pattern->code, ret_message, message_size)) {
             if (pattern != NULL)
                 str_free(&pattern->text);
             free(pattern);
@@ -212,7 +212,7 @@ pattern_give_back(struct consumer_group *consumers, struct pattern *pattern)
     while (*at != pattern)
         at = &(*at)->next;
     *at = pattern->next;
-    pattern_free(pattern->code);
+    topic_pattern_free(pattern->code);
     str_free(&pattern->text);
     set_free(&pattern->slots);
     free(pattern);
@@ -238,7 +238,7 @@ resolve_pattern(struct consumer_group *consumers, struct pattern *pattern, const
     struct matching matching = {.consumers = consumers};
     if (pattern->resolved && pattern->changes == seen->changes)
         return true;
-    bool matched = pattern_match(pattern->code, seen, take_match, &matching);
+    bool matched = topic_pattern_match(pattern->code, seen, take_match, &matching);
     *ret_grown |= matching.grown;
     if (!matched) {
         set_free(&matching.slots);

@@ -98,7 +98,7 @@ topics_find(const struct topics_seen *seen, cairn_str name)
 }
 
 bool
-pattern_compile(cairn_str text, struct pcre2_real_code_8 **ret, char *ret_message, size_t message_size)
+topic_pattern_compile(cairn_str text, struct pcre2_real_code_8 **ret, char *ret_message, size_t message_size)
 {
     int number;
     PCRE2_SIZE at;
@@ -121,13 +121,13 @@ pattern_compile(cairn_str text, struct pcre2_real_code_8 **ret, char *ret_messag
 }
 
 void
-pattern_free(struct pcre2_real_code_8 *code)
+topic_pattern_free(struct pcre2_real_code_8 *code)
 {
     pcre2_code_free(code);
 }
 
 bool
-pattern_match(const struct pcre2_real_code_8 *code, const struct topics_seen *seen,
+topic_pattern_match(const struct pcre2_real_code_8 *code, const struct topics_seen *seen,
               bool (*visit)(void *context, const struct topic_seen *topic), void *context)
 {
     pcre2_match_data *data = pcre2_match_data_create(1, NULL);

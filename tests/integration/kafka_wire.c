@@ -12,6 +12,8 @@
 
 #include <proto/kafka/kafka_int.h>
 
+#include <sys/wait.h>
+
 #define HELD_MAX 4096
 #define PIECE_BYTES 100000u
 
@@ -635,6 +637,7 @@ TEST(requests_sent_ahead_wait_in_the_socket)
         CHECK(stats().request_bytes < 12 << 20);
     }
     CHECK_INT(stats().request_bytes, 0);
+    CHECK_INT(waitpid(child, NULL, 0), child);
     kafka_client_close(&client);
     free(records);
     stop();
@@ -668,6 +671,7 @@ TEST(the_budget_of_requests_is_shared)
         kafka_client_close(&clients[i]);
     }
     CLIENT_AWAIT(stats().request_bytes == 0);
+    CHECK_INT(waitpid(child, NULL, 0), child);
     free(records);
     stop();
 }
@@ -766,12 +770,12 @@ TEST(connections_have_their_time_and_number)
     stop();
 }
 
-/* Goal: librdkafka finds its way in. Method: kcat lists metadata. */
-TEST(kcat_lists_metadata)
+/* Goal: librdkafka finds its way in, in the clear and through TLS. Method: kcat lists metadata. */
+static void
+kcat_lists(const char *options)
 {
-    char command[160], line[512], all[4096] = "";
-    start((struct kafka_config){0});
-    snprintf(command, sizeof command, "kcat -b 127.0.0.1:%u -L -t greetings 2>&1", rig.port);
+    char command[400], line[512], all[4096] = "";
+    snprintf(command, sizeof command, "kcat -b 127.0.0.1:%u %s -L -t greetings 2>&1", rig.port, options);
     FILE *kcat = popen(command, "r");
     CHECK(kcat != NULL);
     while (fgets(line, sizeof line, kcat))
@@ -780,6 +784,55 @@ TEST(kcat_lists_metadata)
     snprintf(line, sizeof line, "broker 1 at 127.0.0.1:%u", rig.port);
     if (!strstr(all, line) || !strstr(all, "topic \"greetings\" with 1 partitions"))
         fail_msg("kcat says:\n%s", all);
+}
+
+TEST(kcat_lists_metadata)
+{
+    start((struct kafka_config){0});
+    kcat_lists("");
+    stop();
+}
+
+TEST(kcat_lists_metadata_through_tls)
+{
+    char folder[64], command[512], cert[96], key[96];
+    test_folder(folder);
+    snprintf(cert, sizeof cert, "%s/cert.pem", folder);
+    snprintf(key, sizeof key, "%s/key.pem", folder);
+    snprintf(command, sizeof command,
+             "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost "
+             "-addext subjectAltName=IP:127.0.0.1 -keyout %s -out %s 2>/dev/null", key, cert);
+    CHECK_INT(system(command), 0);
+    start((struct kafka_config){.tls_cert_file = cert, .tls_key_file = key});
+    snprintf(command, sizeof command, "-X security.protocol=ssl -X ssl.ca.location=%s", cert);
+    kcat_lists(command);
+    CHECK(stats().calls_by_key[KAFKA_API_METADATA] > 0);
+    stop();
+    test_remove(folder);
+}
+
+/* Goal: small requests cannot make the server take much memory. Method: a request whose lists would take twenty times its size
+ * is refused. */
+TEST(lists_of_a_request_are_bounded)
+{
+    enum { NAMES = 20 << 20 };
+    start((struct kafka_config){0});
+    struct kafka_client client = kafka_client_open(rig.port);
+    uint8_t head[] = {0, 0, 0, 0, 0, 3, 0, 9, 0, 0, 0, 1, 0xFF, 0xFF, 0, 0, 0, 0, 0}; /* Metadata 9 */
+    uint32_t size = __builtin_bswap32((uint32_t)(sizeof head - 4 + 2 * NAMES + 4));
+    memcpy(head, &size, 4);
+    for (int i = 0; i < 4; i++) /* the count of a compact list, more by one, in seven bits a byte */
+        head[15 + i] = (uint8_t)(((NAMES + 1) >> 7 * i & 0x7F) | (i < 3 ? 0x80 : 0));
+    char *names = malloc(2 * NAMES + 4); /* empty names, each with its tagged fields */
+    for (size_t i = 0; i < NAMES; i++)
+        memcpy(names + 2 * i, "\1\0", 2);
+    memcpy(names + 2 * NAMES, "\0\0\0\0", 4);
+    kafka_client_send_bytes(&client, head, sizeof head);
+    kafka_client_send_bytes(&client, names, 2 * NAMES + 4);
+    CHECK(kafka_client_is_closed(&client));
+    check_log("lists take too much memory");
+    free(names);
+    kafka_client_close(&client);
     stop();
 }
 
@@ -805,7 +858,9 @@ main(void)
         RUN(timers_answer_in_time),
         RUN(nothing_is_served_before_the_login),
         RUN(connections_have_their_time_and_number),
+        RUN(lists_of_a_request_are_bounded),
         RUN(kcat_lists_metadata),
+        RUN(kcat_lists_metadata_through_tls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,9 +1,11 @@
 /* Goal: the schema registry's door answers as Confluent's clients expect: calls, error codes, compatibility, deletion, settings.
  * Method: an HTTP server with the door as its handler on a store of its own, libcurl as the client.
  *
- * With the argument "serve" it is that server alone: prints its port, and ends when its input does (registry_npm.sh). */
+ * With the argument "serve" it is that server alone: prints its port, answers each line "SUBJECT HEX" with "ok" or why those bytes
+ * are no value of that subject, and ends when its input does (registry_npm.sh). */
 #include "api_client.h"
 
+#include <base/text.h>
 #include <proto/http/registry.h>
 #include <pthread.h>
 #include <schema/registry.h>
@@ -364,8 +366,17 @@ serve(void)
     begin(NULL);
     printf("%u\n", http_server_port(server));
     fflush(stdout);
-    while (getchar() != EOF)
-        ;
+    static char line[1 << 16], subject[600], hex[1 << 16];
+    static uint8_t bytes[1 << 15];
+    while (fgets(line, sizeof line, stdin)) {
+        cairn_error error = {.detail = "no line \"SUBJECT HEX\""};
+        size_t size = sscanf(line, "%599s %65535s", subject, hex) == 2 ? strlen(hex) / 2 : 0;
+        bool good = size > 0 && parse_hex(cairn_cstr(hex), bytes, size) &&
+                    schema_registry_validate(registry_door_registry(door), cairn_cstr(subject),
+                                             (cairn_str){(char *)bytes, size}, &error) == CAIRN_OK;
+        printf("%s\n", good ? "ok" : error.detail);
+        fflush(stdout);
+    }
     end(NULL);
     return 0;
 }

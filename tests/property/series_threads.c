@@ -35,7 +35,15 @@ insert_event(struct series *series, uint64_t p)
 {
     cairn_series_insert(series, model_key(STREAM + (uint32_t)(p % STREAMS)), p / STREAMS, p);
     cairn_series_insert(series, model_key(TAG + (uint32_t)(p * 7 % TAGS)), 0, p);
-    cairn_series_insert(series, model_key(HOT), 0, p);
+}
+
+/* `count` events; what they have in common goes in as a range. */
+static void
+insert_batch(struct series *series, uint64_t p, uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++)
+        insert_event(series, p + i);
+    cairn_series_insert_range(series, model_key(HOT), 0, 0, p, count);
 }
 
 /* Before event p is inserted, what is the head of its stream? */
@@ -56,10 +64,11 @@ check_known(struct shared *shared, uint64_t p)
 }
 
 static void
-wait_for_room(struct shared *shared, uint64_t p)
+wait_for_room(struct shared *shared, uint64_t p, uint64_t count)
 {
+    struct series_need need = {.entries = 2 * count, .ranges = 1, .range_entries = count};
     /* What was inserted becomes durable while the writer waits, as in the log. */
-    while (!cairn_series_has_room(shared->series, 3, p)) {
+    while (!cairn_series_has_room_ranges(shared->series, &need, p)) {
         if (p > atomic_load(&shared->durable))
             atomic_store_explicit(&shared->durable, p, memory_order_release);
         usleep(100);
@@ -72,11 +81,12 @@ write_events(void *context)
     struct shared *shared = context;
     uint64_t seed = shared->seed, p = 0;
     while (p < shared->events && !atomic_load(&shared->failed)) {
-        uint64_t batch = 1 + test_random(&seed) % 50;
-        for (uint64_t i = 0; i < batch; i++, p++) {
-            wait_for_room(shared, p);
-            check_known(shared, p);
-            insert_event(shared->series, p);
+        for (uint64_t left = 1 + test_random(&seed) % 50, n; left > 0; left -= n, p += n) {
+            n = test_random(&seed) % 2 ? 1 : left; /* fewer than STREAMS */
+            wait_for_room(shared, p, n);
+            for (uint64_t i = 0; i < n; i++)
+                check_known(shared, p + i);
+            insert_batch(shared->series, p, n);
         }
         uint64_t chance = test_random(&seed) % 200;
         if (chance < 4) {
@@ -88,8 +98,8 @@ write_events(void *context)
         } else if (chance < 6 && shared->rewinds) {
             EXPECT(cairn_series_rewind(shared->series) == CAIRN_OK);
             for (uint64_t again = cairn_series_flushed_end(shared->series); again < p; again++) {
-                wait_for_room(shared, again);
-                insert_event(shared->series, again);
+                wait_for_room(shared, again, 1);
+                insert_batch(shared->series, again, 1);
             }
         } else {
             atomic_store_explicit(&shared->durable, p, memory_order_release);

@@ -43,8 +43,9 @@ api_count(struct api_call *call, int status)
 static void
 send_problem(struct api_call *call, cairn_err err, const cairn_error *error)
 {
-    struct problem_kind kind =
-        err == CAIRN_E_INVALID && call->malformed ? problem_malformed : problem_of(err);
+    struct problem_kind kind = call->problem                              ? *call->problem
+                               : err == CAIRN_E_INVALID && call->malformed ? problem_malformed
+                                                                           : problem_of(err);
     if (call->problem_members.size > 0) {
         api_problem_with(call, err, error, call->problem_members);
         return;
@@ -436,7 +437,7 @@ api_drain(struct api *api)
     while ((left = atomic_load(&api->appends)) > 0)
         os_wait(&api->appends, left, 10000);
     if (api->store)
-        cairn_on_commit(api->store, NULL, NULL);
+        cairn_on_commit(api->store, NULL, api);
 }
 
 void
@@ -445,7 +446,7 @@ api_free(struct api *api)
     if (!api)
         return;
     if (api->store)
-        cairn_on_commit(api->store, NULL, NULL);
+        cairn_on_commit(api->store, NULL, api);
     for (unsigned i = 0; i < API_LOOPS_MAX; i++) {
         api_polls_free(&api->loops[i]);
         api_hub_free(&api->loops[i]);

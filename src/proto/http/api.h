@@ -14,12 +14,21 @@
 #include <cairn/cairn.h>
 
 struct api;
+struct broker;
+struct buf;
+struct groups_broker;
 struct http_exchange;
 struct http_server;
+struct relays;
 
 struct api_config {
     cairn_store *store;         /* borrowed */
     cairn_apps *apps;           /* borrowed; NULL: this server has none */
+    struct broker *broker;      /* these three borrowed; NULL: this server has no topics, groups, relays */
+    struct groups_broker *groups;
+    struct relays *relays;
+    void (*metrics)(void *context, struct buf *to); /* lines that /metrics ends with: of doors that the API does not know; NULL */
+    void *metrics_context;
     uint32_t append_events_max; /* (4096) refused before memory is taken for more */
     uint32_t followers_max;     /* (100,000) streams of server-sent events at once */
     uint32_t heartbeat_ms;      /* (15,000) silence after which a follower gets a comment line */

@@ -60,6 +60,17 @@ const struct api_arg_spec api_arg_specs[ARG_COUNT] = {
                      false},
     [ARG_AT_REVISION] = {"revision", KIND_WHOLE, "The state as it was at this revision; by default as it is now.", 0,
                          INT64_MAX - 1, 0, false},
+    [ARG_MAKE] = {"expected", KIND_EXPECTED,
+                  "none: make it, and refuse where there is one; exists: change it, and refuse where there is none; any (the "
+                  "default).",
+                  0, 0, CAIRN_ANY, false},
+    [ARG_AFTER_NAME] = {"after", KIND_TEXT, "Begin after this name: `next` of the page before.", 0, 0, 0, false},
+    [ARG_NAME_PREFIX] = {"prefix", KIND_TEXT, "Only those whose names begin with this.", 0, 0, 0, false},
+    [ARG_FROM_OFFSET] = {"from", KIND_OFFSET,
+                         "First offset to return, inclusive; or earliest (the default), or latest: the newest `limit` of them.", 0,
+                         INT64_MAX - 1, -2, false},
+    [ARG_AT] = {"at", KIND_TIME, "Begin with the first record whose timestamp is at or after this time (RFC 3339).", 0, 0, 0,
+                false},
     [ARG_FREE] = {"parameters", KIND_FREE, "The query's own parameters, filters and sort, by name.", 0, 0, 0, false},
 };
 
@@ -150,6 +161,14 @@ parse_value(const struct api_arg_spec *spec, struct api_value *value, char said[
             value->number = CAIRN_FROM_END;
         else if (!parse_whole(text, spec->min, spec->max, &value->number))
             return "a whole number, start or end";
+        return NULL;
+    case KIND_OFFSET: /* Kafka's own numbers for the two words */
+        if (cairn_str_equal(text, CAIRN_STR("earliest")))
+            value->number = -2;
+        else if (cairn_str_equal(text, CAIRN_STR("latest")))
+            value->number = -1;
+        else if (!parse_whole(text, spec->min, spec->max, &value->number))
+            return "a whole number, earliest or latest";
         return NULL;
     case KIND_TIME:
         return parse_time(text, &value->number) ? NULL

@@ -82,7 +82,7 @@ put_rejection(struct buf *to, const cairn_outcome *outcome)
 void
 api_problem_with(struct api_call *call, cairn_err err, const cairn_error *error, cairn_str members)
 {
-    struct problem_kind kind = problem_of(err);
+    struct problem_kind kind = call->problem ? *call->problem : problem_of(err);
     struct buf body = {0};
     problem_put(&body, &kind, error);
     if (!body.failed && members.size > 0) {

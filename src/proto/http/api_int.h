@@ -49,6 +49,11 @@ enum api_arg {
     ARG_AFTER_POSITION,
     ARG_TIMEOUT,
     ARG_AT_REVISION,
+    ARG_MAKE,
+    ARG_AFTER_NAME,
+    ARG_NAME_PREFIX,
+    ARG_FROM_OFFSET,
+    ARG_AT,
     ARG_FREE, /* last: whatever else; an app's query names its own */
     ARG_COUNT
 };
@@ -62,6 +67,7 @@ enum api_arg_kind {
     KIND_DIRECTION, /* forward or backward */
     KIND_EXPECTED,  /* any, none, exists or a revision */
     KIND_FROM,      /* a whole number, start or end */
+    KIND_OFFSET,    /* a whole number, earliest or latest */
     KIND_TIME,      /* RFC 3339 */
     KIND_MOMENT,    /* RFC 3339 or a position */
     KIND_CURSOR,    /* opaque text of at most 4,096 bytes */
@@ -193,6 +199,7 @@ struct api_call {
     struct buf own_out;
     api_handle on_pool;
     void *state; /* the handler's own */
+    const struct problem_kind *problem; /* where the problem is no error of the store's; static */
     cairn_str problem_members; /* what a problem gets besides the usual: `"name":value,…` in the arena */
     cairn_err result;
     cairn_error failure;
@@ -310,6 +317,22 @@ HANDLER(api_projection_do);
 HANDLER(api_command);
 HANDLER(api_query);
 HANDLER(api_replay);
+HANDLER(api_topic_list);
+HANDLER(api_topic_get);
+HANDLER(api_topic_put);
+HANDLER(api_topic_patch);
+HANDLER(api_topic_delete);
+HANDLER(api_records);
+HANDLER(api_kgroup_list);
+HANDLER(api_kgroup_get);
+HANDLER(api_kgroup_delete);
+HANDLER(api_kgroup_reset);
+HANDLER(api_relay_list);
+HANDLER(api_relay_get);
+HANDLER(api_relay_put);
+HANDLER(api_relay_delete);
+HANDLER(api_relay_pause);
+HANDLER(api_relay_resume);
 #undef HANDLER
 
 #endif

@@ -61,6 +61,10 @@ put_arg_schema(struct buf *to, const struct api_arg_spec *spec)
         buf_printf(to, "{\"oneOf\":[{\"type\":\"integer\",\"minimum\":0},{\"type\":\"string\",\"enum\":"
                        "[\"start\",\"end\"]}]}");
         break;
+    case KIND_OFFSET:
+        buf_printf(to, "{\"oneOf\":[{\"type\":\"integer\",\"minimum\":0},{\"type\":\"string\",\"enum\":"
+                       "[\"earliest\",\"latest\"]}],\"default\":\"earliest\"}");
+        break;
     case KIND_TIME:
         buf_printf(to, "{\"type\":\"string\",\"format\":\"date-time\"}");
         break;
@@ -97,6 +101,13 @@ put_path_parameter(struct buf *to, const char *name, size_t size)
         {"projection", "\"description\":\"A projection of the app.\",\"schema\":{\"type\":\"string\"}"},
         {"action", "\"description\":\"What it should do.\",\"schema\":{\"type\":\"string\",\"enum\":[\"pause\","
                    "\"resume\",\"retry\",\"skip\",\"park\",\"replay-parked\",\"rebuild\"]}"},
+        {"topic", "\"description\":\"The topic's name.\","
+                  "\"schema\":{\"type\":\"string\",\"pattern\":\"^[a-zA-Z0-9._-]{1,249}$\"}"},
+        {"partition", "\"description\":\"A partition of the topic.\",\"schema\":{\"type\":\"integer\",\"minimum\":0}"},
+        {"group", "\"description\":\"The group's id, percent-encoded.\","
+                  "\"schema\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":255}"},
+        {"relay", "\"description\":\"The relay's name.\","
+                  "\"schema\":{\"type\":\"string\",\"pattern\":\"^[a-z0-9][a-z0-9._-]{0,62}$\"}"},
         {"version", "\"description\":\"A deployment's version.\",\"schema\":{\"type\":\"integer\",\"minimum\":1}"},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
@@ -159,7 +170,7 @@ put_operation(struct buf *to, const struct api_route *route)
 {
     static const struct {
         const char *method, *lower;
-    } methods[] = {{"GET", "get"}, {"PUT", "put"}, {"POST", "post"}, {"DELETE", "delete"}};
+    } methods[] = {{"GET", "get"}, {"PUT", "put"}, {"POST", "post"}, {"DELETE", "delete"}, {"PATCH", "patch"}};
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
         if (!strcmp(methods[i].method, route->method))
             json_put_name(to, methods[i].lower);

@@ -38,6 +38,25 @@
 #define POSITIONS "{\"type\":\"array\",\"minItems\":1,\"maxItems\":10000,\"items\":" WHOLE "}"
 #define ONE_WHOLE(name) OBJECT("\"" name "\"", "\"" name "\":" WHOLE)
 
+#define TIME_OR_NULL "{\"type\":[\"string\",\"null\"],\"format\":\"date-time\"}"
+#define WHOLE_OR_NULL "{\"type\":[\"integer\",\"null\"],\"minimum\":0}"
+#define NAME_NEXT                                                                                         \
+    "\"next\":{\"type\":[\"string\",\"null\"],\"description\":\"`after` of the next page.\"},"            \
+    "\"end\":{\"type\":\"boolean\"}"
+#define PARTITIONS "{\"type\":\"integer\",\"minimum\":1,\"maximum\":10000}"
+#define TOPIC_MEMBERS                                                                                     \
+    "\"topic\":" TEXT ",\"id\":{\"type\":\"string\",\"format\":\"uuid\"},\"category\":" TEXT              \
+    ",\"partitions\":" PARTITIONS
+#define KGROUP_MEMBERS                                                                                    \
+    "\"group\":" TEXT ",\"state\":" TEXT ",\"type\":{\"type\":\"string\",\"enum\":[\"classic\","          \
+    "\"consumer\"]},\"protocol_type\":" TEXT ",\"protocol\":" TEXT ",\"member_count\":" WHOLE             \
+    ",\"lag\":" WHOLE
+#define RELAY_MEMBERS                                                                                     \
+    "\"direction\":{\"type\":\"string\",\"enum\":[\"out\",\"in\"]},\"source\":" TEXT ",\"target\":" TEXT  \
+    ",\"client\":{\"type\":\"object\",\"required\":[\"bootstrap.servers\"],\"description\":\"librdkafka's" \
+    " settings.\"},\"transactions\":{\"type\":\"boolean\",\"default\":false,\"description\":\"out: "      \
+    "exactly once.\"},\"paused\":{\"type\":\"boolean\"}"
+
 const char api_schemas[] =
     "{"
     "\"Apps\":" OBJECT("\"apps\"", "\"apps\":" LIST("{\"type\":\"object\"}") ",\"statistics\":{\"type\":\"object\"}") ","
@@ -130,6 +149,49 @@ const char api_schemas[] =
     "\"Acknowledged\":" ONE_WHOLE("acknowledged") ","
     "\"Refused\":" ONE_WHOLE("refused") ","
     "\"Replayed\":" ONE_WHOLE("replayed") ","
+    "\"TopicPage\":" OBJECT("\"topics\",\"next\",\"end\"", "\"topics\":" LIST(OBJECT("\"topic\",\"partitions\",\"records\"",
+        TOPIC_MEMBERS ",\"records\":" WHOLE ",\"config\":{\"type\":\"object\",\"additionalProperties\":{\"type\":\"string\"}}")) ","
+        NAME_NEXT) ","
+    "\"Topic\":" OBJECT("\"topic\",\"partitions\",\"config\",\"offsets\"", TOPIC_MEMBERS ",\"revision\":" WHOLE
+        ",\"config\":{\"type\":\"object\",\"additionalProperties\":" OBJECT("\"value\",\"default\"", "\"value\":" TEXT
+        ",\"default\":{\"type\":\"boolean\"},\"type\":" TEXT ",\"doc\":" TEXT) "},\"offsets\":"
+        LIST(OBJECT("\"partition\",\"start\",\"end\",\"last_time\"", "\"partition\":" WHOLE ",\"start\":" WHOLE ",\"end\":" WHOLE
+        ",\"last_time\":" TIME_OR_NULL))) ","
+    "\"TopicConfig\":{\"type\":\"object\",\"maxProperties\":64,\"additionalProperties\":{\"type\":[\"string\",\"number\",\"boolean\"]}},"
+    "\"TopicDefinition\":" CLOSED("", "\"partitions\":" PARTITIONS ",\"category\":{\"type\":\"string\",\"maxLength\":512},\"config\":"
+        REF("TopicConfig")) ","
+    "\"TopicChange\":" CLOSED("", "\"partitions\":" PARTITIONS ",\"config\":{\"type\":\"object\",\"maxProperties\":64,"
+        "\"additionalProperties\":{\"type\":[\"string\",\"number\",\"boolean\",\"null\"]}}") ","
+    "\"RecordPage\":" OBJECT("\"records\",\"next\",\"end\",\"start_offset\",\"end_offset\"", "\"records\":"
+        LIST(OBJECT(EVENT_REQUIRED ",\"partition\",\"offset\",\"timestamp\",\"headers\",\"tombstone\"", EVENT_MEMBERS
+        ",\"partition\":" WHOLE ",\"offset\":" WHOLE ",\"timestamp\":" TIME_OR_NULL ",\"key\":{\"type\":[\"string\",\"null\"]},"
+        "\"key_base64\":{\"type\":\"string\",\"contentEncoding\":\"base64\",\"description\":\"Instead of key, of one that is no "
+        "UTF-8.\"},\"tombstone\":{\"type\":\"boolean\",\"description\":\"The value is null.\"},\"headers\":"
+        LIST(OBJECT("\"name\"", "\"name\":" TEXT ",\"value\":{\"type\":[\"string\",\"null\"]},\"value_base64\":{\"type\":"
+        "\"string\",\"contentEncoding\":\"base64\"}")))) ",\"next\":{\"type\":\"integer\",\"description\":\"`from` of the next "
+        "page.\"},\"end\":{\"type\":\"boolean\"},\"start_offset\":" WHOLE ",\"end_offset\":" WHOLE) ","
+    "\"GroupPage\":" OBJECT("\"groups\",\"next\",\"end\"", "\"groups\":" LIST(OBJECT("\"group\",\"state\"", KGROUP_MEMBERS)) ","
+        NAME_NEXT) ","
+    "\"Group\":" OBJECT("\"group\",\"state\",\"members\",\"offsets\"", KGROUP_MEMBERS ",\"generation\":{\"type\":\"integer\"},"
+        "\"epoch\":{\"type\":\"integer\"},\"members\":" LIST(OBJECT("\"member_id\",\"client_id\",\"client_host\"", "\"member_id\":"
+        TEXT ",\"instance_id\":" TEXT ",\"client_id\":" TEXT ",\"client_host\":" TEXT ",\"epoch\":{\"type\":\"integer\"},"
+        "\"topics\":" LIST(TEXT) ",\"assignment\":" LIST(OBJECT("\"topic\",\"partitions\"", "\"topic\":" TEXT ",\"partitions\":"
+        LIST(WHOLE))) ",\"assignment_bytes\":" WHOLE)) ",\"offsets\":" LIST(OBJECT("\"topic\",\"partition\",\"offset\",\"lag\"",
+        "\"topic\":" TEXT ",\"partition\":" WHOLE ",\"offset\":" WHOLE_OR_NULL ",\"start\":" WHOLE_OR_NULL ",\"end\":" WHOLE_OR_NULL
+        ",\"lag\":" WHOLE_OR_NULL ",\"commit_time\":" TIME_OR_NULL ",\"member_id\":{\"type\":[\"string\",\"null\"]},\"metadata\":"
+        TEXT))) ","
+    "\"OffsetReset\":" CLOSED("\"topic\",\"to\"", "\"topic\":" NAME ",\"partitions\":{\"type\":\"array\",\"minItems\":1,"
+        "\"maxItems\":10000,\"items\":" WHOLE "},\"to\":{\"oneOf\":[{\"type\":\"string\",\"enum\":[\"earliest\",\"latest\"]},"
+        CLOSED("\"time\"", "\"time\":{\"type\":\"string\",\"format\":\"date-time\"}") "," CLOSED("\"offset\"", "\"offset\":" WHOLE)
+        "," CLOSED("\"by\"", "\"by\":{\"type\":\"integer\"}") "]},\"dry_run\":{\"type\":\"boolean\",\"default\":false}") ","
+    "\"OffsetsReset\":" OBJECT("\"group\",\"topic\",\"dry_run\",\"offsets\"", "\"group\":" TEXT ",\"topic\":" TEXT
+        ",\"dry_run\":{\"type\":\"boolean\"},\"offsets\":" LIST(OBJECT("\"partition\",\"from\",\"to\"", "\"partition\":" WHOLE
+        ",\"from\":" WHOLE_OR_NULL ",\"to\":" WHOLE ",\"start\":" WHOLE ",\"end\":" WHOLE ",\"lag\":" WHOLE))) ","
+    "\"RelayDefinition\":" CLOSED("\"direction\",\"source\",\"client\"", RELAY_MEMBERS) ","
+    "\"Relay\":" OBJECT("\"relay\",\"direction\",\"source\",\"target\",\"state\"", "\"relay\":" TEXT "," RELAY_MEMBERS
+        ",\"state\":{\"type\":\"string\",\"enum\":[\"running\",\"waiting\",\"paused\",\"stopped\"]},\"detail\":" TEXT
+        ",\"records_total\":" WHOLE ",\"lag\":" WHOLE ",\"last_time\":" TIME_OR_NULL) ","
+    "\"RelayList\":" OBJECT("\"relays\"", "\"relays\":" LIST(REF("Relay"))) ","
     "\"Stats\":" OBJECT("\"version\",\"store\",\"server\"",
         "\"version\":" TEXT ",\"store\":{\"type\":\"object\"},\"server\":{\"type\":\"object\"}") ","
     "\"Health\":" OBJECT("\"status\"", "\"status\":" TEXT) ","
@@ -145,5 +207,5 @@ const char api_schemas[] =
         "\"title\":" TEXT ",\"status\":{\"type\":\"integer\"},\"detail\":" TEXT ",\"hint\":" TEXT ","
         "\"revision\":{\"type\":\"integer\",\"minimum\":-1,\"description\":\"conflict: where the stream is, -1 when it has no "
         "events\"},\"position\":{\"type\":\"integer\",\"minimum\":0,\"description\":\"condition: the first event that "
-        "matched\"}")
+        "matched\"},\"kafka_error\":{\"type\":\"string\",\"description\":\"topics and groups: Kafka's name of the error\"}")
     "}";

@@ -15,10 +15,13 @@ const struct problem_kind problem_not_acceptable = {
     "not-acceptable", 406, "None of the accepted media types can be given", NULL};
 const struct problem_kind problem_media_type = {
     "media-type", 415, "The body's media type is not understood here", NULL};
+const struct problem_kind problem_in_use = {
+    "in-use", 409, "Somebody is using it", "Stop its members, or wait until their sessions have ended."};
 
 static const struct problem_kind *const own_kinds[] = {
     &problem_malformed, &problem_origin,         &problem_path,
     &problem_method,    &problem_not_acceptable, &problem_media_type,
+    &problem_in_use,
 };
 
 /* The store's errors. A name of its own would be a second vocabulary: cairn_err_name() gives it. A type has one

@@ -25,6 +25,8 @@ extern const struct problem_kind problem_path;           /* 404: no such path */
 extern const struct problem_kind problem_method;         /* 405 */
 extern const struct problem_kind problem_not_acceptable; /* 406 */
 extern const struct problem_kind problem_media_type;     /* 415 */
+/* And one of Kafka's groups: while it has members nobody else may move its offsets. */
+extern const struct problem_kind problem_in_use;         /* 409 */
 
 /* The kind of a store's error; CAIRN_E_INVALID is 422 "invalid". Never NULL. */
 struct problem_kind problem_of(cairn_err err);
