@@ -1,174 +1,8 @@
-/* What the calls do, over the wire, by a client made of the same tables the other way round: topics, records, long polls,
- * offsets, producers, transactions, access control lists. Groups and logging in: kafka_calls_groups.c. */
-#include "kafka_rig.h"
+/* What the calls do, over the wire, by a client made of the same tables the other way round: topics, settings, records,
+ * long polls, offsets. Others: kafka_transactions.c, kafka_login.c. */
+#include "kafka_calls.h"
 
-#include <batch/batch.h>
-#include <base/text.h>
-
-static struct kafka_rig rig;
-static struct kafka_client client;
-
-static int
-setup(void **state)
-{
-    (void)state;
-    kafka_rig_open(&rig, (struct kafka_config){.loops = 2}, NULL);
-    client = kafka_client_open(rig.port);
-    return 0;
-}
-
-static int
-teardown(void **state)
-{
-    (void)state;
-    kafka_client_close(&client);
-    kafka_rig_close(&rig);
-    return 0;
-}
-
-/* ---- short ways ------------------------------------------------------------------------------------------------------------- */
-
-static void
-create(const char *name, int partitions)
-{
-    struct kafka_create_topics_request_topic topic = {
-        .name = cairn_cstr(name), .num_partitions = partitions, .replication_factor = 1};
-    struct kafka_create_topics_request in = {.topics = &topic, .topics_count = 1};
-    const struct kafka_create_topics_response *out = CLIENT_CALL(&client, CREATE_TOPICS, create_topics, 7, &in);
-    CHECK_INT(out->topics_count, 1);
-    CHECK_INT(out->topics[0].error_code, KAFKA_NONE);
-    CHECK_INT(out->topics[0].num_partitions, partitions);
-    CHECK(!uuid_is_zero(out->topics[0].topic_id));
-}
-
-/* A batch of `count` records "<text><i>" with key "k"; the caller's, buf_free(). */
-static struct buf
-batch_of(const char *text, unsigned count, enum batch_codec codec)
-{
-    struct batch_maker maker = {0};
-    batch_make_begin(&maker);
-    for (unsigned i = 0; i < count; i++) {
-        char value[64];
-        snprintf(value, sizeof value, "%s%u", text, i);
-        CHECK(batch_make_add(&maker, i, 1700000000000 + i, &CAIRN_STR("k"), &(cairn_str){value, strlen(value)}, NULL, 0));
-    }
-    CHECK(batch_make_end(&maker, codec, 0, count - 1));
-    struct buf out = maker.out;
-    maker.out = (struct buf){0};
-    batch_make_free(&maker);
-    return out;
-}
-
-/* Produce bytes; the partition of the answer, until the next call. */
-static const struct kafka_produce_response_partition *
-produce_bytes(struct kafka_client *by, const char *topic, int32_t partition, cairn_str bytes, int16_t acks, cairn_str transaction)
-{
-    struct kafka_produce_request_partition part = {.index = partition, .records = bytes};
-    struct kafka_produce_request_topic to = {.name = cairn_cstr(topic), .partitions = &part, .partitions_count = 1};
-    struct kafka_produce_request in = {
-        .transactional_id = transaction, .acks = acks, .timeout_ms = 1000, .topics = &to, .topics_count = 1};
-    const struct kafka_produce_response *out = CLIENT_CALL(by, PRODUCE, produce, 9, &in);
-    CHECK_INT(out->topics_count, 1);
-    CHECK_INT(out->topics[0].partitions_count, 1);
-    CHECK_INT(out->topics[0].partitions[0].index, partition);
-    return &out->topics[0].partitions[0];
-}
-
-static int64_t
-produce(const char *topic, int32_t partition, const char *text, unsigned count)
-{
-    struct buf batch = batch_of(text, count, BATCH_PLAIN);
-    const struct kafka_produce_response_partition *out =
-        produce_bytes(&client, topic, partition, buf_str(&batch), -1, (cairn_str){0});
-    buf_free(&batch);
-    CHECK_INT(out->error_code, KAFKA_NONE);
-    CHECK(out->error_message.data == NULL);
-    return out->base_offset;
-}
-
-struct fetch_ask {
-    const char *topic;
-    int32_t partition;
-    int64_t offset;
-    int32_t wait_ms, min_bytes, max_bytes, partition_max_bytes;
-};
-
-static int32_t
-fetch_send(struct kafka_client *by, int16_t version, const struct fetch_ask *ask)
-{
-    struct kafka_fetch_request_partition part = {
-        .partition = ask->partition,
-        .current_leader_epoch = -1,
-        .fetch_offset = ask->offset,
-        .last_fetched_epoch = -1,
-        .log_start_offset = -1,
-        .partition_max_bytes = ask->partition_max_bytes ? ask->partition_max_bytes : 1 << 20,
-    };
-    struct kafka_fetch_request_topic topic = {.topic = cairn_cstr(ask->topic), .partitions = &part, .partitions_count = 1};
-    struct kafka_fetch_request in = {
-        .replica_id = -1,
-        .max_wait_ms = ask->wait_ms,
-        .min_bytes = ask->min_bytes ? ask->min_bytes : 1,
-        .max_bytes = ask->max_bytes ? ask->max_bytes : 1 << 20,
-        .session_epoch = -1,
-        .topics = &topic,
-        .topics_count = 1,
-    };
-    return kafka_client_send(by, KAFKA_API_FETCH, version, &in);
-}
-
-static const struct kafka_fetch_response_partition *
-fetch_take(struct kafka_client *by, int16_t version, int32_t correlation)
-{
-    const struct kafka_fetch_response *out = kafka_client_answer(by, KAFKA_API_FETCH, version, correlation);
-    CHECK_INT(out->error_code, KAFKA_NONE);
-    CHECK_INT(out->session_id, 0);
-    CHECK_INT(out->topics_count, 1);
-    CHECK_INT(out->topics[0].partitions_count, 1);
-    return &out->topics[0].partitions[0];
-}
-
-static const struct kafka_fetch_response_partition *
-fetch(struct fetch_ask ask)
-{
-    return fetch_take(&client, 12, fetch_send(&client, 12, &ask));
-}
-
-/* The bytes that were fetched: the reader gives pieces as one. */
-static cairn_str
-fetched(const struct kafka_fetch_response_partition *part)
-{
-    CHECK(part->records.count <= 1);
-    return part->records.count ? part->records.items[0] : (cairn_str){0};
-}
-
-/* Walk the batches of what was fetched; how many records. Offsets go on from `first`. */
-static unsigned
-check_records(cairn_str bytes, int64_t first, const char *ret_value_of_first)
-{
-    struct batch_cursor cursor = {0};
-    struct batch_record record;
-    unsigned count = 0;
-    while (bytes.size > 0) {
-        struct batch_head head;
-        CHECK(batch_head_read(bytes, &head) == NULL);
-        CHECK(batch_crc_holds(bytes));
-        CHECK_INT(head.base_offset, first + count);
-        CHECK_INT(head.leader_epoch, 0);
-        CHECK(batch_open(&cursor, (cairn_str){bytes.data, head.size}) == NULL);
-        while (batch_next(&cursor, &record)) {
-            if (count++ == 0 && ret_value_of_first)
-                CHECK(cairn_str_equal(record.value, cairn_cstr(ret_value_of_first)));
-        }
-        CHECK(cursor.fault == NULL);
-        bytes.data += head.size;
-        bytes.size -= head.size;
-    }
-    batch_close(&cursor);
-    return count;
-}
-
-/* ---- topics -------------------------------------------------------------------------------------------------------------------- */
+/* ---- topics -------------------------------------------------------------------------------------------------------------- */
 
 static const struct kafka_metadata_response *
 metadata(int16_t version, const char *const *names, int count, bool make)
@@ -310,7 +144,7 @@ TEST(partitions_in_pages)
     CHECK_INT(pages, 3);
 }
 
-/* ---- settings --------------------------------------------------------------------------------------------------------------------- */
+/* ---- settings ------------------------------------------------------------------------------------------------------------ */
 
 /* A topic's setting, and where it comes from. */
 static int
@@ -368,7 +202,7 @@ TEST(settings)
     CHECK_INT(replaced->responses[0].error_code, KAFKA_INVALID_REQUEST);
 }
 
-/* ---- producing, fetching -------------------------------------------------------------------------------------------------------- */
+/* ---- producing, fetching ------------------------------------------------------------------------------------------------- */
 
 /* Goal: what was produced comes back byte for byte but for its place, whatever its codec, in every version. */
 TEST(bytes_come_back)
@@ -469,7 +303,7 @@ TEST(fetch_bounds)
     CHECK_INT(CLIENT_CALL(&client, FETCH, fetch, 12, &session)->session_id, 0);
 }
 
-/* ---- waiting ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- waiting ------------------------------------------------------------------------------------------------------------- */
 
 static void
 append_event(const char *stream, const char *data)
@@ -561,18 +395,7 @@ TEST(events_as_records)
     batch_close(&cursor);
 }
 
-/* ---- offsets -------------------------------------------------------------------------------------------------------------------- */
-
-static int64_t
-offset_at(const char *topic, int64_t timestamp)
-{
-    struct kafka_list_offsets_request_partition part = {.current_leader_epoch = -1, .timestamp = timestamp};
-    struct kafka_list_offsets_request_topic to = {.name = cairn_cstr(topic), .partitions = &part, .partitions_count = 1};
-    struct kafka_list_offsets_request in = {.replica_id = -1, .topics = &to, .topics_count = 1};
-    const struct kafka_list_offsets_response *out = CLIENT_CALL(&client, LIST_OFFSETS, list_offsets, 7, &in);
-    CHECK_INT(out->topics[0].partitions[0].error_code, KAFKA_NONE);
-    return out->topics[0].partitions[0].offset;
-}
+/* ---- offsets ------------------------------------------------------------------------------------------------------------- */
 
 TEST(offsets)
 {
@@ -608,236 +431,20 @@ TEST(offsets)
     CHECK_INT(end->topics[0].partitions[0].error_code, KAFKA_UNKNOWN_LEADER_EPOCH);
 }
 
-/* ---- producers, transactions ------------------------------------------------------------------------------------------------------ */
-
-static struct producer
-init_producer(const char *transactional_id)
-{
-    struct kafka_init_producer_id_request in = {.transactional_id = transactional_id ? cairn_cstr(transactional_id) : (cairn_str){0},
-                                                .transaction_timeout_ms = 60000, .producer_id = -1, .producer_epoch = -1};
-    const struct kafka_init_producer_id_response *out = CLIENT_CALL(&client, INIT_PRODUCER_ID, init_producer_id, 4, &in);
-    CHECK_INT(out->error_code, KAFKA_NONE);
-    return (struct producer){out->producer_id, out->producer_epoch};
-}
-
-static const struct kafka_produce_response_partition *
-produce_as(const char *topic, struct producer producer, int32_t sequence, const char *transaction)
-{
-    struct buf batch = batch_of("tx", 2, BATCH_PLAIN);
-    struct batch_head head;
-    CHECK(batch_head_read(buf_str(&batch), &head) == NULL);
-    head.producer_id = producer.id;
-    head.producer_epoch = producer.epoch;
-    head.base_sequence = sequence;
-    head.attributes |= transaction ? BATCH_TRANSACTIONAL : 0;
-    batch_head_write((uint8_t *)batch.data, &head);
-    const struct kafka_produce_response_partition *out =
-        produce_bytes(&client, topic, 0, buf_str(&batch), -1, transaction ? cairn_cstr(transaction) : (cairn_str){0});
-    buf_free(&batch);
-    return out;
-}
-
-TEST(idempotent_producer)
-{
-    create("idem", 1);
-    struct producer producer = init_producer(NULL);
-    CHECK_INT(produce_as("idem", producer, 0, NULL)->base_offset, 0);
-    CHECK_INT(produce_as("idem", producer, 2, NULL)->base_offset, 2);
-    const struct kafka_produce_response_partition *again = produce_as("idem", producer, 0, NULL);
-    CHECK_INT(again->error_code, KAFKA_NONE);
-    CHECK_INT(again->base_offset, 0);
-    CHECK_INT(produce_as("idem", producer, 9, NULL)->error_code, KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER);
-
-    int32_t zero = 0;
-    struct kafka_describe_producers_request_topic topic = {CAIRN_STR("idem"), &zero, 1};
-    struct kafka_describe_producers_request in = {.topics = &topic, .topics_count = 1};
-    const struct kafka_describe_producers_response *out = CLIENT_CALL(&client, DESCRIBE_PRODUCERS, describe_producers, 0, &in);
-    CHECK_INT(out->topics[0].partitions[0].active_producers_count, 1);
-    CHECK_INT(out->topics[0].partitions[0].active_producers[0].producer_id, producer.id);
-    CHECK_INT(out->topics[0].partitions[0].active_producers[0].last_sequence, 3);
-}
-
-static int
-add_partition(const char *id, struct producer producer, const char *topic)
-{
-    int32_t zero = 0;
-    struct kafka_add_partitions_to_txn_request_topic to = {cairn_cstr(topic), &zero, 1};
-    struct kafka_add_partitions_to_txn_request in = {cairn_cstr(id), producer.id, producer.epoch, &to, 1};
-    return CLIENT_CALL(&client, ADD_PARTITIONS_TO_TXN, add_partitions_to_txn, 3, &in)->results[0].partitions[0].error_code;
-}
-
-static int
-end_txn(const char *id, struct producer producer, bool commit)
-{
-    struct kafka_end_txn_request in = {cairn_cstr(id), producer.id, producer.epoch, commit};
-    return CLIENT_CALL(&client, END_TXN, end_txn, 3, &in)->error_code;
-}
-
-static int64_t
-committed(const char *group, bool stable, int *ret_err)
-{
-    int32_t zero = 0;
-    struct kafka_offset_fetch_request_topic topic = {CAIRN_STR("tx"), &zero, 1};
-    struct kafka_offset_fetch_request in = {.group_id = cairn_cstr(group), .topics = &topic, .topics_count = 1, .require_stable = stable};
-    const struct kafka_offset_fetch_response *out = CLIENT_CALL(&client, OFFSET_FETCH, offset_fetch, 7, &in);
-    *ret_err = out->topics[0].partitions[0].error_code;
-    return out->topics[0].partitions[0].committed_offset;
-}
-
-static void
-send_offset(const char *id, struct producer producer, const char *group, int64_t offset)
-{
-    struct kafka_add_offsets_to_txn_request add = {cairn_cstr(id), producer.id, producer.epoch, cairn_cstr(group)};
-    CHECK_INT(CLIENT_CALL(&client, ADD_OFFSETS_TO_TXN, add_offsets_to_txn, 3, &add)->error_code, KAFKA_NONE);
-    struct kafka_txn_offset_commit_request_partition part = {.committed_offset = offset, .committed_leader_epoch = -1};
-    struct kafka_txn_offset_commit_request_topic topic = {CAIRN_STR("tx"), &part, 1};
-    struct kafka_txn_offset_commit_request in = {
-        .transactional_id = cairn_cstr(id), .group_id = cairn_cstr(group), .producer_id = producer.id,
-        .producer_epoch = producer.epoch, .generation_id = -1, .topics = &topic, .topics_count = 1};
-    CHECK_INT(CLIENT_CALL(&client, TXN_OFFSET_COMMIT, txn_offset_commit, 3, &in)->topics[0].partitions[0].error_code, KAFKA_NONE);
-}
-
-/* Goal: records and offsets of a transaction are there when it is committed and not before, nor ever when it is aborted. */
-TEST(transactions)
-{
-    int err;
-    create("tx", 1);
-    struct producer producer = init_producer("tx-1");
-    CHECK_INT(add_partition("tx-1", producer, "tx"), KAFKA_NONE);
-    CHECK_INT(produce_as("tx", producer, 0, "tx-1")->error_code, KAFKA_NONE);
-    send_offset("tx-1", producer, "tx-group", 17);
-    CHECK_INT(offset_at("tx", -1), 0);
-    CHECK_INT(committed("tx-group", false, &err), -1);
-    CHECK_INT(err, KAFKA_NONE);
-    committed("tx-group", true, &err);
-    CHECK_INT(err, KAFKA_UNSTABLE_OFFSET_COMMIT);
-
-    cairn_str id = CAIRN_STR("tx-1");
-    struct kafka_describe_transactions_request describe = {.transactional_ids = &id, .transactional_ids_count = 1};
-    const struct kafka_describe_transactions_response *told =
-        CLIENT_CALL(&client, DESCRIBE_TRANSACTIONS, describe_transactions, 0, &describe);
-    CHECK_INT(told->transaction_states[0].error_code, KAFKA_NONE);
-    CHECK(cairn_str_equal(told->transaction_states[0].transaction_state, CAIRN_STR("Ongoing")));
-    CHECK_INT(told->transaction_states[0].producer_id, producer.id);
-    CHECK_INT(told->transaction_states[0].topics_count, 1);
-
-    CHECK_INT(end_txn("tx-1", producer, true), KAFKA_NONE);
-    CHECK_INT(offset_at("tx", -1), 2);
-    CHECK_INT(committed("tx-group", true, &err), 17);
-    CHECK_INT(err, KAFKA_NONE);
-
-    CHECK_INT(add_partition("tx-1", producer, "tx"), KAFKA_NONE);
-    CHECK_INT(produce_as("tx", producer, 2, "tx-1")->error_code, KAFKA_NONE);
-    send_offset("tx-1", producer, "tx-group", 99);
-    CHECK_INT(end_txn("tx-1", producer, false), KAFKA_NONE);
-    CHECK_INT(offset_at("tx", -1), 2);
-    CHECK_INT(committed("tx-group", true, &err), 17);
-
-    struct producer newer = init_producer("tx-1"); /* fences the older one */
-    CHECK(newer.id == producer.id && newer.epoch > producer.epoch);
-    CHECK(add_partition("tx-1", producer, "tx") != KAFKA_NONE);
-
-    cairn_str states[] = {CAIRN_STR("Empty"), CAIRN_STR("Sleeping")};
-    struct kafka_list_transactions_request list = {.state_filters = states, .state_filters_count = 2, .duration_filter = -1};
-    const struct kafka_list_transactions_response *listed = CLIENT_CALL(&client, LIST_TRANSACTIONS, list_transactions, 1, &list);
-    CHECK_INT(listed->transaction_states_count, 1);
-    CHECK_INT(listed->unknown_state_filters_count, 1);
-}
-
-/* Goal: a fetch that waits is woken by a commit. */
-TEST(commit_wakes_fetch)
-{
-    struct kafka_client waiting = kafka_client_open(rig.port);
-    create("tx-wake", 1);
-    struct producer producer = init_producer("tx-2");
-    CHECK_INT(add_partition("tx-2", producer, "tx-wake"), KAFKA_NONE);
-    struct fetch_ask ask = {.topic = "tx-wake", .wait_ms = 60000};
-    int32_t sent = fetch_send(&waiting, 12, &ask);
-    CHECK_INT(produce_as("tx-wake", producer, 0, "tx-2")->error_code, KAFKA_NONE);
-    CHECK_INT(end_txn("tx-2", producer, true), KAFKA_NONE);
-    CHECK_INT(check_records(fetched(fetch_take(&waiting, 12, sent)), 0, "tx0"), 2);
-    kafka_client_close(&waiting);
-}
-
-/* ---- access control lists --------------------------------------------------------------------------------------------------------- */
-
-static int
-count_acls(int8_t pattern, const char *name)
-{
-    struct kafka_describe_acls_request in = {.resource_type_filter = 2, .pattern_type_filter = pattern, .operation = 1, .permission_type = 1,
-                                             .resource_name_filter = name ? cairn_cstr(name) : (cairn_str){0}};
-    const struct kafka_describe_acls_response *out = CLIENT_CALL(&client, DESCRIBE_ACLS, describe_acls, 3, &in);
-    int count = 0;
-    CHECK_INT(out->error_code, KAFKA_NONE);
-    for (int32_t i = 0; i < out->resources_count; i++)
-        count += out->resources[i].acls_count;
-    return count;
-}
-
-TEST(access_control_lists)
-{
-    struct kafka_create_acls_request_creation acls[] = {
-        {2, CAIRN_STR("pay-in"), 3, CAIRN_STR("User:ann"), CAIRN_STR("*"), 3, 3},
-        {2, CAIRN_STR("pay-in"), 3, CAIRN_STR("User:bob"), CAIRN_STR("*"), 4, 2},
-        {2, CAIRN_STR("pay"), 4, CAIRN_STR("User:ann"), CAIRN_STR("*"), 2, 3},
-        {2, CAIRN_STR("*"), 3, CAIRN_STR("User:ann"), CAIRN_STR("*"), 8, 3},
-        {2, CAIRN_STR("pay-in"), 3, CAIRN_STR("User:ann"), CAIRN_STR("*"), 3, 3}, /* once more */
-        {1, CAIRN_STR("x"), 3, CAIRN_STR("User:ann"), CAIRN_STR("*"), 3, 3},
-        {2, CAIRN_STR("x"), 3, CAIRN_STR("ann"), CAIRN_STR("*"), 3, 3},
-    };
-    struct kafka_create_acls_request in = {acls, 7};
-    const struct kafka_create_acls_response *out = CLIENT_CALL(&client, CREATE_ACLS, create_acls, 3, &in);
-    for (int i = 0; i < 7; i++)
-        CHECK_INT(out->results[i].error_code, i < 5 ? KAFKA_NONE : KAFKA_INVALID_REQUEST);
-    for (int round = 0; round < 2; round++) {
-        CHECK_INT(count_acls(1, NULL), 4);
-        CHECK_INT(count_acls(3, "pay-in"), 2);
-        CHECK_INT(count_acls(4, "pay-in"), 0);
-        CHECK_INT(count_acls(2, "pay-in"), 4); /* all that would apply to it */
-        CHECK_INT(count_acls(2, "other"), 1);
-        kafka_client_close(&client); /* they survive a restart */
-        kafka_rig_stop(&rig);
-        kafka_rig_start(&rig, (struct kafka_config){.loops = 2}, NULL);
-        client = kafka_client_open(rig.port);
-    }
-    struct kafka_delete_acls_request_filter filters[] = {{2, CAIRN_STR("pay-in"), 3, {0}, {0}, 1, 1}, {9, {0}, 1, {0}, {0}, 1, 1}};
-    struct kafka_delete_acls_request drop = {filters, 2};
-    const struct kafka_delete_acls_response *dropped = CLIENT_CALL(&client, DELETE_ACLS, delete_acls, 3, &drop);
-    CHECK_INT(dropped->filter_results[0].matching_acls_count, 2);
-    CHECK_INT(dropped->filter_results[1].error_code, KAFKA_INVALID_REQUEST);
-    CHECK_INT(count_acls(1, NULL), 2);
-}
-
-/* ---- where things are --------------------------------------------------------------------------------------------------------------- */
-
-TEST(coordinators)
-{
-    cairn_str keys[] = {CAIRN_STR("g"), CAIRN_STR("")};
-    struct kafka_find_coordinator_request in = {.key = keys[0], .coordinator_keys = keys, .coordinator_keys_count = 2};
-    for (int16_t version = 0; version <= 6; version++) {
-        const struct kafka_find_coordinator_response *out =
-            CLIENT_CALL(&client, FIND_COORDINATOR, find_coordinator, version, &in);
-        if (version < 4) {
-            CHECK_INT(out->error_code, KAFKA_NONE);
-            CHECK_INT(out->node_id, 1);
-            CHECK_INT(out->port, rig.port);
-        } else {
-            CHECK_INT(out->coordinators[0].node_id, 1);
-            CHECK_INT(out->coordinators[0].port, rig.port);
-            CHECK_INT(out->coordinators[1].error_code, KAFKA_INVALID_GROUP_ID);
-        }
-    }
-}
-
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        RUN(metadata_tells_and_makes), RUN(topics_come_and_go), RUN(partitions_in_pages),
-        RUN(settings),                 RUN(bytes_come_back),    RUN(many_partitions_in_one_request),
-        RUN(fetch_bounds),             RUN(long_poll),          RUN(events_as_records),
-        RUN(offsets),                  RUN(idempotent_producer), RUN(transactions),
-        RUN(commit_wakes_fetch),       RUN(access_control_lists), RUN(coordinators),
+        RUN(metadata_tells_and_makes),
+        RUN(topics_come_and_go),
+        RUN(partitions_in_pages),
+        RUN(settings),
+        RUN(bytes_come_back),
+        RUN(many_partitions_in_one_request),
+        RUN(fetch_bounds),
+        RUN(long_poll),
+        RUN(events_as_records),
+        RUN(offsets),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -50,7 +50,7 @@ same(const struct acl *a, const struct acl *b)
            cairn_str_equal(a->host, b->host);
 }
 
-/* ---- the list, under the lock ------------------------------------------------------------------------------------------------- */
+/* ---- the list, under the lock -------------------------------------------------------------------------------------------- */
 
 static size_t
 index_of(const struct acls *acls, const struct acl *acl)
@@ -106,7 +106,7 @@ drop(struct acls *acls, size_t index)
     acls->list[index] = acls->list[--acls->count];
 }
 
-/* ---- events ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- events -------------------------------------------------------------------------------------------------------------- */
 
 static cairn_str
 acl_json(struct arena *arena, const struct acl *acl)
@@ -231,7 +231,7 @@ append(struct acls *acls, struct kafka_call *call, const char *type, struct stor
     return cairn_append_all(acls->store, &request, &at, NULL);
 }
 
-/* ---- CreateAcls ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- CreateAcls ---------------------------------------------------------------------------------------------------------- */
 
 /* NULL, or what is wrong. */
 static const char *
@@ -307,7 +307,7 @@ answer_create_acls(struct kafka_call *call)
     kafka_respond(call, &out);
 }
 
-/* ---- filters --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- filters ------------------------------------------------------------------------------------------------------------- */
 
 struct filter {
     int8_t resource, pattern, operation, permission;
@@ -354,7 +354,7 @@ copy_acl(struct kafka_call *call, const struct acl *from, struct acl *to)
     return to->name.data && to->principal.data && to->host.data;
 }
 
-/* ---- DescribeAcls -------------------------------------------------------------------------------------------------------------------- */
+/* ---- DescribeAcls -------------------------------------------------------------------------------------------------------- */
 
 static int
 by_resource(const void *a, const void *b)
@@ -425,7 +425,7 @@ answer_describe_acls(struct kafka_call *call)
         kafka_no_memory(call);
 }
 
-/* ---- DeleteAcls ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- DeleteAcls ---------------------------------------------------------------------------------------------------------- */
 
 /* Under the lock: what one filter takes away. */
 static cairn_err

@@ -156,7 +156,7 @@ answer_describe_configs(struct kafka_call *call)
         kafka_no_memory(call);
 }
 
-/* ---- changing -------------------------------------------------------------------------------------------------------------- */
+/* ---- changing ------------------------------------------------------------------------------------------------------------ */
 
 static enum kafka_err
 change(struct kafka_call *call, int8_t type, cairn_str name, const struct broker_pair *pairs, size_t count, bool replace,

@@ -20,7 +20,7 @@
 #define MADE_MAX (256u << 10)           /* bytes of a batch that is made here */
 #define MADE_RECORDS_MAX 1000u
 
-/* ---- reading a partition -------------------------------------------------------------------------------------------------------- */
+/* ---- reading a partition ------------------------------------------------------------------------------------------------- */
 
 struct reading {
     struct fetching *fetching;
@@ -179,7 +179,7 @@ read_part(struct fetch_part *part, uint64_t *left)
     return true;
 }
 
-/* ---- the request ------------------------------------------------------------------------------------------------------------------ */
+/* ---- the request --------------------------------------------------------------------------------------------------------- */
 
 static void
 answer(struct fetching *fetching)
@@ -228,7 +228,7 @@ read_all(struct kafka_call *call)
         kafka_post(call, start_waiting);
 }
 
-/* ---- waiting, on the loop's thread ------------------------------------------------------------------------------------------------- */
+/* ---- waiting, on the loop's thread --------------------------------------------------------------------------------------- */
 
 static void
 read_again(struct kafka_call *call)
@@ -285,7 +285,7 @@ rest(struct kafka_call *call)
     kafka_wait(call, REST_MS, read_again);
 }
 
-/* ---- beginning -------------------------------------------------------------------------------------------------------------------- */
+/* ---- beginning ----------------------------------------------------------------------------------------------------------- */
 
 static void
 end_fetch(struct kafka_call *call)

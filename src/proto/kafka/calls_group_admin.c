@@ -9,7 +9,7 @@ is_type(const struct group_info *info, const char *type)
     return info->type && strcmp(info->type, type) == 0;
 }
 
-/* ---- DescribeGroups: of the classic protocol --------------------------------------------------------------------------------------- */
+/* ---- DescribeGroups: of the classic protocol ----------------------------------------------------------------------------- */
 
 static bool
 put_classic(struct kafka_call *call, const struct group_info *info, struct kafka_describe_groups_response_group *to)
@@ -46,7 +46,7 @@ answer_describe_groups(struct kafka_call *call)
         struct group_info info = {0};
         enum kafka_err err = in->groups[i].size == 0 ? KAFKA_INVALID_GROUP_ID
                                                      : groups_describe(calls_of(call)->groups, in->groups[i], &call->arena, &info);
-        if (err == KAFKA_NONE && is_type(&info, "consumer") && info.member_count > 0)
+        if (err == KAFKA_NONE && is_type(&info, "consumer"))
             err = KAFKA_GROUP_ID_NOT_FOUND; /* not of this protocol: ConsumerGroupDescribe tells of it */
         to->group_id = in->groups[i];
         to->authorized_operations = authorized(in->include_authorized_operations, AUTHORIZED_GROUP);
@@ -66,7 +66,7 @@ answer_describe_groups(struct kafka_call *call)
         kafka_no_memory(call);
 }
 
-/* ---- ListGroups ------------------------------------------------------------------------------------------------------------------- */
+/* ---- ListGroups ---------------------------------------------------------------------------------------------------------- */
 
 struct listing {
     struct kafka_call *call;
@@ -127,7 +127,7 @@ answer_list_groups(struct kafka_call *call)
         kafka_respond(call, &listing.out);
 }
 
-/* ---- DeleteGroups ----------------------------------------------------------------------------------------------------------------- */
+/* ---- DeleteGroups -------------------------------------------------------------------------------------------------------- */
 
 void
 answer_delete_groups(struct kafka_call *call)
@@ -149,7 +149,7 @@ answer_delete_groups(struct kafka_call *call)
     kafka_respond(call, &out);
 }
 
-/* ---- ConsumerGroupDescribe: of the newer protocol ------------------------------------------------------------------------------------ */
+/* ---- ConsumerGroupDescribe: of the newer protocol ------------------------------------------------------------------------ */
 
 static bool
 put_assignment(struct kafka_call *call, const struct topic_partitions *from, size_t count,

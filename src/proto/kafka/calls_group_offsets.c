@@ -1,7 +1,7 @@
 /* What groups have read: OffsetCommit, OffsetFetch, OffsetDelete. */
 #include <proto/kafka/calls_int.h>
 
-/* ---- OffsetCommit ------------------------------------------------------------------------------------------------------------------- */
+/* ---- OffsetCommit -------------------------------------------------------------------------------------------------------- */
 
 /* Under way: which of the answer's partitions belongs to which commit. */
 struct committing {
@@ -100,7 +100,7 @@ answer_offset_commit(struct kafka_call *call)
         groups_commit_async(groups, in->group_id, committing->commits, committing->count, committed, call);
 }
 
-/* ---- OffsetFetch --------------------------------------------------------------------------------------------------------------------- */
+/* ---- OffsetFetch --------------------------------------------------------------------------------------------------------- */
 
 /* Version 8 put the same answer inside a list of groups: everything is built in that form, and taken out of it for older ones. */
 typedef struct kafka_offset_fetch_response_group_topic fetched_topic;
@@ -277,7 +277,7 @@ answer_offset_fetch(struct kafka_call *call)
         kafka_no_memory(call);
 }
 
-/* ---- OffsetDelete -------------------------------------------------------------------------------------------------------------------- */
+/* ---- OffsetDelete -------------------------------------------------------------------------------------------------------- */
 
 void
 answer_offset_delete(struct kafka_call *call)

@@ -30,7 +30,7 @@ forget(struct kafka_call *call)
         kafka_finish(call);
 }
 
-/* ---- JoinGroup ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- JoinGroup ----------------------------------------------------------------------------------------------------------- */
 
 static void
 joined(void *context, const struct group_joined *result)
@@ -96,7 +96,7 @@ answer_join_group(struct kafka_call *call)
     groups_join(calls_of(call)->groups, &join, clock_ms(), joined, call);
 }
 
-/* ---- SyncGroup ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- SyncGroup ----------------------------------------------------------------------------------------------------------- */
 
 static void
 synced(void *context, const struct group_synced *result)
@@ -142,7 +142,7 @@ answer_sync_group(struct kafka_call *call)
     groups_sync(calls_of(call)->groups, &sync, clock_ms(), synced, call);
 }
 
-/* ---- Heartbeat, LeaveGroup -------------------------------------------------------------------------------------------------------- */
+/* ---- Heartbeat, LeaveGroup ----------------------------------------------------------------------------------------------- */
 
 void
 answer_heartbeat(struct kafka_call *call)
@@ -183,7 +183,7 @@ answer_leave_group(struct kafka_call *call)
     kafka_respond(call, &out);
 }
 
-/* ---- ConsumerGroupHeartbeat ------------------------------------------------------------------------------------------------------- */
+/* ---- ConsumerGroupHeartbeat ---------------------------------------------------------------------------------------------- */
 
 static void
 beaten(void *context, const struct consumer_heartbeat_result *result)

@@ -37,7 +37,7 @@ put_topic(struct kafka_call *call, const cairn_topic *topic, struct kafka_metada
     return to->name.data && put_partitions(call, topic->partitions, to);
 }
 
-/* ---- all of them ------------------------------------------------------------------------------------------------------------- */
+/* ---- all of them --------------------------------------------------------------------------------------------------------- */
 
 struct all_topics {
     struct kafka_call *call;
@@ -79,7 +79,7 @@ put_all(struct kafka_call *call, struct kafka_metadata_response *out)
     return true;
 }
 
-/* ---- those that were named -------------------------------------------------------------------------------------------------- */
+/* ---- those that were named ----------------------------------------------------------------------------------------------- */
 
 /* A topic that is missing is made when both the client and the broker's default want that. */
 static cairn_topic_ref *
@@ -155,7 +155,7 @@ answer_metadata(struct kafka_call *call)
         kafka_no_memory(call);
 }
 
-/* ---- DescribeTopicPartitions (KIP-966): in pages ------------------------------------------------------------------------------- */
+/* ---- DescribeTopicPartitions (KIP-966): in pages ------------------------------------------------------------------------- */
 
 #define PAGE_MAX 2000
 
@@ -283,7 +283,7 @@ answer_describe_topic_partitions(struct kafka_call *call)
         kafka_respond(call, &out);
 }
 
-/* ---- the cluster --------------------------------------------------------------------------------------------------------------- */
+/* ---- the cluster --------------------------------------------------------------------------------------------------------- */
 
 void
 answer_describe_cluster(struct kafka_call *call)

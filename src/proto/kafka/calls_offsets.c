@@ -53,7 +53,7 @@ answer_list_offsets(struct kafka_call *call)
         kafka_no_memory(call);
 }
 
-/* ---- OffsetForLeaderEpoch: there has only ever been epoch 0, which ends where the partition does --------------------------------- */
+/* ---- OffsetForLeaderEpoch: there has only ever been epoch 0, which ends where the partition does ------------------------- */
 
 static void
 epoch_end(struct kafka_call *call, const cairn_topic *topic, const struct kafka_offset_for_leader_epoch_request_partition *in,

@@ -3,7 +3,7 @@
 
 #include <strings.h>
 
-/* ---- DescribeProducers --------------------------------------------------------------------------------------------------------------- */
+/* ---- DescribeProducers --------------------------------------------------------------------------------------------------- */
 
 struct producers {
     struct kafka_call *call;
@@ -77,7 +77,7 @@ answer_describe_producers(struct kafka_call *call)
         kafka_no_memory(call);
 }
 
-/* ---- DescribeTransactions ---------------------------------------------------------------------------------------------------------- */
+/* ---- DescribeTransactions ------------------------------------------------------------------------------------------------ */
 
 #define TRANSACTIONAL_ID_NOT_FOUND 105 /* only here */
 
@@ -165,7 +165,7 @@ answer_describe_transactions(struct kafka_call *call)
         kafka_respond(call, out);
 }
 
-/* ---- ListTransactions -------------------------------------------------------------------------------------------------------------- */
+/* ---- ListTransactions ---------------------------------------------------------------------------------------------------- */
 
 static const char *const states[] = {"Empty",         "Ongoing",       "PrepareCommit", "PrepareAbort",
                                      "CompleteCommit", "CompleteAbort", "Dead",          "PrepareEpochFence"};

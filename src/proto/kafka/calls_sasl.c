@@ -131,7 +131,7 @@ answer_sasl_authenticate(struct kafka_call *call)
     kafka_respond(call, &out);
 }
 
-/* ---- who may log in --------------------------------------------------------------------------------------------------------------- */
+/* ---- who may log in ------------------------------------------------------------------------------------------------------ */
 
 static cairn_err
 read_file(const char *path, size_t size_max, char **ret_text, size_t *ret_size, cairn_error *error)

@@ -20,7 +20,7 @@ this_node_alone(const int32_t *nodes, int32_t count)
     return count == 1 && nodes[0] == KAFKA_NODE_ID;
 }
 
-/* ---- CreateTopics --------------------------------------------------------------------------------------------------------------- */
+/* ---- CreateTopics -------------------------------------------------------------------------------------------------------- */
 
 /* Where partitions are to lie, when the client says so: all of them here, each once. */
 static enum kafka_err
@@ -150,7 +150,7 @@ answer_create_topics(struct kafka_call *call)
         kafka_no_memory(call);
 }
 
-/* ---- DeleteTopics ------------------------------------------------------------------------------------------------------------------ */
+/* ---- DeleteTopics -------------------------------------------------------------------------------------------------------- */
 
 static enum kafka_err
 delete_one(struct kafka_call *call, cairn_str name, cairn_uuid id, struct kafka_delete_topics_response_response *to)
@@ -206,7 +206,7 @@ answer_delete_topics(struct kafka_call *call)
     kafka_respond(call, &out);
 }
 
-/* ---- CreatePartitions --------------------------------------------------------------------------------------------------------------- */
+/* ---- CreatePartitions ---------------------------------------------------------------------------------------------------- */
 
 static enum kafka_err
 grow_one(struct kafka_call *call, const struct kafka_create_partitions_request_topic *in, bool validate_only,
@@ -250,7 +250,7 @@ answer_create_partitions(struct kafka_call *call)
     kafka_respond(call, &out);
 }
 
-/* ---- DeleteRecords ---------------------------------------------------------------------------------------------------------------- */
+/* ---- DeleteRecords ------------------------------------------------------------------------------------------------------- */
 
 void
 answer_delete_records(struct kafka_call *call)

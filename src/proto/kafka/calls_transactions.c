@@ -20,7 +20,7 @@ answer_init_producer_id(struct kafka_call *call)
     kafka_respond(call, &out);
 }
 
-/* ---- AddPartitionsToTxn ------------------------------------------------------------------------------------------------------------- */
+/* ---- AddPartitionsToTxn -------------------------------------------------------------------------------------------------- */
 
 void
 answer_add_partitions_to_txn(struct kafka_call *call)
@@ -63,7 +63,7 @@ answer_add_partitions_to_txn(struct kafka_call *call)
         kafka_no_memory(call);
 }
 
-/* ---- offsets ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- offsets ------------------------------------------------------------------------------------------------------------- */
 
 void
 answer_add_offsets_to_txn(struct kafka_call *call)
@@ -140,7 +140,7 @@ answer_txn_offset_commit(struct kafka_call *call)
     kafka_respond(call, &out);
 }
 
-/* ---- EndTxn --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- EndTxn -------------------------------------------------------------------------------------------------------------- */
 
 static void
 ended(void *context, enum kafka_err err)

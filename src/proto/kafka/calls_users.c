@@ -11,7 +11,7 @@ mechanism_of(int8_t number, enum sasl_mechanism *ret)
     return number == 1 || number == 2;
 }
 
-/* ---- describing ------------------------------------------------------------------------------------------------------------------ */
+/* ---- describing ---------------------------------------------------------------------------------------------------------- */
 
 static bool
 put_infos(struct kafka_call *call, const uint32_t iterations[2], struct kafka_describe_user_scram_credentials_response_result *to)
@@ -97,7 +97,7 @@ answer_describe_user_scram_credentials(struct kafka_call *call)
         kafka_respond(call, &describing.out);
 }
 
-/* ---- altering ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- altering ------------------------------------------------------------------------------------------------------------ */
 
 static enum kafka_err
 alter(struct kafka_call *call, cairn_str name, int8_t number, const struct sasl_credential *credential, cairn_str *ret_message)

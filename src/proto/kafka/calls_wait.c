@@ -67,7 +67,7 @@ fetches_free(struct fetches *fetches)
     free(fetches);
 }
 
-/* ---- memory ------------------------------------------------------------------------------------------------------------------- */
+/* ---- memory -------------------------------------------------------------------------------------------------------------- */
 
 bool
 fetches_reserve(struct fetches *fetches, struct fetching *fetching, uint64_t want, uint64_t least)
@@ -90,7 +90,7 @@ fetches_settle(struct fetches *fetches, struct fetching *fetching, uint64_t used
     fetching->reserved = used;
 }
 
-/* ---- readers -------------------------------------------------------------------------------------------------------------------- */
+/* ---- readers ------------------------------------------------------------------------------------------------------------- */
 
 cairn_partition_reader *
 fetches_reader(struct fetches *fetches, const cairn_uuid *topic_id, uint32_t partition, uint64_t from, cairn_err *ret)
@@ -125,7 +125,7 @@ fetches_give_back(struct fetches *fetches, cairn_partition_reader *reader)
     cairn_partition_reader_free(reader);
 }
 
-/* ---- the table ------------------------------------------------------------------------------------------------------------------ */
+/* ---- the table ----------------------------------------------------------------------------------------------------------- */
 
 static struct fetch_part **
 slot_of(struct fetches *fetches, const cairn_uuid *topic_id, uint32_t partition)

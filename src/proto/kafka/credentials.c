@@ -29,7 +29,7 @@ credentials_users(struct credentials *credentials)
     return credentials->users;
 }
 
-/* ---- events -------------------------------------------------------------------------------------------------------------------- */
+/* ---- events -------------------------------------------------------------------------------------------------------------- */
 
 static void
 put_base64(struct buf *to, const char *name, const void *bytes, size_t size)
@@ -112,7 +112,7 @@ get_secret(struct credentials *credentials, uint8_t ret[32], cairn_error *error)
     return err;
 }
 
-/* ---- a user ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- a user -------------------------------------------------------------------------------------------------------------- */
 
 static void
 put_user(struct buf *to, cairn_str name, const struct sasl_credential kinds[2])
@@ -219,7 +219,7 @@ credentials_put(struct credentials *credentials, cairn_str name, enum sasl_mecha
     return err;
 }
 
-/* ---- life --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- life ---------------------------------------------------------------------------------------------------------------- */
 
 cairn_err
 credentials_open(cairn_store *store, cairn_scope scope, struct credentials **ret, cairn_error *error)

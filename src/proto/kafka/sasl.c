@@ -77,7 +77,7 @@ sasl_set_user(struct sasl_exchange *exchange, cairn_str name)
     return true;
 }
 
-/* ---- hashes ----------------------------------------------------------------------------------------------------------------- */
+/* ---- hashes -------------------------------------------------------------------------------------------------------------- */
 
 static const EVP_MD *
 digest(enum sasl_mechanism mechanism)
@@ -138,7 +138,7 @@ sasl_derive(enum sasl_mechanism mechanism, cairn_str password, cairn_str salt, u
     return done;
 }
 
-/* ---- PLAIN -------------------------------------------------------------------------------------------------------------------- */
+/* ---- PLAIN --------------------------------------------------------------------------------------------------------------- */
 
 /* message = [authzid] NUL authcid NUL passwd. One may only act as oneself. */
 static enum sasl_answer
@@ -168,7 +168,7 @@ plain_step(struct sasl_exchange *exchange, const struct sasl_rules *rules, cairn
     return SASL_DONE;
 }
 
-/* ---- the exchange ---------------------------------------------------------------------------------------------------------------- */
+/* ---- the exchange -------------------------------------------------------------------------------------------------------- */
 
 void
 sasl_begin(struct sasl_exchange *exchange, enum sasl_mechanism mechanism, const uint8_t nonce[SASL_NONCE_BYTES])

@@ -22,7 +22,7 @@ const char *sasl_name(enum sasl_mechanism mechanism); /* "SCRAM-SHA-256" */
 bool sasl_parse_mechanisms(cairn_str names, unsigned *ret_bits);
 bool sasl_find(cairn_str name, enum sasl_mechanism *ret);
 
-/* ---- users ----------------------------------------------------------------------------------------------------------------- */
+/* ---- users --------------------------------------------------------------------------------------------------------------- */
 
 #define SASL_NAME_MAX 255
 #define SASL_PASSWORD_MAX 1024
@@ -64,7 +64,7 @@ void sasl_users_each(struct sasl_users *users, sasl_user_visit visit, void *cont
  * derived. All lines or none. CAIRN_E_INVALID: which line, and what is wrong with it. */
 CAIRN_MUST_CHECK cairn_err sasl_users_load(struct sasl_users *users, cairn_str text, unsigned mechanisms, cairn_error *error);
 
-/* ---- tokens ------------------------------------------------------------------------------------------------------------------ */
+/* ---- tokens -------------------------------------------------------------------------------------------------------------- */
 
 #define SASL_KEYS_MAX 64
 #define SASL_KEYS_FILE_MAX (1u << 20)
@@ -89,7 +89,7 @@ struct sasl_token_rules {
  * are any (iss and aud must be there when the rules name one). NULL, or what is wrong (static). */
 const char *sasl_token_check(const struct sasl_token_rules *rules, cairn_str token, int64_t now_s, struct sasl_claims *ret);
 
-/* ---- an exchange ------------------------------------------------------------------------------------------------------------- */
+/* ---- an exchange --------------------------------------------------------------------------------------------------------- */
 
 #define SASL_MESSAGE_MAX 65536u
 #define SASL_NONCE_BYTES 24

@@ -235,7 +235,7 @@ sasl_users_find(struct sasl_users *users, cairn_str name, enum sasl_mechanism me
     return sasl_users_get(users, name, mechanism, ret);
 }
 
-/* ---- the users' file -------------------------------------------------------------------------------------------------------------- */
+/* ---- the users' file ----------------------------------------------------------------------------------------------------- */
 
 static bool
 get_bytes(cairn_str coded, size_t min, size_t max, uint8_t *to, size_t *ret_size)
