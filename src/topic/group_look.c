@@ -202,7 +202,8 @@ static bool
 gather(void *context, const struct offset_commit *commit)
 {
     struct gathered *gathered = context;
-    bool over = commit->expire_time_ms >= 0 ? commit->expire_time_ms <= gathered->now_ms : commit->commit_time_ms <= gathered->since_ms;
+    bool over = commit->expire_time_ms >= 0 ? commit->expire_time_ms <= gathered->now_ms
+                                            : commit->commit_time_ms <= gathered->since_ms;
     if (!gathered->all && !over) {
         gathered->kept++;
         return true;
@@ -275,7 +276,8 @@ check_subscribed(struct kgroup *group, const struct topic_partition *partitions,
         return KAFKA_NON_EMPTY_GROUP;
     for (size_t i = 0; i < count; i++) {
         bool subscribed = consumer && consumer_subscribed(group, partitions[i].topic);
-        for (struct member *member = consumer ? NULL : member_first(group); member != NULL && !subscribed; member = member_after(member))
+        struct member *member = consumer ? NULL : member_first(group);
+        for (; member != NULL && !subscribed; member = member_after(member))
             for (size_t p = 0; p < member->protocols->count; p++)
                 subscribed |= subscription_has(member->protocols->items[p].metadata, partitions[i].topic);
         if (subscribed)
@@ -356,7 +358,8 @@ forget_empty(struct groups_broker *groups, const struct expiring *expiring)
         pthread_mutex_lock(&all[i]->lock);
         if (all[i]->first != NULL)
             all[i]->seen_wall_ms = expiring->now_ms;
-        bool candidate = !all[i]->dead && all[i]->first == NULL && all[i]->seen_wall_ms <= expiring->now_ms - expiring->retention_ms;
+        bool candidate = !all[i]->dead && all[i]->first == NULL
+                         && all[i]->seen_wall_ms <= expiring->now_ms - expiring->retention_ms;
         pthread_mutex_unlock(&all[i]->lock);
         if (candidate && offsets_any(groups, all[i]->name, &any) == KAFKA_NONE && !any) {
             pthread_mutex_lock(&all[i]->lock);
