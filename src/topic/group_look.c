@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#define EXPIRE_EVERY_MS 600000 /* every offset of every group without members is looked at: not more often, however often asked */
+
 static enum kafka_err
 begin_now(struct turn *turn, struct groups_broker *groups, cairn_str name)
 {
@@ -376,6 +378,10 @@ void
 groups_expire(struct groups_broker *groups, int64_t wall_now_us)
 {
     struct expiring expiring = {groups, wall_now_us / 1000, (int64_t)groups->options.offsets_retention_minutes * 60000};
+    int64_t last_ms = atomic_load(&groups->expired_ms), since_ms = expiring.now_ms - last_ms;
+    if (last_ms > 0 && since_ms >= 0 && since_ms < EXPIRE_EVERY_MS)
+        return;
+    atomic_store(&groups->expired_ms, expiring.now_ms);
     (void)offsets_groups(groups, expire_group, &expiring);
     forget_empty(groups, &expiring);
 }

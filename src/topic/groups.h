@@ -37,7 +37,7 @@ CAIRN_MUST_CHECK cairn_err groups_open(struct broker *broker, const struct group
 void groups_close(struct groups_broker *groups);
 /* Sessions and rebalances whose time is up: call every 50 to 100 ms, never blocking. now_ms: monotonic, the clock of all below. */
 void groups_tick(struct groups_broker *groups, int64_t now_ms);
-/* Offsets of groups without members whose time is up: now and then, may block. */
+/* Offsets of groups without members whose time is up: call it now and then; it looks every ten minutes, and may block. */
 void groups_expire(struct groups_broker *groups, int64_t wall_now_us);
 
 /* ---- classic ---------------------------------------------------------------------------------------------------------------------- */
