@@ -288,7 +288,11 @@ log_topics_open(struct log *log, cairn_error *error)
     struct log_topics *topics = calloc(1, sizeof *topics);
     if (topics == NULL)
         return error_set(error, CAIRN_E_NOMEM, "no memory for a log");
-    pthread_rwlock_init(&topics->lock, NULL);
+    pthread_rwlockattr_t attributes; /* a change waits under the sequence lock: readers must not keep it waiting */
+    pthread_rwlockattr_init(&attributes);
+    pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(&topics->lock, &attributes);
+    pthread_rwlockattr_destroy(&attributes);
     log->topics = topics;
     return CAIRN_OK;
 }
