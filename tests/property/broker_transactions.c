@@ -97,12 +97,16 @@ begin_anew(struct client *client, bool fenced)
     memset(client->sequence, 0, sizeof client->sequence);
 }
 
+/* All have had an epoch before any begins: so of two instances one is fenced for certain. */
+static pthread_barrier_t all_there;
+
 static void *
 transact(void *context)
 {
     struct client *client = context;
     struct batch_maker maker = {.count = 0};
     begin_anew(client, true);
+    pthread_barrier_wait(&all_there);
     for (int i = 0; i < TRANSACTIONS; i++) {
         bool commit = test_random(&client->seed) % 4 != 0;
         enum kafka_err err = add_partitions(client);
@@ -176,6 +180,7 @@ play(uint64_t seed)
     rig_begin(&rig, false);
     rig_topic(&rig, "t", PARTITIONS, NULL, NULL);
     struct clock clock = {.rig = &rig};
+    CHECK_INT(pthread_barrier_init(&all_there, NULL, CLIENTS), 0);
     CHECK_INT(pthread_create(&ticker, NULL, play_clock, &clock), 0);
     for (int i = 0; i < CLIENTS; i++) {
         clients[i] = (struct client){.rig = &rig, .number = i, .seed = test_random(&seed)};
@@ -192,6 +197,7 @@ play(uint64_t seed)
     }
     atomic_store(&clock.over, true);
     pthread_join(ticker, NULL);
+    pthread_barrier_destroy(&all_there);
     for (uint32_t i = 0; i < PARTITIONS; i++)
         check_partition(&rig, clients, i);
     printf("%d committed, fenced %d times, lost %d\n", committed, fenced, lost);
