@@ -28,7 +28,7 @@ struct example {
 };
 
 enum command_flags {
-    COMMAND_GROUP = 1 << 0,  /* only a heading for its subcommands */
+    COMMAND_GROUP = 1 << 0,  /* a heading for its subcommands; what it runs, if anything, is the list */
     COMMAND_OWN_ARGS = 1 << 1, /* gets its arguments unparsed */
     COMMAND_NO_TARGET = 1 << 2, /* takes neither --url nor --data as a target */
 };

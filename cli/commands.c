@@ -320,6 +320,72 @@ static const struct example subscription_examples[] = {
     {NULL, NULL},
 };
 
+/* ---- topics, groups of Kafka's clients, relays --------------------------------------------------------------------- */
+
+static const struct option names_options[] = {
+    {"prefix", 'p', "TEXT", "only those whose names begin with it", NULL, 0},
+    {"limit", 'n', "N", "at most so many (all)", NULL, 0},
+    END,
+};
+static const struct option topics_show_options[] = {
+    {"all", 'a', NULL, "also the settings that have their default", NULL, 0},
+    END,
+};
+static const struct option topics_create_options[] = {
+    {"partitions", 'p', "N", "how many (the server's kafka.partitions)", NULL, 0},
+    {"category", 'c', "NAME", "of the streams that are in it (the name, with '~' for '-')", NULL, 0},
+    {"set", 's', "NAME=VALUE", "a setting, such as cleanup.policy=compact", NULL, OPTION_REPEATS},
+    END,
+};
+static const struct option topics_set_options[] = {
+    {"unset", 0, "NAME", "bring the setting's default back", NULL, OPTION_REPEATS},
+    END,
+};
+static const struct option topics_read_options[] = {
+    {"partition", 'p', "N", "only this one", NULL, 0},
+    {"from", 'f', "OFFSET|earliest|latest", "begin there; latest: the newest --limit (10) of each partition", "earliest latest", 0},
+    {"at", 0, "TIME", "begin with the first record at or after this time (RFC 3339)", NULL, 0},
+    {"limit", 'n', "N", "at most so many of each partition (100; 0: all)", NULL, 0},
+    END,
+};
+static const struct example topics_examples[] = {
+    {"the streams order-… as a topic of six partitions", "cairn topics create order --partitions 6"},
+    {"keep the newest record of each key", "cairn topics set order cleanup.policy=compact"},
+    {"the newest records of every partition", "cairn topics read order --from latest"},
+    {NULL, NULL},
+};
+static const struct option groups_reset_options[] = {
+    {"topic", 't', "TOPIC", "whose offsets", NULL, 0},
+    {"to", 0, "earliest|latest|TIME|OFFSET|-N|+N", "where they are to be", "earliest latest", 0},
+    {"partition", 'p', "N", "only this one", NULL, OPTION_REPEATS},
+    {"dry-run", 0, NULL, "say what would become of them, and change nothing", NULL, 0},
+    END,
+};
+static const struct example groups_examples[] = {
+    {"who reads what, and how far they are", "cairn groups show billing"},
+    {"read it all again", "cairn groups reset billing --topic order --to earliest"},
+    {"the last ten of each partition again", "cairn groups reset billing --topic order --to=-10 --dry-run"},
+    {NULL, NULL},
+};
+static const struct option relays_put_options[] = {
+    {"out", 0, NULL, "from a topic here to a Kafka", NULL, 0},
+    {"in", 0, NULL, "from a Kafka to a topic here", NULL, 0},
+    {"from", 'f', "TOPIC", "the topic that is read", NULL, 0},
+    {"to", 't', "TOPIC", "the topic that is written (the same name)", NULL, 0},
+    {"bootstrap", 'b', "HOST:PORT,…", "servers of the Kafka", NULL, 0},
+    {"client", 'c', "NAME=VALUE", "a setting of librdkafka's, such as security.protocol=SASL_SSL", NULL, OPTION_REPEATS},
+    {"client-env", 0, "NAME=VARIABLE", "a setting whose value is in the server's environment: for secrets", NULL, OPTION_REPEATS},
+    {"transactions", 0, NULL, "out: exactly once", NULL, 0},
+    {"paused", 0, NULL, "do not begin yet", NULL, 0},
+    END,
+};
+static const struct example relays_examples[] = {
+    {"every order to a Kafka, exactly once",
+     "cairn relays put orders --out --from order --to orders --bootstrap kafka:9092 --transactions"},
+    {"how it is", "cairn relays show orders"},
+    {NULL, NULL},
+};
+
 static const struct option bench_options[] = {
     {"clients", 'c', "N", "clients at once (1)", NULL, 0},
     {"events", 'n', "N", "events (append, read) or reads (stream) in all (10000)", NULL, 0},
@@ -633,6 +699,55 @@ const struct command commands[] = {
      no_options, subscription_examples, run_subscription_replay, 1, 1, 0},
     {"subscription delete", "forget a group", "GROUP", "",
      no_options, subscription_examples, run_subscription_delete, 1, 1, 0},
+
+    {"topics", "categories as Kafka's topics", "[list|show|create|grow|set|delete|read …]",
+     "A topic is a category of streams, read by partition and offset: what is appended to a stream of the category is in the topic, "
+     "and what Kafka's clients produce to the topic are events like any other.",
+     names_options, topics_examples, run_topics_list, 0, 0, COMMAND_GROUP},
+    {"topics list", "list topics", "", "",
+     names_options, topics_examples, run_topics_list, 0, 0, 0},
+    {"topics show", "show a topic's settings and partitions", "TOPIC", "",
+     topics_show_options, topics_examples, run_topics_show, 1, 1, 0},
+    {"topics create", "make a topic", "TOPIC", "Events that the category has already are in it from the beginning.",
+     topics_create_options, topics_examples, run_topics_create, 1, 1, 0},
+    {"topics grow", "give a topic more partitions", "TOPIC N",
+     "Records stay where they are; those that come go by the new number.",
+     no_options, topics_examples, run_topics_grow, 2, 2, 0},
+    {"topics set", "change a topic's settings", "TOPIC NAME=VALUE…", "`cairn topics show TOPIC --all` lists them.",
+     topics_set_options, topics_examples, run_topics_set, 1, ARGS_MAX, 0},
+    {"topics delete", "delete a topic", "TOPIC",
+     "What Kafka's clients have produced to it goes; events that came by other ways stay in their streams.",
+     no_options, topics_examples, run_topics_delete, 1, 1, 0},
+    {"topics read", "show records of a topic", "TOPIC", "Partition after partition, in the order of their offsets.",
+     topics_read_options, topics_examples, run_topics_read, 1, 1, 0},
+    {"groups", "consumer groups of Kafka's clients", "[list|show|reset|delete …]",
+     "Who is in a group, what each of its members reads, and how far they are. (`cairn subscription` is for those who speak Cairn's own "
+     "API.)",
+     names_options, groups_examples, run_groups_list, 0, 0, COMMAND_GROUP},
+    {"groups list", "list groups with their lag", "", "",
+     names_options, groups_examples, run_groups_list, 0, 0, 0},
+    {"groups show", "show a group's members and offsets", "GROUP", "",
+     no_options, groups_examples, run_groups_show, 1, 1, 0},
+    {"groups reset", "move a group's offsets", "GROUP --topic TOPIC --to WHERE",
+     "Only while the group has no members (exit code 4). What is beyond a partition's beginning or end becomes that.",
+     groups_reset_options, groups_examples, run_groups_reset, 1, 1, 0},
+    {"groups delete", "forget a group and its offsets", "GROUP", "Only while it has no members.",
+     no_options, groups_examples, run_groups_delete, 1, 1, 0},
+    {"relays", "topics to and from another Kafka", "[list|show|put|pause|resume|delete …]",
+     "A relay copies a topic to a Kafka or from one, record by record, and waits while that is away.",
+     no_options, relays_examples, run_relays_list, 0, 0, COMMAND_GROUP},
+    {"relays list", "list relays and how they are", "", "",
+     no_options, relays_examples, run_relays_list, 0, 0, 0},
+    {"relays show", "show a relay", "NAME", "",
+     no_options, relays_examples, run_relays_show, 1, 1, 0},
+    {"relays put", "make a relay, or change it", "NAME --out|--in --from TOPIC --bootstrap HOST:PORT", "",
+     relays_put_options, relays_examples, run_relays_put, 1, 1, 0},
+    {"relays pause", "pause a relay", "NAME", "",
+     no_options, relays_examples, run_relays_pause, 1, 1, 0},
+    {"relays resume", "let a paused relay go on", "NAME", "",
+     no_options, relays_examples, run_relays_resume, 1, 1, 0},
+    {"relays delete", "delete a relay", "NAME", "How far it was stays known: made again, it goes on from there.",
+     no_options, relays_examples, run_relays_delete, 1, 1, 0},
 
     {"new", "make a small working app", "NAME",
      "Makes a folder with an app that works: a command, a decider, an event, a read model, a query, and a "

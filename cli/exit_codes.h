@@ -10,8 +10,8 @@
     X(EXIT_DONE, 0, "done")                                                                        \
     X(EXIT_FAILED, 1, "failed for a reason that has no code of its own")                           \
     X(EXIT_USAGE, 2, "the command line or the input is malformed")                                 \
-    X(EXIT_NOT_FOUND, 3, "no such stream, store, file, group or app")                                   \
-    X(EXIT_CONFLICT, 4, "an expected revision does not hold, or the thing is there already")       \
+    X(EXIT_NOT_FOUND, 3, "no such stream, store, file, topic, group or app")                                   \
+    X(EXIT_CONFLICT, 4, "an expected revision does not hold, or the thing is there already or in use") \
     X(EXIT_CONDITION, 5, "an append condition does not hold")                                      \
     X(EXIT_UNREACHABLE, 6, "the server cannot be reached, or not be trusted")                      \
     X(EXIT_CORRUPT, 7, "stored bytes are damaged")                                                 \

@@ -146,8 +146,10 @@ run(int argc, char **argv)
     if (command->flags & COMMAND_GROUP) {
         if (args.operand_count)
             return unknown_subcommand(command, args.operands[0]);
-        help_command(stdout, command);
-        return EXIT_USAGE;
+        if (!command->run) {
+            help_command(stdout, command);
+            return EXIT_USAGE;
+        }
     }
     code = check_operands(&args);
     if (code)

@@ -33,6 +33,26 @@ int run_subscription_nack(const struct args *args);
 int run_subscription_parked(const struct args *args);
 int run_subscription_replay(const struct args *args);
 int run_subscription_delete(const struct args *args);
+/* cmd_topics.c */
+int run_topics_list(const struct args *args);
+int run_topics_show(const struct args *args);
+int run_topics_create(const struct args *args);
+int run_topics_grow(const struct args *args);
+int run_topics_set(const struct args *args);
+int run_topics_delete(const struct args *args);
+int run_topics_read(const struct args *args);
+/* cmd_kgroups.c */
+int run_groups_list(const struct args *args);
+int run_groups_show(const struct args *args);
+int run_groups_reset(const struct args *args);
+int run_groups_delete(const struct args *args);
+/* cmd_relays.c */
+int run_relays_list(const struct args *args);
+int run_relays_show(const struct args *args);
+int run_relays_put(const struct args *args);
+int run_relays_pause(const struct args *args);
+int run_relays_resume(const struct args *args);
+int run_relays_delete(const struct args *args);
 /* import_*.c */
 int run_import_git(const struct args *args);
 int run_import_packages(const struct args *args);

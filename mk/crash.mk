@@ -1,2 +1,3 @@
 # What includes tests/crash/no_memory.h: malloc and its kin are bound to the ones there.
-$(B)/tests/crash/memory $(B)/tests/crash/bus_memory $(B)/tests/crash/apps_memory $(B)/tests/crash/batch_memory: LDFLAGS_PRESET += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
+NO_MEMORY := $(shell grep -l no_memory.h tests/*/*.c)
+$(patsubst tests/%.c,$(B)/tests/%,$(NO_MEMORY)): LDFLAGS_PRESET += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc

@@ -22,7 +22,8 @@
 
 struct rig {
     char folder[64];
-    struct os_sim *sim; /* or a folder of the real machine */
+    struct os_sim *sim;  /* or a folder of the real machine */
+    bool no_background;  /* a simulated one never has threads */
     cairn_store *store;
     struct broker *broker;
     struct broker_options options;
@@ -31,7 +32,7 @@ struct rig {
 static inline void
 rig_open(struct rig *rig)
 {
-    const cairn_options options = {.create = true, .no_background = rig->sim != NULL};
+    const cairn_options options = {.create = true, .no_background = rig->no_background || rig->sim};
     struct os *os = rig->sim ? os_sim_os(rig->sim) : os_real();
     cairn_error error = {.detail = ""};
     if (cairn_store_open_on(os, rig->sim ? "store" : rig->folder, &options, &rig->store, &error) != CAIRN_OK ||

@@ -46,16 +46,25 @@ client_now_ms(void)
         }                                                         \
     } while (0)
 
+/* receive_bytes: what the kernel may hold for a client that does not read; 0: whatever it likes. */
 static inline struct kafka_client
-kafka_client_open(uint16_t port)
+kafka_client_open_small(uint16_t port, int receive_bytes)
 {
     struct kafka_client client = {.fd = socket(AF_INET, SOCK_STREAM, 0)};
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int on = 1;
     CHECK(client.fd >= 0);
+    if (receive_bytes)
+        setsockopt(client.fd, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof receive_bytes);
     CHECK_INT(connect(client.fd, (struct sockaddr *)&to, sizeof to), 0);
     setsockopt(client.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     return client;
+}
+
+static inline struct kafka_client
+kafka_client_open(uint16_t port)
+{
+    return kafka_client_open_small(port, 0);
 }
 
 static inline void

@@ -14,6 +14,7 @@
 
 struct model_partition {
     uint32_t numbers[EVENTS_MAX];
+    uint8_t keys[EVENTS_MAX];
     uint64_t count, start;
     uint64_t batch_first[EVENTS_MAX]; /* of the batch that holds it: its first offset; of an event: its own */
     uint64_t producer_batches;
@@ -25,6 +26,8 @@ struct model_topic {
     cairn_uuid id;
     uint64_t revision;
     uint32_t partitions;
+    bool compact;
+    uint32_t newest[KEYS]; /* number of each key's newest, in whatever partition */
     struct model_partition parts[PARTITIONS_MAX];
 };
 
@@ -38,6 +41,8 @@ struct world {
     cairn_store *store; /* NULL: it could not be opened, the machine being off */
     uint64_t seed;
     uint32_t next_number;
+    uint64_t gone;  /* events that scavenging took */
+    bool scavenged; /* something may be gone */
     uint64_t revisions[CATEGORIES][KEYS]; /* how many events each stream has */
     struct history *history[CATEGORIES];  /* events that came by themselves */
     size_t history_count[CATEGORIES];
@@ -85,9 +90,11 @@ partition_of(int key, uint32_t partitions)
 }
 
 static void
-model_add(struct model_partition *part, uint32_t number, uint64_t batch_first)
+model_add(struct model_topic *topic, struct model_partition *part, uint32_t number, int key, uint64_t batch_first)
 {
+    topic->newest[key] = number;
     assert_true(part->count < EVENTS_MAX);
+    part->keys[part->count] = (uint8_t)key;
     part->batch_first[part->count] = batch_first;
     part->numbers[part->count++] = number;
 }
@@ -100,7 +107,7 @@ model_event(struct world *world, int category, int key, uint32_t number)
     world->history[category][world->history_count[category]++] = (struct history){number, key};
     if (topic->exists) {
         struct model_partition *part = &topic->parts[partition_of(key, topic->partitions)];
-        model_add(part, number, part->count);
+        model_add(topic, part, number, key, part->count);
     }
 }
 
@@ -112,7 +119,7 @@ make_topic(struct world *world, int category)
     struct model_topic *model = &world->topics[category];
     char name[8];
     snprintf(name, sizeof name, "c%d", category);
-    cairn_topic topic = {.name = cairn_cstr(name), .partitions = 1 + (uint32_t)below(world, 3)};
+    cairn_topic topic = {.name = cairn_cstr(name), .partitions = 1 + (uint32_t)below(world, 3), .compact = below(world, 2)};
     for (int i = 0; i < 16; i++)
         topic.id.bytes[i] = (uint8_t)below(world, 256); /* the machine's would differ when the work is done again */
     cairn_topic_ref *ref;
@@ -120,12 +127,12 @@ make_topic(struct world *world, int category)
         return;
     memset(model, 0, sizeof *model);
     *model = (struct model_topic){.exists = true, .id = cairn_topic_of(ref)->id, .revision = cairn_topic_revision(ref),
-                                  .partitions = topic.partitions};
+                                  .partitions = topic.partitions, .compact = topic.compact};
     cairn_topic_release(ref);
     for (size_t i = 0; i < world->history_count[category]; i++) {
         const struct history *event = &world->history[category][i];
         struct model_partition *part = &model->parts[partition_of(event->key, model->partitions)];
-        model_add(part, event->number, part->count);
+        model_add(model, part, event->number, event->key, part->count);
     }
 }
 
@@ -218,7 +225,7 @@ plan_batch(struct world *world, struct plan *plan)
         struct batch_header_field header = {.name = CAIRN_STR("ce_type"), .value = type};
         CHECK(batch_make_add(maker, i, 1700000000000, k == KEYS - 1 ? NULL : &key_text, &value_text, &header, below(world, 2)));
         world->revisions[category][k]++;
-        model_add(part, number, plan->expected[n]);
+        model_add(topic, part, number, k, plan->expected[n]);
     }
     CHECK(batch_make_end(maker, (enum batch_codec)below(world, BATCH_CODECS), 0, (int64_t)count - 1));
     cairn_str bytes = buf_str(&maker->out);
@@ -260,6 +267,26 @@ check_value(const struct model_partition *part, uint64_t offset, cairn_str value
     CHECK(cairn_str_equal(value, cairn_cstr(expected)));
 }
 
+/* May scavenging have taken it? */
+static bool
+may_be_gone(const struct world *world, const struct model_topic *topic, const struct model_partition *part, uint64_t offset)
+{
+    int key = part->keys[offset];
+    return world->scavenged
+           && (offset < part->start || (topic->compact && key != KEYS - 1 && topic->newest[key] > part->numbers[offset]));
+}
+
+/* The next that is there is at `offset`. */
+static uint64_t
+pass_to(const struct world *world, const struct model_topic *topic, const struct model_partition *part, uint64_t next,
+        uint64_t offset)
+{
+    CHECK(next <= offset);
+    for (; next < offset; next++)
+        CHECK(may_be_gone(world, topic, part, next));
+    return next;
+}
+
 static void
 check_reading(struct world *world, const struct model_topic *topic, uint32_t partition, uint64_t from)
 {
@@ -274,19 +301,21 @@ check_reading(struct world *world, const struct model_topic *topic, uint32_t par
     CHECK_OK(cairn_read_partition(world->store, 0, &topic->id, partition, from, &reader, NULL));
     while ((err = cairn_partition_next(reader, &item, NULL)) == CAIRN_OK) {
         struct batch_record record;
-        CHECK_INT(item.first_offset, next);
+        next = pass_to(world, topic, part, next, item.first_offset);
         if (item.batch.size == 0) {
             check_value(part, next++, item.event.event.data);
             continue;
         }
         CHECK(batch_open(&cursor, item.batch) == NULL);
-        while (batch_next(&cursor, &record))
+        while (batch_next(&cursor, &record)) {
+            next = pass_to(world, topic, part, next, item.first_offset + (uint64_t)record.offset_delta);
             check_value(part, next++, record.value);
-        CHECK_INT(item.last_offset, next - 1);
+        }
+        next = pass_to(world, topic, part, next, item.last_offset + 1);
     }
     CHECK_INT(err, CAIRN_E_END);
     if (from < part->count)
-        CHECK_INT(next, part->count);
+        (void)pass_to(world, topic, part, next, part->count);
     batch_close(&cursor);
     cairn_partition_reader_free(reader);
 }
@@ -303,7 +332,9 @@ check_partition(struct world *world, const struct model_topic *topic, uint32_t p
     check_reading(world, topic, partition, 0);
     check_reading(world, topic, partition, below(world, part->count + 2));
     CHECK_OK(cairn_producer_batches(world->store, 0, &topic->id, partition, 5, &newest, 1, &count, NULL));
-    CHECK_INT(count, part->producer_batches > 0);
+    bool forgotten = world->scavenged && part->producer_last < part->start
+                     && (part->start == part->count || part->batch_first[part->start] != part->producer_last);
+    CHECK(forgotten || (count > 0) == (part->producer_batches > 0));
     if (count > 0)
         CHECK(newest.first_sequence == (int32_t)part->producer_batches - 1 && newest.first_offset == part->producer_last);
 }
@@ -359,6 +390,14 @@ step(struct world *world)
         break;
     case 6:
         (void)failed(world, cairn_maintain(world->store, NULL));
+        break;
+    case 7:
+        if (below(world, 2)) {
+            cairn_scavenge_report report;
+            world->scavenged = true;
+            (void)failed(world, cairn_scavenge(world->store, NULL, NULL, &report, NULL));
+            world->gone += report.events_removed;
+        }
         break;
     default:
         append(world);

@@ -44,6 +44,26 @@ _cairn() {
         'subscription parked') cmd='subscription parked' ;;
         'subscription replay') cmd='subscription replay' ;;
         'subscription delete') cmd='subscription delete' ;;
+        ' topics') cmd='topics' ;;
+        'topics list') cmd='topics list' ;;
+        'topics show') cmd='topics show' ;;
+        'topics create') cmd='topics create' ;;
+        'topics grow') cmd='topics grow' ;;
+        'topics set') cmd='topics set' ;;
+        'topics delete') cmd='topics delete' ;;
+        'topics read') cmd='topics read' ;;
+        ' groups') cmd='groups' ;;
+        'groups list') cmd='groups list' ;;
+        'groups show') cmd='groups show' ;;
+        'groups reset') cmd='groups reset' ;;
+        'groups delete') cmd='groups delete' ;;
+        ' relays') cmd='relays' ;;
+        'relays list') cmd='relays list' ;;
+        'relays show') cmd='relays show' ;;
+        'relays put') cmd='relays put' ;;
+        'relays pause') cmd='relays pause' ;;
+        'relays resume') cmd='relays resume' ;;
+        'relays delete') cmd='relays delete' ;;
         ' new') cmd='new' ;;
         ' check') cmd='check' ;;
         ' deploy') cmd='deploy' ;;
@@ -151,6 +171,30 @@ _cairn() {
         'subscription take --limit'|'subscription take -n') return 0 ;;
         'subscription nack --reason') return 0 ;;
         'subscription parked --limit'|'subscription parked -n') return 0 ;;
+        'topics --prefix'|'topics -p') return 0 ;;
+        'topics --limit'|'topics -n') return 0 ;;
+        'topics list --prefix'|'topics list -p') return 0 ;;
+        'topics list --limit'|'topics list -n') return 0 ;;
+        'topics create --partitions'|'topics create -p') return 0 ;;
+        'topics create --category'|'topics create -c') return 0 ;;
+        'topics create --set'|'topics create -s') return 0 ;;
+        'topics set --unset') return 0 ;;
+        'topics read --partition'|'topics read -p') return 0 ;;
+        'topics read --from'|'topics read -f') COMPREPLY=($(compgen -W 'earliest latest' -- "$cur")); return 0 ;;
+        'topics read --at') return 0 ;;
+        'topics read --limit'|'topics read -n') return 0 ;;
+        'groups --prefix'|'groups -p') return 0 ;;
+        'groups --limit'|'groups -n') return 0 ;;
+        'groups list --prefix'|'groups list -p') return 0 ;;
+        'groups list --limit'|'groups list -n') return 0 ;;
+        'groups reset --topic'|'groups reset -t') return 0 ;;
+        'groups reset --to') COMPREPLY=($(compgen -W 'earliest latest' -- "$cur")); return 0 ;;
+        'groups reset --partition'|'groups reset -p') return 0 ;;
+        'relays put --from'|'relays put -f') return 0 ;;
+        'relays put --to'|'relays put -t') return 0 ;;
+        'relays put --bootstrap'|'relays put -b') return 0 ;;
+        'relays put --client'|'relays put -c') return 0 ;;
+        'relays put --client-env') return 0 ;;
         'new --in') COMPREPLY=($(compgen -d -- "$cur")); return 0 ;;
         'deploy --note'|'deploy -m') return 0 ;;
         'deploy --expected-version'|'deploy -e') return 0 ;;
@@ -197,7 +241,7 @@ _cairn() {
     esac
     local options=' --url --data --json --quiet --verbose --color --cacert --insecure --http2 --help' words= streams=
     case "$cmd" in
-    '') words='append read follow streams stats import export verify backup restore branch scavenge reindex retention delete snapshot subscription new check deploy apps app command query state projections projection replay migrate bench serve completion version help ' ;;
+    '') words='append read follow streams stats import export verify backup restore branch scavenge reindex retention delete snapshot subscription topics groups relays new check deploy apps app command query state projections projection replay migrate bench serve completion version help ' ;;
     'append') options+=' --type --data --meta --tag --id --content-type --expected --unless-type --unless-tag --after --batch'; streams=1 ;;
     'read') options+=' --all --from --limit --backward --as-of --category --type --tag --since --until --system --data-only'; streams=1 ;;
     'follow') options+=' --all --from --limit --category --type --tag --since --until --system --data-only'; streams=1 ;;
@@ -232,6 +276,26 @@ _cairn() {
     'subscription parked') options+=' --limit' ;;
     'subscription replay') options+='' ;;
     'subscription delete') options+='' ;;
+    'topics') options+=' --prefix --limit'; words='list show create grow set delete read ' ;;
+    'topics list') options+=' --prefix --limit' ;;
+    'topics show') options+=' --all' ;;
+    'topics create') options+=' --partitions --category --set' ;;
+    'topics grow') options+='' ;;
+    'topics set') options+=' --unset' ;;
+    'topics delete') options+='' ;;
+    'topics read') options+=' --partition --from --at --limit' ;;
+    'groups') options+=' --prefix --limit'; words='list show reset delete ' ;;
+    'groups list') options+=' --prefix --limit' ;;
+    'groups show') options+='' ;;
+    'groups reset') options+=' --topic --to --partition --dry-run' ;;
+    'groups delete') options+='' ;;
+    'relays') options+=''; words='list show put pause resume delete ' ;;
+    'relays list') options+='' ;;
+    'relays show') options+='' ;;
+    'relays put') options+=' --out --in --from --to --bootstrap --client --client-env --transactions --paused' ;;
+    'relays pause') options+='' ;;
+    'relays resume') options+='' ;;
+    'relays delete') options+='' ;;
     'new') options+=' --typescript --in' ;;
     'check') options+=' --types'; [[ $cur == -* ]] || { COMPREPLY=($(compgen -f -- "$cur")); return 0; } ;;
     'deploy') options+=' --note --dry-run --expected-version'; [[ $cur == -* ]] || { COMPREPLY=($(compgen -f -- "$cur")); return 0; } ;;
@@ -248,7 +312,7 @@ _cairn() {
     'serve') options+=' --listen --config' ;;
     'completion') options+=''; words='bash zsh fish' ;;
     'version') options+='' ;;
-    'help') options+=' --man'; words='append read follow streams stats import export verify backup restore branch scavenge reindex retention delete snapshot subscription new check deploy apps app command query state projections projection replay migrate bench serve completion version help ' ;;
+    'help') options+=' --man'; words='append read follow streams stats import export verify backup restore branch scavenge reindex retention delete snapshot subscription topics groups relays new check deploy apps app command query state projections projection replay migrate bench serve completion version help ' ;;
     esac
     if [[ $cur == -* ]]; then words=$options
     elif [[ -n $streams ]]; then words=$(_cairn_streams "$cur"); fi

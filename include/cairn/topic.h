@@ -42,11 +42,12 @@ CAIRN_API void cairn_topic_release(cairn_topic_ref *ref);            /* NULL is 
  * CAIRN_E_EXISTS    there is one of that name, or the category has another one
  * CAIRN_E_CONFLICT  its definition has changed: error.revision
  * CAIRN_E_INVALID   name, category or number of partitions; fewer partitions or smaller starts than before; another category
- * CAIRN_E_LIMIT     100,000 topics, 1,000,000 partitions in all                                                         */
+ * CAIRN_E_LIMIT     100,000 topics, 1,000,000 partitions in all
+ * CAIRN_E_BUSY      events keep coming to the category faster than they can be linked, or others change the topic too: again */
 CAIRN_API CAIRN_MUST_CHECK cairn_err cairn_topic_put(cairn_store *store, cairn_scope scope, const cairn_topic *topic,
                                                      int64_t expected, cairn_topic_ref **ret, cairn_error *error);
-/* Delete the topic: batches that were appended to it are hidden everywhere, and scavenged; events that came by
- * other ways stay in their streams. CAIRN_E_NOTFOUND, CAIRN_E_CONFLICT (expected: CAIRN_ANY or its revision). */
+/* Delete the topic: batches that were appended to it are hidden wherever events are read, and scavenged; events that came by
+ * other ways stay in their streams. Streams keep their names and revisions, also where nothing is left to read. CAIRN_E_NOTFOUND, CAIRN_E_CONFLICT (expected: CAIRN_ANY or its revision). */
 CAIRN_API CAIRN_MUST_CHECK cairn_err cairn_topic_delete(cairn_store *store, cairn_scope scope, cairn_str name,
                                                         int64_t expected, cairn_error *error);
 
@@ -67,9 +68,11 @@ CAIRN_API uint64_t cairn_topics_changes(cairn_store *store);
 /* A record batch for a partition; cairn_append_request.batches. All its records become events, next to each other, or none
  * does. Not for batches of which Kafka's coordinator is the author (control batches).
  *
- * CAIRN_E_INVALID   the bytes are no whole batch of format v2, or not with offset deltas 0, 1, 2 …; the detail says what is wrong
+ * CAIRN_E_INVALID   the bytes are no whole batch of format v2, or not with offset deltas 0, 1, 2 …; the detail says what is wrong.
+ *                   The checksum is compared too, unless the request is `system`: Cairn's own rooms have done it
  * CAIRN_E_NOTFOUND  there is no such topic or partition
- * CAIRN_E_LIMIT     it is larger than a segment allows, or a record than an event may be                                      */
+ * CAIRN_E_LIMIT     it is larger than a segment or append_size_max allows (`system`: 64 MiB), or a record than an event may be.
+ *                   append_events_max is about events that come by themselves; records may be 2^21 an append                 */
 typedef struct cairn_batch {
     cairn_uuid topic_id;
     uint32_t partition;

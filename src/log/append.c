@@ -10,6 +10,8 @@
 #include "attempt.h"
 #include <os/wait.h>
 
+#define PREFETCH_AHEAD 8 /* keys: enough to hide the way to memory */
+
 /* ---- sequencing -------------------------------------------------------------------------------- */
 
 /* Where every stream and partition of the append goes on. */
@@ -20,6 +22,8 @@ know_heads(struct log *log, struct attempt *attempt)
     for (size_t i = 0; i < scratch->head_count; i++) {
         struct prepared_head *prepared = &scratch->heads[i];
         struct series_head head;
+        if (i + PREFETCH_AHEAD < scratch->head_count)
+            cairn_series_prefetch(log->series, scratch->heads[i + PREFETCH_AHEAD].key);
         switch (cairn_series_known(log->series, prepared->key, &head)) {
         case SERIES_PRESENT:
             prepared->next = head.ordinal + 1;
@@ -141,8 +145,6 @@ check_conditions(struct log *log, struct attempt *attempt, cairn_error *error)
 }
 
 /* ---- placing --------------------------------------------------------------------------------- */
-
-#define PREFETCH_AHEAD 4
 
 static void
 insert_range(struct log *log, struct hash128 key, uint64_t first_ordinal, uint32_t step, uint64_t position,

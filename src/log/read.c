@@ -132,16 +132,16 @@ end_by_offsets(const struct block *block, uint64_t index)
     return 0;
 }
 
-/* By its head. When that is damaged, the record ends with it. */
+/* By its head, which alone is read, where the window does not have it. When it is damaged, the record ends with it. */
 static cairn_err
-end_by_head(struct log *log, struct block *block, struct segment *segment, uint64_t begin,
-            enum block_mode mode, uint64_t *ret_end, cairn_error *error)
+end_by_head(struct log *log, struct block *block, struct segment *segment, uint64_t begin, uint64_t *ret_end,
+            cairn_error *error)
 {
-    cairn_err err = cover_bytes(log, block, segment, begin, begin + BLOCK_LOOK, mode, error);
-    if (err != CAIRN_OK)
+    cairn_err err = CAIRN_OK;
+    if (begin < block->offset || begin + BATCH_RECORD_HEAD_SIZE > block->offset + block->size)
+        err = cover_bytes(log, block, segment, begin, begin + BLOCK_LOOK, BLOCK_POINT, error);
+    if (err != CAIRN_OK || begin < block->offset || begin >= block->offset + block->size)
         return err;
-    if (begin < block->offset || begin >= block->offset + block->size)
-        return CAIRN_OK;
     cairn_str head = {(char *)block->bytes + (begin - block->offset), (size_t)(block->offset + block->size - begin)};
     bool sound = record_check_head(head, segment->seed) == NULL;
     *ret_end = begin + (sound ? load32(head.data + 4) : BATCH_RECORD_HEAD_SIZE);
@@ -158,7 +158,7 @@ block_record(struct log *log, struct block *block, struct segment *segment, uint
     uint64_t begin = block->offsets[index - block->first], end = end_by_offsets(block, index);
     const char *fault = "its offset is impossible";
     if (begin >= SEGMENT_HEADER_SIZE && end == 0)
-        err = end_by_head(log, block, segment, begin, mode, &end, error);
+        err = end_by_head(log, block, segment, begin, &end, error);
     if (err != CAIRN_OK)
         return err;
     if (begin >= SEGMENT_HEADER_SIZE && end > begin

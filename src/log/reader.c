@@ -246,8 +246,12 @@ may_return(struct log_reader *reader, const struct record *record, bool *ret, ca
     bool system = record->stream.size > 0 && record->stream.data[0] == '$';
     *ret = record->kind == RECORD_EVENT && record->scope == reader->scope
            && (reader->system || !system);
-    if (!*ret || (!system && !record->unfolded && !retention_any(reader->log)))
+    if (!*ret)
         return CAIRN_OK;
+    if (!system && !retention_any(reader->log)) { /* then it is the topic alone that may hide it */
+        *ret = !topic_hides_record(reader->log, record);
+        return CAIRN_OK;
+    }
     bool hidden;
     cairn_err err = retention_hides(reader->log, record, os_now_us(reader->log->os),
                                     reader_end(reader), &hidden, error);

@@ -5,6 +5,7 @@
 #include <schema/protobuf_int.h>
 
 #include <stdlib.h>
+#include <strings.h>
 
 const char *const proto_type_names[] = {NULL, "double", "float", "int64", "uint64", "int32", "fixed64", "fixed32", "bool",
                                         "string", NULL, NULL, "bytes", "uint32", NULL, "sfixed32", "sfixed64", "sint32", "sint64"};
@@ -130,9 +131,24 @@ find_type(struct proto_compile *compile, cairn_str name, cairn_str scope)
     }
 }
 
-static cairn_err
-resolve_field(struct proto_compile *compile, struct proto_field *field, cairn_str scope)
+/* Of a group: a message within the same one, called as the field is, but for capitals. */
+static bool
+is_group_of(const struct proto_message *message, const struct proto_field *field)
 {
+    const struct proto_message *group = field->message;
+    return group && group->is_group && group->parent == message && group->name.size == field->name.size &&
+           strncasecmp(group->name.data, field->name.data, field->name.size) == 0;
+}
+
+static cairn_err
+resolve_field(struct proto_compile *compile, const struct proto_message *message, struct proto_field *field, cairn_str scope)
+{
+    if (field->oneof >= 0 && (field->label != PROTO_OPTIONAL || (field->message && field->message->is_map_entry)))
+        return error_set(compile->error, CAIRN_E_INVALID, "line %u: %.*s is in a oneof, where nothing is repeated or required",
+                         field->line, CUT(field->name));
+    if (message->file && message->file->proto3 && (field->label == PROTO_REQUIRED || field->type == PROTO_GROUP))
+        return error_set(compile->error, CAIRN_E_INVALID, "line %u: %.*s: proto3 has neither required fields nor groups",
+                         field->line, CUT(field->name));
     if (field->type != PROTO_NAMED && field->type != PROTO_GROUP)
         return CAIRN_OK;
     const struct proto_named *named = find_type(compile, field->type_name, scope);
@@ -142,8 +158,9 @@ resolve_field(struct proto_compile *compile, struct proto_field *field, cairn_st
     field->enum_ = named->enum_;
     if (field->type == PROTO_NAMED)
         field->type = named->message ? PROTO_MESSAGE : PROTO_ENUM;
-    else if (!named->message)
-        return error_set(compile->error, CAIRN_E_INVALID, "line %u: %.*s is no message", field->line, CUT(field->type_name));
+    else if (!is_group_of(message, field))
+        return error_set(compile->error, CAIRN_E_INVALID, "line %u: %.*s is no group of that message", field->line,
+                         CUT(field->type_name));
     return CAIRN_OK;
 }
 
@@ -195,13 +212,32 @@ sort_fields(struct proto_compile *compile, struct proto_message *message)
 }
 
 static cairn_err
+check_default(struct proto_compile *compile, const struct proto_message *message, const struct proto_field *field)
+{
+    const struct proto_option *fallback = proto_find_option(field->options, "default");
+    const struct proto_option *json_name = proto_find_option(field->options, "json_name");
+    bool quoted = fallback && fallback->value.size && (fallback->value.data[0] == '"' || fallback->value.data[0] == '\'');
+    bool text = field->type == PROTO_STRING || field->type == PROTO_BYTES;
+    if (fallback && (field->message || (message->file && message->file->proto3) || quoted != text ||
+                     (!text && !proto_is_scalar(fallback->value))))
+        return error_set(compile->error, CAIRN_E_INVALID, "line %u: the default of %.*s is not of its type", field->line,
+                         CUT(field->name));
+    if (json_name && (json_name->value.size < 2 || (json_name->value.data[0] != '"' && json_name->value.data[0] != '\'')))
+        return error_set(compile->error, CAIRN_E_INVALID, "line %u: the json_name of %.*s is no text", field->line,
+                         CUT(field->name));
+    return CAIRN_OK;
+}
+
+static cairn_err
 finish_message(struct proto_compile *compile, struct proto_message *message, cairn_str scope)
 {
     cairn_err err = sort_fields(compile, message);
     for (struct proto_field *field = message->fields; field && err == CAIRN_OK; field = field->next) {
-        err = resolve_field(compile, field, scope);
+        err = resolve_field(compile, message, field, scope);
         if (err == CAIRN_OK)
             err = check_reserved(compile, message, field);
+        if (err == CAIRN_OK)
+            err = check_default(compile, message, field);
         if (err == CAIRN_OK && field->message && field->message->is_map_entry)
             err = finish_message(compile, field->message, scope);
     }

@@ -220,17 +220,28 @@ read_enum(struct reading *r, cairn_str bytes, struct proto_enum **list)
     return at_end(r, &reader);
 }
 
-/* A default is written as text whatever its type. */
+/* A default is written as text whatever its type; that of bytes with its escapes. */
 static cairn_err
 read_default(struct reading *r, struct proto_field *field, cairn_str bytes)
 {
-    struct buf value = {0};
-    if (field->type == PROTO_STRING)
+    struct buf value = {0}, plain = {0};
+    if (field->type == PROTO_BYTES) {
+        buf_put_char(&plain, '"');
+        buf_put_str(&plain, bytes);
+        buf_put_char(&plain, '"');
+        struct buf text = {0};
+        proto_put_unquoted(&text, plain.failed ? (cairn_str){"", 0} : buf_str(&plain));
+        proto_put_quoted(&value, buf_str(&text));
+        value.failed |= text.failed || plain.failed;
+        buf_free(&text);
+        buf_free(&plain);
+    } else if (field->type == PROTO_STRING) {
         proto_put_quoted(&value, bytes);
-    else if (field->type == PROTO_BYTES)
-        buf_printf(&value, "\"%.*s\"", (int)bytes.size, bytes.data); /* its escapes are there already */
-    else
+    } else {
+        if (!proto_is_scalar(bytes))
+            return broken(r, "a default that is none");
         buf_put_str(&value, bytes);
+    }
     return add_option(r, &field->options, "default", &value);
 }
 

@@ -179,6 +179,7 @@ struct proto_option_kind {
 extern const struct proto_option_kind proto_option_kinds[PROTO_OPTION_KINDS];
 void proto_put_quoted(struct buf *to, cairn_str text);
 void proto_put_unquoted(struct buf *to, cairn_str text); /* one or several texts in quotes */
+bool proto_is_scalar(cairn_str text); /* a number or a word, with '-' before it or not */
 void proto_put_json_name(struct buf *to, cairn_str name);
 
 /* ---- the wire (protobuf_data.c) */

@@ -30,12 +30,13 @@ const struct proto_option_kind proto_option_kinds[PROTO_OPTION_KINDS] = {
 void
 proto_put_quoted(struct buf *to, cairn_str text)
 {
+    bool plain = utf8_valid(text);
     buf_put_char(to, '"');
     for (size_t i = 0; i < text.size; i++) {
         uint8_t c = (uint8_t)text.data[i];
         if (c == '"' || c == '\\')
             buf_printf(to, "\\%c", c);
-        else if (c < 0x20 || c == 0x7F)
+        else if (c < 0x20 || c == 0x7F || (c > 0x7F && !plain))
             buf_printf(to, "\\%03o", c);
         else
             buf_put_char(to, (char)c);
@@ -85,6 +86,28 @@ proto_put_unquoted(struct buf *to, cairn_str text)
         }
         at++;
     }
+}
+
+/* A number or a word as text has it: one token, with a '-' before it or not. */
+bool
+proto_is_scalar(cairn_str text)
+{
+    char c = text.size ? text.data[0] : 0;
+    if (c == '-')
+        text = (cairn_str){text.data + 1, text.size - 1};
+    bool digits = false, word = text.size && (text.data[0] < '0' || text.data[0] > '9') && text.data[0] != '.';
+    for (size_t i = 0; i < text.size && word; i++)
+        word = digit(text.data[i]) < 10 || ((text.data[i] | 32) >= 'a' && (text.data[i] | 32) <= 'z') || text.data[i] == '_';
+    if (word)
+        return true;
+    for (size_t i = 0; i < text.size; i++) {
+        bool sign = (text.data[i] == '+' || text.data[i] == '-') && i > 0 && (text.data[i - 1] == 'e' || text.data[i - 1] == 'E');
+        bool digit = text.data[i] >= '0' && text.data[i] <= '9';
+        digits |= digit;
+        if (!digit && !sign && text.data[i] != '.' && (i == 0 || (text.data[i] != 'e' && text.data[i] != 'E')))
+            return false;
+    }
+    return digits;
 }
 
 /* lower_case becomes lowerCase. */

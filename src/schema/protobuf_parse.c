@@ -192,13 +192,16 @@ take_int(struct parser *p, int64_t *ret)
     return next(p);
 }
 
-/* What an import names: between the quotes, as it stands. */
+/* What an import names: between the quotes, as it stands, so there is nothing to escape in it. */
 static cairn_err
 take_text(struct parser *p, cairn_str *ret)
 {
     if (p->kind != TOKEN_TEXT)
         return unexpected(p, "a text");
     *ret = (cairn_str){p->token.data + 1, p->token.size - 2};
+    for (size_t i = 0; i < ret->size; i++)
+        if ((uint8_t)ret->data[i] < 0x20 || ret->data[i] == 0x7F || ret->data[i] == '\\' || ret->data[i] == '"')
+            return unexpected(p, "a plain text");
     return next(p);
 }
 
@@ -234,13 +237,15 @@ take_value(struct parser *p, struct buf *to)
     if (is(p, "{"))
         return take_block(p, to);
     if (is(p, "-") || is(p, "+")) {
-        put_token(p, to);
+        buf_put_str(to, p->token);
         TRY(next(p));
+        if (p->kind == TOKEN_TEXT)
+            return unexpected(p, "a number");
     }
     if (p->kind != TOKEN_TEXT) {
         if (p->kind != TOKEN_WORD && p->kind != TOKEN_NUMBER)
             return unexpected(p, "a value");
-        put_token(p, to);
+        buf_put_str(to, p->token);
         TRY(next(p));
         while (is(p, ".")) {
             buf_put_char(to, '.');
@@ -723,6 +728,8 @@ parse_file(struct parser *p)
             TRY(parse_import(p));
         } else if (is(p, "package")) {
             TRY(next(p));
+            if (is(p, "."))
+                return unexpected(p, "a package");
             TRY(take_dotted(p, &p->file->package));
             TRY(expect(p, ";"));
         } else if (is(p, "option")) {

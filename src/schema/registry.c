@@ -41,7 +41,7 @@ hash_id(const void *item)
 static uint64_t
 hash_digest(const void *item)
 {
-    return load64(((const struct entry *)item)->digest);
+    return load64(((const struct entry *)item)->version.digest);
 }
 
 static uint64_t
@@ -66,7 +66,7 @@ digest_slot(const struct schema_registry *registry, const uint8_t digest[32])
 {
     for (size_t i = (size_t)load64(digest);; i++) {
         void **slot = &registry->digests.slots[i & (registry->digests.capacity - 1)];
-        if (!*slot || memcmp(((struct entry *)*slot)->digest, digest, 32) == 0)
+        if (!*slot || memcmp(((struct entry *)*slot)->version.digest, digest, 32) == 0)
             return slot;
     }
 }
@@ -153,7 +153,7 @@ digest_of_text(struct entry *entry)
     cairn_err err = schema_put_json_canonical(entry->version.text, &canonical);
     if (err == CAIRN_OK)
         err = registry_make_digest(entry->version.kind, buf_str(&canonical), entry->version.references,
-                                   entry->version.metadata, entry->version.rules, entry->digest);
+                                   entry->version.metadata, entry->version.rules, entry->version.digest);
     entry->has_digest = err == CAIRN_OK;
     buf_free(&canonical);
     return err == CAIRN_E_NOMEM ? err : CAIRN_OK; /* a text that is no JSON says what only it says */
@@ -198,11 +198,11 @@ take_version(struct schema_registry *registry, struct json data, struct entry *e
         !take_json(registry, json_get(data, "metadata"), &version->metadata) ||
         !take_json(registry, json_get(data, "ruleSet"), &version->rules))
         return CAIRN_E_NOMEM;
-    entry->has_digest = digest.data && parse_hex(digest, entry->digest, sizeof entry->digest);
+    entry->has_digest = digest.data && parse_hex(digest, entry->version.digest, sizeof entry->version.digest);
     cairn_err err = entry->has_digest ? CAIRN_OK : digest_of_text(entry);
     cairn_uuid space;
     memcpy(&space, guid_space, sizeof space);
-    version->guid = entry->has_digest ? uuid_v5(space, (cairn_str){(const char *)entry->digest, 32})
+    version->guid = entry->has_digest ? uuid_v5(space, (cairn_str){(const char *)entry->version.digest, 32})
                                       : uuid_v5(space, version->text);
     return err;
 }
@@ -272,7 +272,7 @@ is_gone(const struct entry *entry)
 static void
 add_digest(struct schema_registry *registry, struct entry *entry)
 {
-    void **slot = digest_slot(registry, entry->digest);
+    void **slot = digest_slot(registry, entry->version.digest);
     struct entry *there = *slot;
     registry->digests.count += !there;
     if (!there || is_gone(registry_id(registry, there->version.id)))

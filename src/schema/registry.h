@@ -37,7 +37,8 @@ struct schema_version {
     uint32_t version; /* of the subject, from 1 */
     cairn_str subject, kind, text; /* kind: "AVRO", "JSON", "PROTOBUF" */
     cairn_str references, metadata, rules; /* JSON as the client sent it, or empty */
-    cairn_uuid guid; /* of what the schema says: the same wherever it is registered */
+    uint8_t digest[32]; /* of what the schema says; zeros where that is not known */
+    cairn_uuid guid; /* made of it: the same wherever the schema is registered */
     enum schema_life life;
 };
 

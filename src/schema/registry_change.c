@@ -65,8 +65,9 @@ finish_event(struct buf *data, const char *type, struct arena *arena, cairn_even
 struct asked {
     const struct schema_request *request;
     struct schema_compiled *schema;
+    cairn_str canonical, text; /* text: to be kept; both in the arena */
+    cairn_str metadata, rules; /* the request's, or those that it takes over */
     uint8_t digest[32];
-    cairn_str text; /* to be kept; in the arena */
     struct arena arena;
 };
 
@@ -81,28 +82,53 @@ put_form(const struct schema_compiled *schema, enum schema_form form, struct are
     return err;
 }
 
+/* What the request says with that metadata and those rules. */
+static cairn_err
+digest_with(const struct asked *asked, cairn_str metadata, cairn_str rules, uint8_t ret[32], cairn_error *error)
+{
+    cairn_err err = registry_make_digest(cairn_cstr(schema_kind_name(asked->request->kind)), asked->canonical,
+                                         asked->request->references, metadata, rules, ret);
+    return err == CAIRN_OK ? CAIRN_OK : error_set(error, err, "references, metadata and ruleSet must be JSON");
+}
+
 static cairn_err
 read_request(struct schema_registry *registry, const struct schema_request *request, struct asked *asked,
              enum schema_refusal *ret_refusal, cairn_error *error)
 {
-    cairn_str canonical = {NULL, 0};
     asked->request = request;
+    asked->metadata = request->metadata;
+    asked->rules = request->rules;
     cairn_err err = registry_compile(registry, request->kind, request->text, request->references, &asked->schema, error);
-    if (err == CAIRN_E_INVALID || err == CAIRN_E_LIMIT)
-        *ret_refusal = err == CAIRN_E_LIMIT ? SCHEMA_TOO_LARGE : SCHEMA_BAD_SCHEMA;
     if (err == CAIRN_OK)
-        err = put_form(asked->schema, SCHEMA_CANONICAL, &asked->arena, &canonical, error);
+        err = put_form(asked->schema, SCHEMA_CANONICAL, &asked->arena, &asked->canonical, error);
     if (err == CAIRN_OK)
         err = put_form(asked->schema, request->normalize ? SCHEMA_CANONICAL : SCHEMA_PLAIN, &asked->arena, &asked->text, error);
-    if (err == CAIRN_OK) {
-        err = registry_make_digest(cairn_cstr(schema_kind_name(request->kind)), canonical, request->references,
-                                   request->metadata, request->rules, asked->digest);
-        if (err != CAIRN_OK)
-            *ret_refusal = SCHEMA_BAD_SCHEMA;
-        if (err != CAIRN_OK)
-            err = error_set(error, err, "references, metadata and ruleSet must be JSON");
-    }
+    if (err == CAIRN_OK)
+        err = digest_with(asked, request->metadata, request->rules, asked->digest, error);
+    if (err == CAIRN_E_INVALID || err == CAIRN_E_LIMIT)
+        *ret_refusal = err == CAIRN_E_LIMIT ? SCHEMA_TOO_LARGE : SCHEMA_BAD_SCHEMA;
     return err;
+}
+
+/* Who says nothing about metadata or rules means those of the newest version: clients that register what they write with know
+ * nothing of them. */
+static cairn_err
+take_over(struct schema_registry *registry, struct asked *asked, cairn_error *error)
+{
+    struct arena scratch = {0};
+    struct schema_version *list;
+    size_t count;
+    asked->metadata = asked->request->metadata;
+    asked->rules = asked->request->rules;
+    cairn_err err = schema_registry_versions(registry, asked->request->subject, SCHEMA_VIEW_LIVE, &scratch, &list, &count);
+    if (err != CAIRN_OK)
+        return no_memory(error);
+    if (count > 0 && asked->metadata.size == 0)
+        asked->metadata = list[count - 1].metadata;
+    if (count > 0 && asked->rules.size == 0)
+        asked->rules = list[count - 1].rules;
+    arena_free(&scratch);
+    return digest_with(asked, asked->metadata, asked->rules, asked->digest, error);
 }
 
 static void
@@ -122,7 +148,7 @@ find_same(struct schema_registry *registry, cairn_str subject, const uint8_t dig
     const struct subject *known = registry_subject(registry, subject);
     for (const struct entry *entry = known ? known->newest : NULL; entry && !found; entry = entry->before) {
         bool seen = entry->version.life == SCHEMA_LIVE || (deleted_too && entry->version.life == SCHEMA_HIDDEN);
-        found = seen && entry->has_digest && memcmp(entry->digest, digest, 32) == 0;
+        found = seen && entry->has_digest && memcmp(entry->version.digest, digest, 32) == 0;
         if (found)
             *ret = entry->version;
     }
@@ -237,7 +263,7 @@ choose_id(struct registering *r, struct schema_version *version, cairn_error *er
     else
         there = registry_id(registry, asked);
     if (there) {
-        clash = !there->has_digest || memcmp(there->digest, r->asked.digest, 32) != 0;
+        clash = !there->has_digest || memcmp(there->version.digest, r->asked.digest, 32) != 0;
         same = there;
     }
     bool alive = false;
@@ -294,17 +320,20 @@ decide_register(void *context, struct arena *arena, cairn_event *ret, cairn_erro
     struct schema_registry *registry = r->registry;
     bool import;
     r->outcome->faults.count = 0;
+    cairn_err err = take_over(registry, &r->asked, error);
+    if (err != CAIRN_OK)
+        return err;
     if (find_same(registry, r->request->subject, r->asked.digest, false, &r->outcome->version) &&
         (r->request->id == 0 || r->request->id == r->outcome->version.id))
         return CAIRN_OK;
-    cairn_err err = may_register(r, &import, error);
+    err = may_register(r, &import, error);
     if (err != CAIRN_OK)
         return err;
     r->outcome->level = import ? COMPAT_NONE : schema_registry_level(registry, r->request->subject);
     err = check_earlier(registry, &r->asked, 0, r->outcome, error);
     struct schema_version version = {.subject = r->request->subject, .kind = cairn_cstr(schema_kind_name(r->request->kind)),
                                      .text = r->asked.text, .references = r->request->references,
-                                     .metadata = r->request->metadata, .rules = r->request->rules};
+                                     .metadata = r->asked.metadata, .rules = r->asked.rules};
     if (err == CAIRN_OK)
         err = choose_id(r, &version, error);
     if (err == CAIRN_OK)
@@ -332,6 +361,36 @@ schema_registry_register(struct schema_registry *registry, const struct schema_r
     return err;
 }
 
+/* Metadata and rules that the request does not mention are whatever the version has. */
+static cairn_err
+find_said(struct schema_registry *registry, const struct asked *asked, bool deleted_too, struct schema_outcome *outcome,
+          cairn_error *error)
+{
+    struct arena scratch = {0};
+    struct schema_version *list;
+    uint8_t digest[32];
+    size_t count;
+    cairn_str subject = asked->request->subject;
+    cairn_err err = schema_registry_versions(registry, subject, deleted_too ? SCHEMA_VIEW_DELETED_TOO : SCHEMA_VIEW_LIVE,
+                                             &scratch, &list, &count);
+    if (err != CAIRN_OK)
+        return no_memory(error);
+    bool found = find_same(registry, subject, asked->digest, deleted_too, &outcome->version);
+    for (size_t i = count; i-- > 0 && !found && err == CAIRN_OK;) {
+        err = digest_with(asked, asked->metadata.size ? asked->metadata : list[i].metadata,
+                          asked->rules.size ? asked->rules : list[i].rules, digest, error);
+        found = err == CAIRN_OK && memcmp(digest, list[i].digest, sizeof digest) == 0;
+        if (found)
+            outcome->version = list[i];
+    }
+    arena_free(&scratch);
+    if (err != CAIRN_OK || found)
+        return err;
+    outcome->refusal = count ? SCHEMA_NO_SCHEMA : SCHEMA_NO_SUBJECT;
+    return count ? error_set(error, CAIRN_E_NOTFOUND, "Schema not found")
+                 : error_set(error, CAIRN_E_NOTFOUND, "Subject '%.*s' not found.", (int)subject.size, subject.data);
+}
+
 cairn_err
 schema_registry_lookup(struct schema_registry *registry, const struct schema_request *request, bool deleted_too,
                        struct schema_outcome *outcome, cairn_error *error)
@@ -344,10 +403,8 @@ schema_registry_lookup(struct schema_registry *registry, const struct schema_req
         return error_set(error, CAIRN_E_NOTFOUND, "Subject '%.*s' not found.", (int)request->subject.size, request->subject.data);
     }
     cairn_err err = read_request(registry, request, &asked, &outcome->refusal, error);
-    if (err == CAIRN_OK && !find_same(registry, request->subject, asked.digest, deleted_too, &outcome->version)) {
-        outcome->refusal = SCHEMA_NO_SCHEMA;
-        err = error_set(error, CAIRN_E_NOTFOUND, "Schema not found");
-    }
+    if (err == CAIRN_OK)
+        err = find_said(registry, &asked, deleted_too, outcome, error);
     free_asked(&asked);
     return err;
 }

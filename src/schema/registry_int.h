@@ -31,7 +31,6 @@
 
 struct entry {
     struct schema_version version;
-    uint8_t digest[32];
     bool has_digest;
     const struct entry *before; /* the subject's version before this one */
     struct entry *next_same;    /* the next of the same id */

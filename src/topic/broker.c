@@ -13,7 +13,7 @@
 #define MIB (KIB * KIB)
 #define VIEWS_MIN 256
 
-/* ---- views --------------------------------------------------------------------------------------------------------------------- */
+/* ---- views ------------------------------------------------------------------------------------------------------------------- */
 
 static void
 view_free(struct view *view)
@@ -134,7 +134,7 @@ view_renew(struct broker *broker, cairn_str name, struct view **ret)
             views->count++;
             *ret = view;
         } else {
-            err = KAFKA_UNKNOWN_SERVER_ERROR;
+            err = kafka_err_of(CAIRN_E_NOMEM);
             if (view)
                 view_free(view);
         }
@@ -183,7 +183,7 @@ views_free(struct views *views)
     pthread_rwlock_destroy(&views->lock);
 }
 
-/* ---- flights ------------------------------------------------------------------------------------------------------------------- */
+/* ---- flights ----------------------------------------------------------------------------------------------------------------- */
 
 void
 flight_begins(struct broker *broker)
@@ -199,7 +199,7 @@ flight_ends(struct broker *broker)
         os_wake(flights, INT32_MAX); /* an address is all that is used of it by now */
 }
 
-/* ---- opening and closing --------------------------------------------------------------------------------------------------------- */
+/* ---- opening and closing ----------------------------------------------------------------------------------------------------- */
 
 static void
 fill_options(struct broker_options *options)

@@ -2,18 +2,28 @@
  *
  * One broker a store. It decides what may enter a partition (sizes, timestamps, sequences, epochs), keeps what producers
  * and transactions are about, and looks after topics (retention, configuration). Consumer groups are topic/groups.h. All it
- * keeps are events: definitions of topics (cairn/topic.h), `$producer` (blocks of producer ids), `$transaction-<id>`,
- * `$offset-<group>` …; after a crash they are the truth.
+ * keeps are events: definitions of topics (cairn/topic.h), `$producer-ids` (blocks of producer ids), `$transaction-<id>`,
+ * `$offset/<group>-…`; after a crash they are the truth.
  *
  *   produce ─► checks (no lock) ─► partition's lock: sequence, epoch ─► append_async ─► answered when durable
  *
  * A transaction is one append. What a producer sends within it is held in memory, bounded, and appended whole by the commit:
  * all its batches and offsets, or nothing. So nobody ever sees a record of a transaction that is open or was aborted, there
  * are no control records, and the last stable offset is always the end. Such a batch is acknowledged with offset -1, because
- * it has none yet.
+ * it has none yet. That a transaction has begun is an event, written before its first partition or group is acknowledged: a
+ * transaction that a crash of the server has taken is known to be lost, and its producer is told so.
  *
- * Threads: any. Calls named _async never block on the disk and call `done` once: perhaps before they return, otherwise on the
- * commit thread (so it must be short). The others may block: not on a loop's thread. */
+ *   the state, when the producer is        Produce, Add…, EndTxn(commit)   TxnOffsetCommit       EndTxn(abort)
+ *   lost (a restart), or timed out         INVALID_PRODUCER_ID_MAPPING     ILLEGAL_GENERATION    NONE
+ *   replaced by another instance           PRODUCER_FENCED (Produce: INVALID_PRODUCER_EPOCH)     PRODUCER_FENCED
+ *   another's id, or nobody's              INVALID_PRODUCER_ID_MAPPING     ILLEGAL_GENERATION    INVALID_PRODUCER_ID_MAPPING
+ *
+ * After those of the first row the Java client and librdkafka abort, take a new epoch, and go on; PRODUCER_FENCED ends them.
+ *
+ * Threads: any. Calls named _async never wait for the disk to have written and call `done` once: perhaps before they return,
+ * otherwise on the commit thread or that of another call (so it must be short, and must not call the broker's blocking calls). The
+ * first batch of a producer, or call of a transactional id, from before a restart may read. The others may block: not on a loop's
+ * thread. */
 #ifndef TOPIC_BROKER_H
 #define TOPIC_BROKER_H
 
@@ -47,13 +57,15 @@ bool broker_auto_creates(const struct broker *broker); /* !options.no_auto_creat
 /* Time-outs of transactions, retention of topics: call it about once a second, on a thread that may block. */
 void broker_tick(struct broker *broker, int64_t now_us);
 
-/* ---- topics ------------------------------------------------------------------------------------------------------------------- */
+/* ---- topics ------------------------------------------------------------------------------------------------------------------ */
 
-/* Names and defaults of all settings that a topic has, for DescribeConfigs: retention.ms, retention.bytes, cleanup.policy,
- * max.message.bytes, message.timestamp.type, message.timestamp.before.max.ms, min.compaction.lag.ms, delete.retention.ms,
- * compression.type … and Cairn's own: cairn.category, cairn.value.subject, cairn.dead.letter. */
+/* Names and defaults of all settings that a topic has, for DescribeConfigs. Names and defaults are those of Kafka 4, but that
+ * retention.ms is -1: Cairn keeps what it is given unless it is told otherwise. In force are retention.ms, retention.bytes,
+ * cleanup.policy, max.message.bytes (whose default is options.message_max_bytes, where that is said), message.timestamp.type,
+ * message.timestamp.before.max.ms and .after.max.ms, and Cairn's own: cairn.category, cairn.value.subject, cairn.dead.letter.
+ * Kafka's others are taken, kept and told, since tools set them and compare; their doc says that they do nothing here. */
 struct broker_setting {
-    const char *name, *type; /* "boolean" "string" "int" "long" "list" */
+    const char *name, *type; /* "boolean" "string" "int" "long" "double" "list" */
     const char *value;       /* by default */
     const char *doc;
 };
@@ -75,7 +87,8 @@ struct broker_topic_spec {
 struct broker_why {
     char text[320];
 };
-/* *ret (optional) is released by the caller. */
+/* *ret (optional) is released by the caller. TOPIC_ALREADY_EXISTS (or one of its category), INVALID_TOPIC_EXCEPTION,
+ * INVALID_PARTITIONS, INVALID_CONFIG; POLICY_VIOLATION: as many topics or partitions as there may be. */
 enum kafka_err broker_topic_create(struct broker *broker, const struct broker_topic_spec *spec, bool validate_only,
                                    cairn_topic_ref **ret, struct broker_why *why);
 enum kafka_err broker_topic_delete(struct broker *broker, cairn_str name, struct broker_why *why);
@@ -88,7 +101,7 @@ enum kafka_err broker_topic_configure(struct broker *broker, cairn_str name, con
 enum kafka_err broker_delete_records(struct broker *broker, cairn_str name, uint32_t partition, int64_t offset,
                                      uint64_t *ret_low_watermark, struct broker_why *why);
 
-/* ---- offsets ------------------------------------------------------------------------------------------------------------------- */
+/* ---- offsets ----------------------------------------------------------------------------------------------------------------- */
 
 #define OFFSET_LATEST (-1)
 #define OFFSET_EARLIEST (-2)
@@ -98,7 +111,7 @@ enum kafka_err broker_delete_records(struct broker *broker, cairn_str name, uint
 enum kafka_err broker_offset_at(struct broker *broker, const cairn_uuid *topic_id, uint32_t partition, int64_t timestamp_ms,
                                 int64_t *ret_offset, int64_t *ret_timestamp_ms);
 
-/* ---- producing ------------------------------------------------------------------------------------------------------------------- */
+/* ---- producing --------------------------------------------------------------------------------------------------------------- */
 
 struct produced {
     enum kafka_err err;
@@ -116,18 +129,22 @@ struct produce {
     cairn_str bytes;            /* one batch or several; borrowed until the call returns */
     cairn_str transactional_id; /* empty: none */
 };
-/* Append to one partition. Calls of one connection keep their order. A producer's duplicate (its last five batches are known) is
+/* Append to one partition, after the checks of Kafka's own broker, with its codes: MESSAGE_TOO_LARGE, CORRUPT_MESSAGE,
+ * INVALID_RECORD, INVALID_TIMESTAMP, UNSUPPORTED_COMPRESSION_TYPE, OUT_OF_ORDER_SEQUENCE_NUMBER, INVALID_PRODUCER_EPOCH,
+ * INVALID_TXN_STATE …; KAFKA_STORAGE_ERROR and REQUEST_TIMED_OUT: nothing was written, try again. A transaction that is larger
+ * than an append may be: RECORD_LIST_TOO_LARGE. Calls of one connection keep their order. A producer's duplicate (its last five batches are known) is
  * answered with the offset that it has. Several batches are one append. */
 void broker_produce_async(struct broker *broker, const struct produce *produce, produce_done done, void *context);
 
-/* ---- producers and transactions -------------------------------------------------------------------------------------------------- */
+/* ---- producers and transactions ---------------------------------------------------------------------------------------------- */
 
 struct producer {
     int64_t id;
     int16_t epoch;
 };
-/* InitProducerId: a new producer; or the one of a transactional id, whose older instances are fenced and whose open transaction
- * is aborted. expected: {-1,-1}, or what the caller has (KIP-360). */
+/* InitProducerId: a new producer; or the one of a transactional id (at most 480 bytes of UTF-8), whose older instances are fenced
+ * and whose open transaction is aborted. expected: {-1,-1}, or what the caller has (KIP-360). INVALID_TRANSACTION_TIMEOUT,
+ * PRODUCER_FENCED (expected is not the producer), CONCURRENT_TRANSACTIONS (it is just ending: try again). */
 enum kafka_err broker_producer_init(struct broker *broker, cairn_str transactional_id, int32_t timeout_ms, struct producer expected,
                                     struct producer *ret);
 
@@ -155,7 +172,8 @@ enum kafka_err broker_transaction_offsets(struct broker *broker, cairn_str trans
                                           cairn_str group, const struct offset_commit *commits, size_t count);
 /* Does an open transaction hold an offset for this partition? Then what the group has committed is about to change (KIP-447). */
 bool broker_offset_pending(struct broker *broker, cairn_str group, cairn_str topic, uint32_t partition);
-/* EndTxn. Durable, and visible, when done is called. The same end again is answered alike. */
+/* EndTxn. Durable, and visible, when done is called. The same end again is answered alike, also after a crash; the other one is
+ * INVALID_TXN_STATE, as is one of a transaction that has not begun. COORDINATOR_NOT_AVAILABLE: the disk is full; try again. */
 typedef void (*end_done)(void *context, enum kafka_err err);
 void broker_transaction_end_async(struct broker *broker, cairn_str transactional_id, struct producer producer, bool commit,
                                   end_done done, void *context);
@@ -171,7 +189,7 @@ struct transaction_info {
     size_t partition_count;
 };
 typedef bool (*transaction_visit)(void *context, const struct transaction_info *info);
-/* Open ones, and known ones; in the arena until return. */
+/* Open ones, and those that have been used since the program began. Borrowed until return; called without locks. */
 void broker_transactions(struct broker *broker, transaction_visit visit, void *context);
 
 /* Idempotent producers of a partition that are known in memory. No call to the broker from the visit. */

@@ -29,7 +29,7 @@
 #define CALL_BATCHES_MAX 1024  /* in one produce */
 #define CONFLICT_TRIES 16      /* somebody else has changed the definition meanwhile */
 
-/* ---- views (broker.c) ----------------------------------------------------------------------------------------------------------- */
+/* ---- views (broker.c) -------------------------------------------------------------------------------------------------------- */
 
 /* A topic as it was at `changes`, with those of its settings that producing looks at. Counted. */
 struct view {
@@ -52,7 +52,7 @@ struct views {
 enum kafka_err view_get(struct broker *broker, cairn_str name, const cairn_uuid *id, struct view **ret);
 void view_release(struct view *view);
 
-/* ---- producers.c ------------------------------------------------------------------------------------------------------------------ */
+/* ---- producers.c ------------------------------------------------------------------------------------------------------------- */
 
 #define PRODUCER_BLOCK 1000 /* ids taken by one event */
 #define BATCHES_KNOWN 5     /* Kafka's number: how many requests an idempotent producer may have under way */
@@ -91,10 +91,12 @@ void append_idempotent(const struct appending *appending);
 
 int32_t sequence_after(int32_t sequence, uint32_t records); /* 2^31 - 1 is followed by 0 */
 int64_t view_start(const struct view *view, uint32_t partition);
+/* The answer to a batch with this fault (batch.h). */
+enum kafka_err fault_err(const char *fault);
 /* The answer when an append was refused or has failed. */
 enum kafka_err append_err(cairn_err err);
 
-/* ---- transactions.c ---------------------------------------------------------------------------------------------------------------- */
+/* ---- transactions.c ---------------------------------------------------------------------------------------------------------- */
 
 struct transactions;
 cairn_err transactions_open(struct broker *broker);
@@ -106,7 +108,7 @@ enum kafka_err transaction_init(struct broker *broker, cairn_str transactional_i
 /* Hold a producer's batches until the end of its transaction. Calls done. */
 void transaction_hold(const struct appending *appending, cairn_str transactional_id);
 
-/* ---- retention.c -------------------------------------------------------------------------------------------------------------------- */
+/* ---- retention.c ------------------------------------------------------------------------------------------------------------- */
 
 struct retention_work;
 void retention_tick(struct broker *broker, int64_t now_us);
@@ -115,7 +117,7 @@ void retention_close(struct broker *broker);
 enum kafka_err starts_raise(struct broker *broker, cairn_str name, const cairn_uuid *id, const int64_t *starts, size_t count,
                             struct broker_why *why);
 
-/* ---- offsets.c ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- offsets.c --------------------------------------------------------------------------------------------------------------- */
 
 /* A batch's largest timestamp, or the event's time. */
 int64_t item_timestamp(const cairn_partition_item *item);

@@ -23,7 +23,8 @@ check_join(const struct groups_broker *groups, const struct group_join *join)
     if (join->session_timeout_ms < (int64_t)options->session_timeout_min_ms
         || join->session_timeout_ms > (int64_t)options->session_timeout_max_ms)
         return KAFKA_INVALID_SESSION_TIMEOUT;
-    if (join->protocol_count > PROTOCOLS_MAX || join->instance_id.size > MEMBER_BASE_MAX || join->protocol_type.size > MEMBER_BASE_MAX)
+    if (join->protocol_count > PROTOCOLS_MAX || join->instance_id.size > MEMBER_BASE_MAX
+        || join->protocol_type.size > MEMBER_BASE_MAX)
         return KAFKA_INVALID_REQUEST;
     for (size_t i = 0; i < join->protocol_count; i++)
         bytes += join->protocols[i].name.size + join->protocols[i].metadata.size;

@@ -308,7 +308,8 @@ refresh(struct turn *turn, struct member *member)
 }
 
 static bool
-copy_set(const struct kgroup *group, const struct set *set, struct arena *arena, const struct topic_partitions **ret, size_t *ret_count)
+copy_set(const struct kgroup *group, const struct set *set, struct arena *arena, const struct topic_partitions **ret,
+         size_t *ret_count)
 {
     struct topic_partitions *topics = arena_alloc(arena, (set->count + 1) * sizeof *topics);
     int32_t *partitions = arena_alloc(arena, (set->count + 1) * sizeof *partitions);
@@ -331,8 +332,8 @@ copy_set(const struct kgroup *group, const struct set *set, struct arena *arena,
 static bool
 is_full(const struct consumer_heartbeat *heartbeat)
 {
-    return heartbeat->epoch == 0
-           || (heartbeat->rebalance_timeout_ms >= 0 && heartbeat->owned != NULL && (heartbeat->topics != NULL || heartbeat->has_regex));
+    bool subscribes = heartbeat->topics != NULL || heartbeat->has_regex;
+    return heartbeat->epoch == 0 || (heartbeat->rebalance_timeout_ms >= 0 && heartbeat->owned != NULL && subscribes);
 }
 
 static enum kafka_err
@@ -418,7 +419,8 @@ groups_consumer_heartbeat(struct groups_broker *groups, const struct consumer_he
         result.err = heartbeat->epoch < 0 ? leave(&turn, heartbeat, &result) : go_on(&turn, heartbeat, &arena, &result, &why);
     if (result.err != KAFKA_NONE)
         result = (struct consumer_heartbeat_result){.err = result.err, .message = why.text[0] ? why.text : result.message};
-    if (turn.group != NULL && turn.group->type == GROUP_CONSUMER && turn.group->first == NULL && turn.group->consumer->target_epoch == 0)
+    struct kgroup *group = turn.group;
+    if (group != NULL && group->type == GROUP_CONSUMER && group->first == NULL && group->consumer->target_epoch == 0)
         consumer_clear(&turn); /* nobody ever came in */
     turn_end(&turn);
     done(context, &result);

@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#define EXPIRE_EVERY_MS 600000 /* every offset of every group without members is looked at: not more often, however often asked */
+
 static enum kafka_err
 begin_now(struct turn *turn, struct groups_broker *groups, cairn_str name)
 {
@@ -202,7 +204,8 @@ static bool
 gather(void *context, const struct offset_commit *commit)
 {
     struct gathered *gathered = context;
-    bool over = commit->expire_time_ms >= 0 ? commit->expire_time_ms <= gathered->now_ms : commit->commit_time_ms <= gathered->since_ms;
+    bool over = commit->expire_time_ms >= 0 ? commit->expire_time_ms <= gathered->now_ms
+                                            : commit->commit_time_ms <= gathered->since_ms;
     if (!gathered->all && !over) {
         gathered->kept++;
         return true;
@@ -275,7 +278,8 @@ check_subscribed(struct kgroup *group, const struct topic_partition *partitions,
         return KAFKA_NON_EMPTY_GROUP;
     for (size_t i = 0; i < count; i++) {
         bool subscribed = consumer && consumer_subscribed(group, partitions[i].topic);
-        for (struct member *member = consumer ? NULL : member_first(group); member != NULL && !subscribed; member = member_after(member))
+        struct member *member = consumer ? NULL : member_first(group);
+        for (; member != NULL && !subscribed; member = member_after(member))
             for (size_t p = 0; p < member->protocols->count; p++)
                 subscribed |= subscription_has(member->protocols->items[p].metadata, partitions[i].topic);
         if (subscribed)
@@ -356,7 +360,8 @@ forget_empty(struct groups_broker *groups, const struct expiring *expiring)
         pthread_mutex_lock(&all[i]->lock);
         if (all[i]->first != NULL)
             all[i]->seen_wall_ms = expiring->now_ms;
-        bool candidate = !all[i]->dead && all[i]->first == NULL && all[i]->seen_wall_ms <= expiring->now_ms - expiring->retention_ms;
+        bool candidate = !all[i]->dead && all[i]->first == NULL
+                         && all[i]->seen_wall_ms <= expiring->now_ms - expiring->retention_ms;
         pthread_mutex_unlock(&all[i]->lock);
         if (candidate && offsets_any(groups, all[i]->name, &any) == KAFKA_NONE && !any) {
             pthread_mutex_lock(&all[i]->lock);
@@ -373,6 +378,10 @@ void
 groups_expire(struct groups_broker *groups, int64_t wall_now_us)
 {
     struct expiring expiring = {groups, wall_now_us / 1000, (int64_t)groups->options.offsets_retention_minutes * 60000};
+    int64_t last_ms = atomic_load(&groups->expired_ms), since_ms = expiring.now_ms - last_ms;
+    if (last_ms > 0 && since_ms >= 0 && since_ms < EXPIRE_EVERY_MS)
+        return;
+    atomic_store(&groups->expired_ms, expiring.now_ms);
     (void)offsets_groups(groups, expire_group, &expiring);
     forget_empty(groups, &expiring);
 }

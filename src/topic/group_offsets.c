@@ -359,7 +359,8 @@ send_some(struct committing *committing, cairn_str group, const struct offset_co
         committing->announced = NULL;
         return CAIRN_OK;
     }
-    cairn_append_request request = {.scope = committing->groups->scope, .writes = writes, .write_count = write_count, .system = true};
+    cairn_append_request request = {.scope = committing->groups->scope, .writes = writes, .write_count = write_count,
+                                    .system = true};
     atomic_fetch_add(&committing->appends, 1);
     cairn_err err = cairn_append_async(committing->groups->store, &request, on_appended, append, NULL);
     if (err == CAIRN_OK)
@@ -606,8 +607,8 @@ offsets_groups(struct groups_broker *groups, group_name_visit visit, void *conte
 {
     struct arena arena = {0};
     struct naming naming = {groups, &arena, visit, context};
-    cairn_err err = cairn_streams(groups->store, groups->scope, CAIRN_STR(OFFSETS_GROUP_PREFIX), (cairn_str){0}, take_group, &naming,
-                                  NULL);
+    cairn_err err = cairn_streams(groups->store, groups->scope, CAIRN_STR(OFFSETS_GROUP_PREFIX), (cairn_str){0}, take_group,
+                                  &naming, NULL);
     arena_free(&arena);
     return kafka_err_of(err);
 }

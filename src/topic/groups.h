@@ -37,7 +37,7 @@ CAIRN_MUST_CHECK cairn_err groups_open(struct broker *broker, const struct group
 void groups_close(struct groups_broker *groups);
 /* Sessions and rebalances whose time is up: call every 50 to 100 ms, never blocking. now_ms: monotonic, the clock of all below. */
 void groups_tick(struct groups_broker *groups, int64_t now_ms);
-/* Offsets of groups without members whose time is up: now and then, may block. */
+/* Offsets of groups without members whose time is up: call it now and then; it looks every ten minutes, and may block. */
 void groups_expire(struct groups_broker *groups, int64_t wall_now_us);
 
 /* ---- classic ---------------------------------------------------------------------------------------------------------------------- */
@@ -66,7 +66,8 @@ struct group_joined {
     size_t member_count;
 };
 typedef void (*group_joined_done)(void *context, const struct group_joined *result);
-void groups_join(struct groups_broker *groups, const struct group_join *join, int64_t now_ms, group_joined_done done, void *context);
+void groups_join(struct groups_broker *groups, const struct group_join *join, int64_t now_ms, group_joined_done done,
+                 void *context);
 
 struct group_assignment {
     cairn_str member_id, assignment;
@@ -82,13 +83,16 @@ struct group_synced {
     cairn_str protocol_type, protocol, assignment;
 };
 typedef void (*group_synced_done)(void *context, const struct group_synced *result);
-void groups_sync(struct groups_broker *groups, const struct group_sync *sync, int64_t now_ms, group_synced_done done, void *context);
+void groups_sync(struct groups_broker *groups, const struct group_sync *sync, int64_t now_ms, group_synced_done done,
+                 void *context);
 
 enum kafka_err groups_heartbeat(struct groups_broker *groups, cairn_str group, cairn_str member_id, cairn_str instance_id,
                                 int32_t generation, int64_t now_ms);
 /* By member id, or by instance id with an empty member id. */
-enum kafka_err groups_leave(struct groups_broker *groups, cairn_str group, cairn_str member_id, cairn_str instance_id, int64_t now_ms);
-/* The connection on which a member waits in join or sync has gone: its `done` will not be called any more. True: it was waiting. */
+enum kafka_err groups_leave(struct groups_broker *groups, cairn_str group, cairn_str member_id, cairn_str instance_id,
+                            int64_t now_ms);
+/* The connection on which a member waits in join or sync has gone. True: it was waiting, and its `done` will not be called any
+ * more. False: it has been called, or is about to be. */
 bool groups_forget(struct groups_broker *groups, void *done_context);
 
 /* ---- KIP-848 ------------------------------------------------------------------------------------------------------------------------- */
@@ -131,7 +135,7 @@ void groups_consumer_heartbeat(struct groups_broker *groups, const struct consum
 #define GROUP_ID_MAX 255
 /* The stream that an offset lives in; `to` has 544 bytes. Empty: the names are too long. */
 cairn_str groups_offset_stream(cairn_str group, cairn_str topic, uint32_t partition, char *to);
-/* The event that says it, for whoever appends to that stream: type, content type and data, which is put into `to`. False: no memory. */
+/* The event that says it, for whoever appends to that stream: type and data, which is put into `to`. False: no memory. */
 bool groups_offset_event(const struct offset_commit *commit, struct buf *to, cairn_event *ret);
 /* May this member commit? generation -1 and no member: from outside the group, allowed while it has no members. Counts as a
  * heartbeat. ILLEGAL_GENERATION, STALE_MEMBER_EPOCH, UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID, REBALANCE_IN_PROGRESS. */
@@ -143,7 +147,8 @@ enum kafka_err groups_may_commit_transaction(struct groups_broker *groups, cairn
                                              cairn_str instance_id, int32_t generation_or_epoch);
 /* OffsetFetch 9 with a member id and epoch; without them (empty, -1) anybody may. */
 enum kafka_err groups_may_fetch(struct groups_broker *groups, cairn_str group, cairn_str member_id, int32_t epoch);
-/* Whether the member may has been asked. One append (several above 1,024 offsets); durable when done is called. errs in the order of commits; they are borrowed until done returns. */
+/* Whether the member may has been asked. One append (several above 1,024 offsets); durable when done is called. errs are in the
+ * order of commits, and borrowed until done returns; NULL when err says that nothing was done. */
 typedef void (*offsets_done)(void *context, enum kafka_err err, const enum kafka_err *errs);
 void groups_commit_async(struct groups_broker *groups, cairn_str group, const struct offset_commit *commits, size_t count,
                          offsets_done done, void *context);

@@ -171,6 +171,7 @@ struct groups_broker {
     pthread_mutex_t waiting_lock;
     struct answer *waiting[WAITING_BUCKETS]; /* by context */
     _Atomic int64_t now_ms;                  /* the latest that anybody has said */
+    _Atomic int64_t expired_ms;              /* when groups_expire() last looked */
     pthread_mutex_t topics_lock;
     struct topics_seen *seen;
     int64_t seen_ms;

@@ -119,6 +119,7 @@ kafka_err_of(cairn_err err)
     case CAIRN_E_NOSPACE:
     case CAIRN_E_CORRUPT:
     case CAIRN_E_READONLY: return KAFKA_STORAGE_ERROR;
+    case CAIRN_E_NOMEM:
     case CAIRN_E_BUSY:
     case CAIRN_E_TIMEOUT: return KAFKA_REQUEST_TIMED_OUT;
     case CAIRN_E_CLOSED: return KAFKA_NOT_LEADER_OR_FOLLOWER;

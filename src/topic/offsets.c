@@ -53,9 +53,10 @@ find_record(const cairn_partition_item *item, uint64_t from, int64_t timestamp_m
         *ret_timestamp_ms = item->time_us / 1000;
         return CAIRN_OK;
     }
-    if (batch_open(&cursor, item->batch) != NULL) {
+    const char *fault = batch_open(&cursor, item->batch);
+    if (fault) {
         batch_close(&cursor);
-        return CAIRN_E_CORRUPT;
+        return fault == batch_no_memory ? CAIRN_E_NOMEM : CAIRN_E_CORRUPT;
     }
     bool appended = cursor.head.attributes & BATCH_LOG_APPEND_TIME;
     while (err == CAIRN_E_END && batch_next(&cursor, &record)) {
@@ -68,7 +69,7 @@ find_record(const cairn_partition_item *item, uint64_t from, int64_t timestamp_m
         }
     }
     if (cursor.fault)
-        err = CAIRN_E_CORRUPT;
+        err = cursor.fault == batch_no_memory ? CAIRN_E_NOMEM : CAIRN_E_CORRUPT;
     batch_close(&cursor);
     return err;
 }

@@ -35,7 +35,15 @@ refused(struct checking *checking, enum kafka_err err, const char *message)
     return err;
 }
 
-/* ---- heads ----------------------------------------------------------------------------------------------------------------------- */
+enum kafka_err
+fault_err(const char *fault)
+{
+    if (fault == batch_no_memory)
+        return kafka_err_of(CAIRN_E_NOMEM);
+    return fault == batch_cut_short ? KAFKA_CORRUPT_MESSAGE : KAFKA_INVALID_RECORD;
+}
+
+/* ---- heads ------------------------------------------------------------------------------------------------------------------- */
 
 static bool
 make_room(struct checking *checking)
@@ -99,8 +107,7 @@ check_head(struct checking *checking, cairn_str rest)
         return refused(checking, KAFKA_INVALID_RECORD, "Only record batches of format version 2 are taken.");
     const char *fault = batch_head_read(rest, head);
     if (fault)
-        return refused(checking, fault == batch_cut_short ? KAFKA_CORRUPT_MESSAGE : KAFKA_INVALID_RECORD,
-                       fault);
+        return refused(checking, fault_err(fault), fault);
     cairn_str batch = {rest.data, head->size};
     checking->batches[checking->count] = batch;
     if (head->size > checking->view->batch_bytes_max)
@@ -129,7 +136,7 @@ check_heads(struct checking *checking)
         if (checking->count == CALL_BATCHES_MAX)
             return refused(checking, KAFKA_RECORD_LIST_TOO_LARGE, "There are too many batches for one partition.");
         if (!make_room(checking))
-            return KAFKA_UNKNOWN_SERVER_ERROR;
+            return kafka_err_of(CAIRN_E_NOMEM);
         enum kafka_err err = check_head(checking, rest);
         if (err != KAFKA_NONE)
             return err;
@@ -139,7 +146,7 @@ check_heads(struct checking *checking)
     return KAFKA_NONE;
 }
 
-/* ---- records --------------------------------------------------------------------------------------------------------------------- */
+/* ---- records ----------------------------------------------------------------------------------------------------------------- */
 
 static enum kafka_err
 check_record(struct checking *checking, const struct batch_record *record)
@@ -176,7 +183,7 @@ check_records(struct checking *checking)
         if (!fault && err == KAFKA_NONE)
             fault = cursor.fault;
         if (fault)
-            err = refused(checking, KAFKA_INVALID_RECORD, fault);
+            err = refused(checking, fault_err(fault), fault);
     }
     batch_close(&cursor);
     return err;
@@ -191,7 +198,7 @@ stamp(struct checking *checking)
     cairn_str bytes = checking->produce->bytes;
     checking->stamped = malloc(bytes.size);
     if (!checking->stamped)
-        return KAFKA_UNKNOWN_SERVER_ERROR;
+        return kafka_err_of(CAIRN_E_NOMEM);
     memcpy(checking->stamped, bytes.data, bytes.size);
     for (size_t i = 0; i < checking->count; i++) {
         uint8_t *batch = checking->stamped + (checking->batches[i].data - bytes.data);
@@ -201,7 +208,7 @@ stamp(struct checking *checking)
     return KAFKA_NONE;
 }
 
-/* ---- the call ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- the call ---------------------------------------------------------------------------------------------------------------- */
 
 int64_t
 view_start(const struct view *view, uint32_t partition)

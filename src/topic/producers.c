@@ -80,7 +80,7 @@ sequence_after(int32_t sequence, uint32_t records)
     return (int32_t)(((uint32_t)sequence + records) & INT32_MAX);
 }
 
-/* ---- producer ids ---------------------------------------------------------------------------------------------------------------- */
+/* ---- producer ids ------------------------------------------------------------------------------------------------------------ */
 
 /* The end of the newest block in the log, and its revision (-1: none). */
 static cairn_err
@@ -150,7 +150,7 @@ producer_id_new(struct broker *broker, int64_t *ret)
     return err == CAIRN_E_CONFLICT ? KAFKA_REQUEST_TIMED_OUT : kafka_err_of(err);
 }
 
-/* ---- the table of a stripe; under its lock ----------------------------------------------------------------------------------------- */
+/* ---- the table of a stripe; under its lock ----------------------------------------------------------------------------------- */
 
 struct place {
     cairn_uuid topic_id;
@@ -302,7 +302,7 @@ find(struct broker *broker, struct stripe *stripe, const struct view *view, cons
     return CAIRN_OK;
 }
 
-/* ---- ends of appends ----------------------------------------------------------------------------------------------------------------- */
+/* ---- ends of appends --------------------------------------------------------------------------------------------------------- */
 
 static void
 answer(struct flight *flight)
@@ -385,7 +385,7 @@ flight_over(void *context, cairn_err err, const cairn_at *at, const cairn_error 
     flight_ends(broker);
 }
 
-/* ---- appending ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- appending --------------------------------------------------------------------------------------------------------------- */
 
 static void
 refuse(const struct appending *appending, enum kafka_err err, const char *message)
@@ -450,7 +450,7 @@ append_plain(const struct appending *appending)
     }
 }
 
-/* ---- sequences -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- sequences --------------------------------------------------------------------------------------------------------------- */
 
 static const struct sent *
 find_sent(const struct sequences *one, const struct batch_head *head)
@@ -547,7 +547,7 @@ append_next(const struct appending *appending, struct stripe *stripe, const stru
     }
     flight = flight_new(appending);
     if (!flight) {
-        ret->err = KAFKA_UNKNOWN_SERVER_ERROR;
+        ret->err = kafka_err_of(CAIRN_E_NOMEM);
         return true;
     }
     flight->stripe = stripe;
@@ -582,7 +582,7 @@ append_idempotent(const struct appending *appending)
         appending->done(appending->context, &result);
 }
 
-/* ---- opening and closing ----------------------------------------------------------------------------------------------------------------- */
+/* ---- opening and closing ----------------------------------------------------------------------------------------------------- */
 
 cairn_err
 producers_open(struct broker *broker)
@@ -615,7 +615,7 @@ producers_close(struct broker *broker)
     pthread_mutex_destroy(&producers->id_lock);
 }
 
-/* ---- looking ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- looking ----------------------------------------------------------------------------------------------------------------- */
 
 void
 broker_producers(struct broker *broker, const cairn_uuid *topic_id, uint32_t partition, producer_visit visit, void *context)

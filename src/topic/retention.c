@@ -13,6 +13,7 @@
 
 #define TICK_ITEMS 20000 /* read for sizes in one tick */
 #define TICK_TOPICS 1000 /* whose ages are looked at in one tick */
+#define TICK_PARTITIONS CAIRN_PARTITIONS_MAX /* and as many partitions; a topic that has been begun is finished */
 #define TALLIES_MAX 100000
 
 /* Of a partition with retention.bytes. */
@@ -32,7 +33,7 @@ struct retention_work {
     struct tally **slots;
     size_t capacity, count;
     uint64_t tick;
-    size_t items_left;
+    size_t items_left, partitions_left;
     size_t next_topic;      /* of the list, where the next tick goes on */
     uint64_t changes;       /* of topics, as of the list */
     bool listed;
@@ -41,7 +42,7 @@ struct retention_work {
     size_t topic_count, topic_capacity;
 };
 
-/* ---- which topics have limits ----------------------------------------------------------------------------------------------------- */
+/* ---- which topics have limits ------------------------------------------------------------------------------------------------ */
 
 struct listing {
     struct retention_work *work;
@@ -90,7 +91,7 @@ list_topics(struct broker *broker, struct retention_work *work)
     work->changes = changes;
 }
 
-/* ---- sizes ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- sizes ------------------------------------------------------------------------------------------------------------------- */
 
 static struct tally **
 tally_slot(const struct retention_work *work, const cairn_uuid *topic_id, uint32_t partition)
@@ -198,7 +199,7 @@ trim(struct retention_work *work, cairn_partition_reader *reader, struct tally *
     return err;
 }
 
-/* ---- a topic ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- a topic ----------------------------------------------------------------------------------------------------------------- */
 
 /* Where the partition is to begin. */
 static cairn_err
@@ -233,6 +234,7 @@ partition_start(struct broker *broker, const struct view *view, cairn_partition_
 static void
 retain_topic(struct broker *broker, cairn_str name, int64_t now_us)
 {
+    struct retention_work *work = broker->retention;
     struct view *view = NULL;
     cairn_partition_reader *reader = NULL;
     bool any = false;
@@ -241,6 +243,7 @@ retain_topic(struct broker *broker, cairn_str name, int64_t now_us)
     uint32_t partitions = view->topic->partitions;
     int64_t *starts = malloc(partitions * sizeof *starts);
     cairn_err err = starts ? cairn_read_partition(broker->store, broker->scope, &view->topic->id, 0, 0, &reader, NULL) : CAIRN_E_NOMEM;
+    work->partitions_left -= partitions < work->partitions_left ? partitions : work->partitions_left;
     for (uint32_t i = 0; i < partitions && err == CAIRN_OK; i++) {
         err = partition_start(broker, view, reader, i, now_us, &starts[i]);
         any |= err == CAIRN_OK && starts[i] >= 0;
@@ -262,9 +265,10 @@ retention_tick(struct broker *broker, int64_t now_us)
         return;
     work->tick++;
     work->items_left = TICK_ITEMS;
+    work->partitions_left = TICK_PARTITIONS;
     list_topics(broker, work);
     size_t count = work->topic_count < TICK_TOPICS ? work->topic_count : TICK_TOPICS;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count && work->partitions_left > 0; i++) {
         work->next_topic = work->next_topic + 1 < work->topic_count ? work->next_topic + 1 : 0;
         retain_topic(broker, work->topics[work->next_topic].name, now_us);
     }

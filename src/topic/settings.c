@@ -108,7 +108,7 @@ find_setting(cairn_str name)
     return i;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------------------------------------------------- */
 
 static cairn_str
 inside_quotes(struct json value)
@@ -208,7 +208,7 @@ broker_setting_get(const cairn_topic *topic, const char *name, bool *ret_default
     return settings_get(&settings, name);
 }
 
-/* ---- setting ------------------------------------------------------------------------------------------------------------------- */
+/* ---- setting ----------------------------------------------------------------------------------------------------------------- */
 
 /* Levenshtein's distance, cut off at names' sizes. */
 static unsigned
@@ -373,7 +373,7 @@ change_one(struct settings *settings, const struct broker_pair *pair, cairn_str 
         }
         next = change_list(value->data ? *value : cairn_cstr(settings_table[at].value), next, pair->op == PAIR_APPEND, arena);
         if (!next.data)
-            return KAFKA_UNKNOWN_SERVER_ERROR;
+            return kafka_err_of(CAIRN_E_NOMEM);
     }
     enum kafka_err err = check_value(at, next, category, why);
     if (err == KAFKA_NONE && rules[at].kind != KIND_CATEGORY) /* which has a place of its own in the definition */

@@ -35,7 +35,7 @@ unknown_topic(cairn_str name, struct broker_why *why)
     return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
 }
 
-/* ---- making ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- making ------------------------------------------------------------------------------------------------------------------ */
 
 static enum kafka_err
 check_spec(struct broker *broker, const struct broker_topic_spec *spec, cairn_topic *topic, struct broker_why *why)
@@ -70,7 +70,7 @@ set_config(cairn_topic *topic, struct settings *settings, const struct broker_pa
     settings_write(settings, text);
     topic->config = buf_str(text);
     topic->compact = settings_lists(settings, "cleanup.policy", "compact");
-    return text->failed ? KAFKA_UNKNOWN_SERVER_ERROR : KAFKA_NONE;
+    return text->failed ? kafka_err_of(CAIRN_E_NOMEM) : KAFKA_NONE;
 }
 
 enum kafka_err
@@ -122,7 +122,7 @@ broker_topic_delete(struct broker *broker, cairn_str name, struct broker_why *wh
     return err == CAIRN_OK ? KAFKA_NONE : store_err(err, &error, why);
 }
 
-/* ---- changing -------------------------------------------------------------------------------------------------------------------- */
+/* ---- changing ---------------------------------------------------------------------------------------------------------------- */
 
 /* What is to be done to a definition: changes *topic, with memory that lasts until `after`. */
 struct change {
@@ -204,7 +204,7 @@ make_grown(struct change *change, cairn_topic *topic, struct broker_why *why)
     }
     topic->partitions = change->partitions;
     if (!copy_starts(change, topic, had))
-        return KAFKA_UNKNOWN_SERVER_ERROR;
+        return kafka_err_of(CAIRN_E_NOMEM);
     topic->starts = change->new_starts;
     return KAFKA_NONE;
 }
@@ -241,14 +241,14 @@ broker_topic_configure(struct broker *broker, cairn_str name, const struct broke
     return change_topic(broker, name, &change, why);
 }
 
-/* ---- what lies below an offset goes ------------------------------------------------------------------------------------------------ */
+/* ---- what lies below an offset goes ------------------------------------------------------------------------------------------ */
 
 static enum kafka_err
 make_raised(struct change *change, cairn_topic *topic, struct broker_why *why)
 {
     (void)why;
     if (!copy_starts(change, topic, topic->partitions))
-        return KAFKA_UNKNOWN_SERVER_ERROR;
+        return kafka_err_of(CAIRN_E_NOMEM);
     change->nothing = true;
     for (size_t i = 0; i < change->start_count && i < topic->partitions; i++)
         if (change->starts[i] > 0 && (uint64_t)change->starts[i] > change->new_starts[i]) {
@@ -291,7 +291,7 @@ broker_delete_records(struct broker *broker, cairn_str name, uint32_t partition,
     }
     starts = calloc((size_t)partition + 1, sizeof *starts);
     if (!starts) {
-        err = KAFKA_UNKNOWN_SERVER_ERROR;
+        err = kafka_err_of(CAIRN_E_NOMEM);
         goto done;
     }
     starts[partition] = offset == -1 ? (int64_t)info.end : offset;

@@ -22,7 +22,7 @@ struct ending {
     void *context;
 };
 
-/* ---- what is appended ------------------------------------------------------------------------------------------------------------------ */
+/* ---- what is appended -------------------------------------------------------------------------------------------------------- */
 
 struct end_request {
     struct arena arena;
@@ -48,11 +48,12 @@ add_write(struct end_request *request, cairn_str stream, int64_t expected, const
 static bool
 add_state(struct end_request *request, const struct transaction *one, bool commit)
 {
-    struct transaction as = *one;
+    /* Not all of it: its place among those that were used is others' to change now. */
+    const struct transaction as = {.producer = one->producer, .before = one->before, .timed_out = one->timed_out,
+                                   .timeout_ms = one->timeout_ms, .state = commit ? TXN_COMPLETE_COMMIT : TXN_COMPLETE_ABORT};
     struct buf data = {0};
     cairn_event event;
     char name[512];
-    as.state = commit ? TXN_COMPLETE_COMMIT : TXN_COMPLETE_ABORT;
     bool made = transaction_event(&as, &data, &event) &&
                 add_write(request, transaction_stream(transaction_id(one), name), one->revision == -1 ? CAIRN_NONE : one->revision, &event);
     buf_free(&data);
@@ -99,7 +100,7 @@ make_request(struct broker *broker, const struct transaction *one, bool commit, 
     return true;
 }
 
-/* ---- the append is over ----------------------------------------------------------------------------------------------------------------- */
+/* ---- the append is over ------------------------------------------------------------------------------------------------------ */
 
 /* Under the lock. */
 static void
@@ -166,7 +167,7 @@ end_over(void *context, cairn_err err, const cairn_at *at, const cairn_error *er
     flight_ends(broker);
 }
 
-/* ---- the call ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- the call ---------------------------------------------------------------------------------------------------------------- */
 
 /* True: the answer is clear already, in *ret. Under the lock. */
 static bool

@@ -160,12 +160,13 @@ transaction_hold(const struct appending *appending, cairn_str transactional_id)
     struct transactions *all = broker->transactions;
     struct transaction *one = NULL;
     struct held *list = NULL;
-    struct produced result = {.err = KAFKA_INVALID_RECORD, .base_offset = -1, .log_append_time_ms = -1,
+    struct produced result = {.base_offset = -1, .log_append_time_ms = -1,
                               .log_start_offset = view_start(appending->view, appending->partition)};
     result.message = check_whole(appending);
-    if (!result.message) {
+    result.err = result.message ? fault_err(result.message) : KAFKA_NONE;
+    if (result.err == KAFKA_NONE) {
         list = copy_batches(appending);
-        result.err = list ? KAFKA_NONE : KAFKA_REQUEST_TIMED_OUT;
+        result.err = list ? KAFKA_NONE : kafka_err_of(CAIRN_E_NOMEM);
     }
     if (result.err == KAFKA_NONE && transactional_id.size == 0) {
         result.err = KAFKA_INVALID_TXN_STATE;

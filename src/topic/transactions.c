@@ -7,7 +7,7 @@
 
 #define SLOTS_MIN 64
 
-/* ---- the table; under the lock ------------------------------------------------------------------------------------------------------ */
+/* ---- the table; under the lock ----------------------------------------------------------------------------------------------- */
 
 static struct transaction **
 slot_of(const struct transactions *all, cairn_str id)
@@ -178,7 +178,7 @@ transaction_check(const struct transaction *one, struct producer producer)
     return KAFKA_NONE;
 }
 
-/* ---- a new producer --------------------------------------------------------------------------------------------------------------------- */
+/* ---- a new producer ---------------------------------------------------------------------------------------------------------- */
 
 /* What the producer is to be. *ret_keep: as it is, since this is a call that has come before. */
 static enum kafka_err
@@ -277,7 +277,7 @@ broker_producer_init(struct broker *broker, cairn_str transactional_id, int32_t 
     return producer_id_new(broker, &ret->id);
 }
 
-/* ---- partitions and groups ------------------------------------------------------------------------------------------------------------------ */
+/* ---- partitions and groups --------------------------------------------------------------------------------------------------- */
 
 static int
 compare_place(const struct txn_partition *partition, const cairn_uuid *topic_id, uint32_t number)
@@ -537,7 +537,7 @@ broker_transaction_offsets(struct broker *broker, cairn_str transactional_id, st
     return err;
 }
 
-/* ---- time-outs, looking ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- time-outs, looking ------------------------------------------------------------------------------------------------------ */
 
 static struct transaction *
 find_late(const struct transactions *all, int64_t time_ms)
@@ -651,7 +651,7 @@ transactions_stats(struct broker *broker, struct broker_stats *ret)
     transactions_settle(broker);
 }
 
-/* ---- opening and closing ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- opening and closing ----------------------------------------------------------------------------------------------------- */
 
 cairn_err
 transactions_open(struct broker *broker)

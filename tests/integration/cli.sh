@@ -52,7 +52,7 @@ run 0 "help" help; says "exit codes are documented" '^ +9 +the disk is full'
 for command in append read follow streams stats import export verify backup restore branch scavenge bench serve \
     reindex retention delete snapshot subscription completion version 'import git' 'import xes' 'import csv' 'import ocel' \
     'import ndjson' 'import cloudevents' 'import packages' 'subscription take' new check deploy apps app command query state \
-    projections projection replay migrate; do
+    projections projection replay migrate topics "topics read" groups "groups reset" relays "relays put"; do
     # shellcheck disable=SC2086
     if "$cairn" help $command 2>err | grep -q '^Usage'; then ok "help $command"; else bad "help $command" "$(cat err)"; fi
 done

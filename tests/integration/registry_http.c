@@ -245,6 +245,7 @@ TEST(deleting)
     expect("DELETE", "/subjects/s", NULL, 200, "[2,3]");
     refused("DELETE", "/subjects/s", NULL, 40404);
     refused("GET", "/subjects/s/versions", NULL, 40401);
+    refused("POST", "/subjects/s", with_schema(USER1, ""), 40401);
     expect("GET", "/subjects?deleted=true", NULL, 200, "[\"s\"]");
     expect("DELETE", "/subjects/s?permanent=true", NULL, 200, "[1,2,3]");
     refused("DELETE", "/subjects/s?permanent=true", NULL, 40401);
@@ -311,6 +312,13 @@ TEST(the_rest)
     CHECK(member(&reply, "version") == 1 && json_get(reply.json, "ruleSet").type == JSON_OBJECT);
     reply_free(&reply);
     refused("GET", "/subjects/m/metadata?key=owner&value=them", NULL, 40403);
+    /* Who says nothing of metadata means those of the newest, and finds a version whatever it has. */
+    reply = call("POST", "/subjects/m/versions", with_schema(USER2, ""));
+    CHECK(member(&reply, "version") == 2 && json_get(reply.json, "metadata").type == JSON_OBJECT);
+    reply_free(&reply);
+    reply = call("POST", "/subjects/m", with_schema(USER1, ""));
+    CHECK(member(&reply, "version") == 1);
+    reply_free(&reply);
     add("a%2Fb%3Ac", USER1, "");
     expect("GET", "/subjects/a%2Fb%3Ac/versions", NULL, 200, "[1]");
     add(":.ctx:s", USER1, "");

@@ -171,7 +171,7 @@ TEST(and_with_threads)
         play(test_random(&seed), false);
 }
 
-/* ---- many threads: what the answers say is what is there ----------------------------------------------------------------------------- */
+/* ---- many threads: what the answers say is what is there --------------------------------------------------------------------- */
 
 #define THREADS 6
 #define BATCHES 300

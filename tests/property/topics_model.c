@@ -6,7 +6,7 @@
 
 TEST(partitions_are_as_the_model_says)
 {
-    uint64_t seed = test_seed();
+    uint64_t seed = test_seed(), gone = 0;
     for (unsigned round = 0; round < 4 * test_scale(); round++) {
         struct world world;
         world_begin(&world, os_sim_new(seed + round), seed + round);
@@ -23,8 +23,10 @@ TEST(partitions_are_as_the_model_says)
         CHECK_OK(cairn_reindex(world.store, NULL, NULL, NULL));
         check_all(&world);
         check_log(&world);
+        gone += world.gone;
         world_end(&world);
     }
+    CHECK(gone > 0);
 }
 
 int

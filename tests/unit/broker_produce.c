@@ -3,7 +3,7 @@
  * Method: good batches damaged in one way each; sequences in every order; reopening; a disk without room. */
 #include "broker_rig.h"
 
-/* ---- what is no batch ------------------------------------------------------------------------------------------------------------- */
+/* ---- what is no batch -------------------------------------------------------------------------------------------------------- */
 
 struct damage {
     const char *what;
@@ -137,7 +137,7 @@ TEST(log_append_time_is_stamped_on_a_copy)
     rig_end(&rig);
 }
 
-/* ---- sequences ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- sequences --------------------------------------------------------------------------------------------------------------- */
 
 static struct produced
 send_batch(struct rig *rig, int64_t id, int16_t epoch, int32_t sequence, uint32_t count, const char *text)

@@ -329,6 +329,27 @@ TEST(who_never_syncs_is_out)
     groups_close(rig.groups);
 }
 
+/* Goal: whoever left without syncing holds nothing up later. */
+TEST(one_that_left_unsynced_is_not_waited_for)
+{
+    struct rig rig;
+    struct heard_join joins[2], again;
+    struct heard_sync sync;
+    rig_open(&rig, NULL);
+    for (int i = 0; i < 2; i++)
+        rig_join(&rig, (struct join_as){.rebalance_ms = 20000}, &joins[i]);
+    rig_pass(&rig, 200);
+    rig_join(&rig, (struct join_as){.id = joins[0].member_id, .rebalance_ms = 20000, .metadata = {"new"}}, &again);
+    CHECK_INT(rig_leave(&rig, "g", joins[1].member_id, NULL), KAFKA_NONE);
+    ANSWERED(again, KAFKA_NONE);
+    rig_sync_lead(&rig, "g", &again, "p", &sync);
+    for (int i = 0; i < 10; i++) {
+        rig_pass(&rig, 5000);
+        CHECK_INT(rig_beat(&rig, "g", again.member_id, NULL, 2), KAFKA_NONE);
+    }
+    groups_close(rig.groups);
+}
+
 TEST(the_protocol_that_most_want_among_those_all_know)
 {
     struct rig rig;
@@ -671,6 +692,7 @@ main(void)
         RUN(who_does_not_rejoin_in_time_is_out),
         RUN(sessions_end),
         RUN(who_never_syncs_is_out),
+        RUN(one_that_left_unsynced_is_not_waited_for),
         RUN(the_protocol_that_most_want_among_those_all_know),
         RUN(leaving),
         RUN(static_members_come_back_without_a_rebalance),

@@ -312,7 +312,7 @@ TEST(expiry)
     struct heard_join join;
     const int64_t minute_us = INT64_C(60000000);
     test_folder(home.folder);
-    home_open(&home, &(struct groups_options){.offsets_retention_minutes = 10});
+    home_open(&home, &(struct groups_options){.offsets_retention_minutes = 100});
     rig = (struct rig){home.groups, 1000};
     commit_one(&home, CAIRN_STR("idle"), CAIRN_STR("t"), 0, 1, NULL); /* at 1 s */
     commit_one(&home, CAIRN_STR("busy"), CAIRN_STR("t"), 0, 2, NULL);
@@ -320,16 +320,18 @@ TEST(expiry)
     struct offset_commit own = {.topic = CAIRN_STR("t"), .partition = 1, .offset = 5, .commit_time_ms = 1000, .expire_time_ms = 2000};
     commit(&home, CAIRN_STR("idle"), &own, 1, &committed);
     rig_stable(&rig, (struct join_as){.group = "busy", .session_ms = 1800000}, 1, &join);
-    groups_expire(home.groups, minute_us * 10); /* 9:59 after the commit */
+    groups_expire(home.groups, minute_us * 100); /* a second before its time */
     CHECK_OFFSETS(&home, CAIRN_STR("idle"), "t/0=1 ");
-    groups_expire(home.groups, minute_us * 11);
+    groups_expire(home.groups, minute_us * 109); /* looked at a moment ago */
+    CHECK_OFFSETS(&home, CAIRN_STR("idle"), "t/0=1 ");
+    groups_expire(home.groups, minute_us * 110);
     CHECK_OFFSETS(&home, CAIRN_STR("idle"), "");
     CHECK_OFFSETS(&home, CAIRN_STR("busy"), "t/0=2 ");
     CHECK_GROUPS(&home, "busy(Stable) ");
     CHECK_INT(rig_leave(&rig, "busy", join.member_id, NULL), KAFKA_NONE);
-    groups_expire(home.groups, minute_us * 20); /* nine minutes after it was last seen with members */
+    groups_expire(home.groups, minute_us * 200); /* ninety minutes after it was last seen with members */
     CHECK_OFFSETS(&home, CAIRN_STR("busy"), "t/0=2 ");
-    groups_expire(home.groups, minute_us * 22);
+    groups_expire(home.groups, minute_us * 220);
     CHECK_GROUPS(&home, "");
     CHECK_INT(home.groups->table.count, 0);
     home_close(&home);

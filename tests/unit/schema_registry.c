@@ -1,4 +1,5 @@
-/* schema/registry.h: ids and versions, planning together with other events, two planners, restart, damage, threads. */
+/* schema/registry.h: ids and versions, planning together with other events, two planners, restart, damage, threads;
+ * and for clients: shared ids, conflicts, levels, values. */
 #include "test.h"
 
 #include <base/bytes.h>
@@ -249,6 +250,155 @@ TEST(threads_read_while_one_plans)
     schema_registry_free(registry);
 }
 
+/* ---- clients */
+
+static cairn_err
+ask(struct schema_registry *registry, const char *subject, enum schema_kind kind, const char *text, const char *references,
+    struct schema_version *ret, enum schema_refusal *ret_refusal)
+{
+    struct arena arena = {0};
+    struct schema_outcome outcome = {.faults = {.arena = &arena}};
+    struct schema_request request = {.subject = cairn_cstr(subject), .kind = kind, .text = cairn_cstr(text),
+                                     .references = cairn_cstr(references)};
+    cairn_err err = schema_registry_register(registry, &request, &outcome, NULL);
+    if (ret)
+        *ret = outcome.version;
+    if (ret_refusal)
+        *ret_refusal = outcome.refusal;
+    arena_free(&arena);
+    return err;
+}
+
+/* Goal: apps and clients share ids in one order, and a version of an app keeps an id of its own. */
+TEST(apps_and_clients)
+{
+    struct schema_registry *registry = opened();
+    struct schema_version version;
+    struct schema_plan_item first = {.subject = S("shop.Placed"), .kind = S("JSON"), .text = S("{\"type\":\"string\"}")};
+    CHECK_OK(register_all(registry, &first, 1));
+    /* A client says the same elsewhere: the same id, which still is the app's. */
+    CHECK_OK(ask(registry, "orders-value", SCHEMA_JSON, "{ \"type\":\"string\" }", NULL, &version, NULL));
+    CHECK(version.id == 1 && version.version == 1 && cairn_str_equal(version.text, S("{\"type\":\"string\"}")));
+    CHECK(schema_registry_by_id(registry, 1, &version) && cairn_str_equal(version.subject, S("shop.Placed")));
+    /* What a client had first, the app gets with another id. */
+    CHECK_OK(ask(registry, "orders-value", SCHEMA_JSON, "{\"type\":[\"string\",\"null\"]}", NULL, &version, NULL));
+    CHECK(version.id == 2 && version.version == 2);
+    CHECK_OK(ask(registry, "shop.Placed", SCHEMA_JSON, "{\"type\":[\"string\",\"null\"]}", NULL, &version, NULL));
+    CHECK(version.id == 2 && version.version == 2);
+    struct schema_plan_item second = {.subject = S("shop.Placed"), .kind = S("JSON"), .text = S("{\"type\":[\"string\",\"null\"]}")};
+    CHECK_OK(register_all(registry, &second, 1));
+    CHECK(second.ret_new && second.ret.id == 3 && second.ret.version == 3);
+    CHECK_OK(register_all(registry, &second, 1));
+    CHECK(!second.ret_new && second.ret.id == 3);
+    /* A deleted one is an app's still: its events bear the id. */
+    uint32_t *versions;
+    size_t count;
+    struct arena arena = {0};
+    enum schema_refusal refusal;
+    for (int permanent = 0; permanent < 2; permanent++)
+        CHECK_OK(schema_registry_delete(registry, S("shop.Placed"), 1, permanent, &arena, &versions, &count, &refusal, NULL));
+    CHECK(schema_registry_find(registry, S("shop.Placed"), 1, &version) && version.life == SCHEMA_GONE);
+    CHECK_OK(register_all(registry, &first, 1));
+    CHECK(!first.ret_new && first.ret.id == 1 && first.ret.version == 1);
+    arena_free(&arena);
+    schema_registry_free(registry);
+    /* All of it again from the log. */
+    registry = opened();
+    CHECK(schema_registry_by_id(registry, 3, &version) && version.version == 3 && schema_registry_id_max(registry) == 3);
+    CHECK(schema_registry_find(registry, S("orders-value"), 2, &version) && version.id == 2 && version.guid.bytes[0] + version.guid.bytes[1]);
+    schema_registry_free(registry);
+}
+
+/* Goal: two registries on one store that register at once agree. Method: neither has seen what the other wrote. */
+TEST(clients_conflict_and_try_again)
+{
+    struct schema_registry *one = opened(), *two = opened();
+    struct schema_version a, b;
+    CHECK_OK(ask(one, "a", SCHEMA_AVRO, "\"int\"", NULL, &a, NULL));
+    CHECK_OK(ask(two, "b", SCHEMA_AVRO, "\"long\"", NULL, &b, NULL));
+    CHECK(a.id == 1 && b.id == 2);
+    CHECK_INT(ask(one, "b", SCHEMA_AVRO, "\"int\"", NULL, NULL, NULL), CAIRN_E_INVALID); /* sees the other's long */
+    CHECK_OK(ask(two, "c", SCHEMA_AVRO, "\"int\"", NULL, &b, NULL));
+    CHECK(b.id == 1);
+    schema_registry_free(one);
+    schema_registry_free(two);
+}
+
+/* Goal: a value is held to the schema that it names, if that is its subject's. */
+TEST(values_are_validated)
+{
+    struct schema_registry *registry = opened();
+    struct schema_version version;
+    CHECK_OK(ask(registry, "n-value", SCHEMA_AVRO, "\"string\"", NULL, &version, NULL));
+    CHECK_OK(ask(registry, "p-value", SCHEMA_PROTOBUF, "syntax=\"proto3\"; message P { string s = 1; }", NULL, &version, NULL));
+    CHECK_OK(ask(registry, "j-value", SCHEMA_JSON, "{\"type\":\"object\"}", NULL, &version, NULL));
+    static const struct {
+        const char *subject, *bytes;
+        size_t size;
+        const char *says; /* NULL: it is good */
+    } table[] = {
+        {"n-value", "\x00\x00\x00\x00\x01\x04hi", 8, NULL}, {"", "\x00\x00\x00\x00\x01\x04hi", 8, NULL},
+        {"n-value", "\x00\x00\x00\x00\x01\x04h", 7, "at byte 1: text"}, {"p-value", "\x00\x00\x00\x00\x01\x04hi", 8, "schema 1 is not of the subject p-value"},
+        {"n-value", "\x00\x00\x00\x00\x63\x04hi", 8, "no schema of id 99"}, {"n-value", "\x01\x00\x00\x00\x01\x04hi", 8, "0x01"},
+        {"n-value", "hi", 2, "2 bytes"}, {"n-value", "", 0, "0 bytes"}, {"p-value", "\x00\x00\x00\x00\x02\x00\x0a\x01x", 9, NULL},
+        {"p-value", "\x00\x00\x00\x00\x02\x00\x08\x01", 8, "field 1 (s)"}, {"j-value", "\x00\x00\x00\x00\x03{}", 7, NULL},
+        {"j-value", "\x00\x00\x00\x00\x03[]", 7, "object"}, {"j-value", "\x00\x00\x00\x00\x03{", 6, "at byte"},
+    };
+    for (int round = 0; round < 2; round++) /* the second time from the cache */
+        for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+            cairn_error error = {.detail = ""};
+            cairn_err err = schema_registry_validate(registry, cairn_cstr(table[i].subject), (cairn_str){table[i].bytes, table[i].size}, &error);
+            if (err != (table[i].says ? CAIRN_E_INVALID : CAIRN_OK) || (table[i].says && !strstr(error.detail, table[i].says)))
+                fail_msg("%zu: %s", i, error.detail);
+        }
+    /* More schemas than the cache has places: each is itself. */
+    for (int i = 0; i < 600; i++) {
+        char text[80], subject[20];
+        snprintf(text, sizeof text, "{\"type\":\"fixed\",\"name\":\"F\",\"size\":%d}", i);
+        snprintf(subject, sizeof subject, "f%d", i);
+        CHECK_OK(ask(registry, subject, SCHEMA_AVRO, text, NULL, &version, NULL));
+        CHECK_INT(version.id, 4 + i);
+    }
+    static uint8_t value[700];
+    for (uint32_t id = 4; id < 604; id++) {
+        value[3] = (uint8_t)(id >> 8);
+        value[4] = (uint8_t)id;
+        CHECK_OK(schema_registry_validate(registry, S(""), (cairn_str){(char *)value, 5 + id - 4}, NULL));
+        CHECK_INT(schema_registry_validate(registry, S(""), (cairn_str){(char *)value, 6 + id - 4}, NULL), CAIRN_E_INVALID);
+    }
+    schema_registry_free(registry);
+}
+
+/* Goal: every transitive level looks at all earlier versions, with what they refer to. */
+TEST(levels_with_references)
+{
+#define USES(more) "{\"type\":\"record\",\"name\":\"U\",\"fields\":[{\"name\":\"a\",\"type\":\"A\"}" more "]}"
+#define REF(version) "[{\"name\":\"A\",\"subject\":\"a\",\"version\":" version "}]"
+    struct schema_registry *registry = opened();
+    enum schema_refusal refusal;
+    CHECK_OK(ask(registry, "a", SCHEMA_AVRO, "{\"type\":\"record\",\"name\":\"A\",\"fields\":[]}", NULL, NULL, NULL));
+    CHECK_OK(schema_registry_set_config(registry, S("a"), S("{\"compatibilityLevel\":\"NONE\"}"), &refusal, NULL));
+    CHECK_OK(ask(registry, "a", SCHEMA_AVRO, "{\"type\":\"record\",\"name\":\"A\",\"fields\":[{\"name\":\"x\",\"type\":\"int\"}]}", NULL, NULL, NULL));
+    CHECK_OK(ask(registry, "u", SCHEMA_AVRO, USES(""), REF("1"), NULL, NULL));
+    CHECK_INT(ask(registry, "u", SCHEMA_AVRO, USES(""), REF("2"), NULL, &refusal), CAIRN_E_INVALID);
+    CHECK_INT(refusal, SCHEMA_INCOMPATIBLE);
+    CHECK_INT(ask(registry, "u", SCHEMA_AVRO, USES(""), REF("3"), NULL, &refusal), CAIRN_E_INVALID);
+    CHECK_INT(refusal, SCHEMA_BAD_SCHEMA);
+    /* v1 {}, v2 {b = 1}, v3 {b}: follows v2 alone. */
+    static const char *const texts[] = {"{\"type\":\"record\",\"name\":\"R\",\"fields\":[]}",
+                                        "{\"type\":\"record\",\"name\":\"R\",\"fields\":[{\"name\":\"b\",\"type\":\"int\",\"default\":1}]}",
+                                        "{\"type\":\"record\",\"name\":\"R\",\"fields\":[{\"name\":\"b\",\"type\":\"int\"}]}"};
+    CHECK_OK(ask(registry, "r", SCHEMA_AVRO, texts[0], NULL, NULL, NULL));
+    CHECK_OK(ask(registry, "r", SCHEMA_AVRO, texts[1], NULL, NULL, NULL));
+    CHECK_OK(schema_registry_set_config(registry, S("r"), S("{\"compatibilityLevel\":\"BACKWARD_TRANSITIVE\"}"), &refusal, NULL));
+    CHECK_INT(ask(registry, "r", SCHEMA_AVRO, texts[2], NULL, NULL, &refusal), CAIRN_E_INVALID);
+    CHECK_OK(schema_registry_set_config(registry, S("r"), S("{\"compatibilityLevel\":\"FULL\"}"), &refusal, NULL));
+    CHECK_OK(ask(registry, "r", SCHEMA_AVRO, texts[2], NULL, NULL, &refusal));
+    CHECK_INT(ask(registry, "r", SCHEMA_JSON, "{}", NULL, NULL, &refusal), CAIRN_E_INVALID);
+    CHECK_INT(refusal, SCHEMA_INCOMPATIBLE);
+    schema_registry_free(registry);
+}
+
 #define WITH_STORE(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int
@@ -256,6 +406,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {WITH_STORE(ids_and_versions), WITH_STORE(survives_a_restart),
                                        WITH_STORE(two_planners_conflict), WITH_STORE(damage_is_named),
-                                       WITH_STORE(threads_read_while_one_plans)};
+                                       WITH_STORE(threads_read_while_one_plans), WITH_STORE(apps_and_clients),
+                                       WITH_STORE(clients_conflict_and_try_again), WITH_STORE(values_are_validated),
+                                       WITH_STORE(levels_with_references)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -384,6 +384,68 @@ TEST(starts_and_deletion_hide)
     close_world(&world);
 }
 
+/* Goal: what a full disk takes back of topics was never there: neither the topic, nor its batches' offsets; with room again all
+ * goes on as if it had not been tried.
+ * Method: less and less room, so that making a topic, or a batch's append, fails in its write. */
+TEST(a_full_disk_takes_back)
+{
+    struct os_sim *sim = os_sim_new(1);
+    struct os_faulty faulty;
+    struct batch_maker maker = {0};
+    struct buf text = {0};
+    cairn_store *store;
+    cairn_error error = {0};
+    unsigned topics_refused = 0, batches_refused = 0;
+    os_faulty_init(&faulty, os_sim_os(sim));
+    const cairn_options options = {.create = true, .no_background = true, .segment_size_bytes = 64 << 10};
+    CHECK_OK(cairn_store_open_on(&faulty.os, "data", &options, &store, NULL));
+    for (unsigned i = 0; i < 40; i++) {
+        char name[16], stream[24];
+        cairn_topic_ref *ref;
+        cairn_batch batch = {.bytes = rig_batch(&maker, "b", 20, (const char *const[]){"1", "2"}, 2, BATCH_PLAIN)};
+        cairn_append_request request = {.batches = &batch, .batch_count = 1};
+        cairn_at at;
+        snprintf(name, sizeof name, "n%u", i);
+        snprintf(stream, sizeof stream, "n%u-1", i);
+        cairn_topic topic = {.name = cairn_cstr(name), .partitions = 1};
+        faulty.space_left = i * 25;
+        cairn_err err = cairn_topic_put(store, 0, &topic, CAIRN_NONE, &ref, &error);
+        CHECK(err == CAIRN_OK || err == CAIRN_E_NOSPACE);
+        faulty.space_left = UINT64_MAX;
+        if (err == CAIRN_E_NOSPACE) {
+            topics_refused++;
+            CHECK_INT(cairn_topic_get(store, 0, topic.name, &ref, &error), CAIRN_E_NOTFOUND);
+            (void)rig_append(store, stream, "before"); /* of no partition yet */
+            CHECK_OK(cairn_topic_put(store, 0, &topic, CAIRN_NONE, &ref, NULL));
+        } else {
+            (void)rig_append(store, stream, "before");
+        }
+        batch.topic_id = cairn_topic_of(ref)->id;
+        cairn_topic_release(ref);
+        faulty.space_left = i * 50;
+        err = cairn_append_all(store, &request, &at, &error);
+        CHECK(err == CAIRN_OK || err == CAIRN_E_NOSPACE);
+        faulty.space_left = UINT64_MAX;
+        if (err == CAIRN_E_NOSPACE) {
+            batches_refused++;
+            CHECK_OK(cairn_append_all(store, &request, &at, NULL));
+        }
+        CHECK_INT(at.revision, 9); /* of the last record, whose key is 2 */
+        (void)rig_append(store, stream, "after");
+        rig_read(store, &batch.topic_id, 0, 19, &text);
+        CHECK_STR(strstr(text.data, "19="), "19=b.18 20=b.19 21=after ");
+        CHECK(strncmp(text.data, "1=b.0 ", 6) == 0);
+    }
+    CHECK(topics_refused > 3 && batches_refused > 3);
+    cairn_verify_report report;
+    CHECK_OK(cairn_verify(store, NULL, NULL, NULL, &report, NULL));
+    CHECK_INT(report.faults, 0);
+    cairn_close(store);
+    batch_make_free(&maker);
+    buf_free(&text);
+    os_sim_free(sim);
+}
+
 int
 main(void)
 {
@@ -395,6 +457,7 @@ main(void)
         RUN(producers_are_remembered),
         RUN(history_is_linked),
         RUN(starts_and_deletion_hide),
+        RUN(a_full_disk_takes_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -93,9 +93,10 @@ api_problem_with(struct api_call *call, cairn_err err, const cairn_error *error,
         buf_put_char(&body, '}');
     }
     const struct http_field fields[] = {{"content-type", CAIRN_STR("application/problem+json")},
-                                        {"cache-control", CAIRN_STR("no-store")}};
+                                        {"cache-control", CAIRN_STR("no-store")},
+                                        {"retry-after", CAIRN_STR("1")}};
     api_count(call, kind.status);
-    http_respond(call->x, kind.status, fields, 2, body.failed ? (cairn_str){0} : buf_str(&body));
+    http_respond(call->x, kind.status, fields, kind.status == 429 || kind.status == 503 ? 3 : 2, body.failed ? (cairn_str){0} : buf_str(&body));
     buf_free(&body);
 }
 

@@ -12,6 +12,8 @@
 
 /* ---- memory ---------------------------------------------------------------------------------------------------------------- */
 
+/* The budget of all requests. A frame is given its room whole, or it waits for it with what the last read has brought, which is
+ * not counted; so whoever has been let in can be read to the end, and room comes back. */
 static void
 charge(struct kafka_call *call, size_t bytes)
 {
@@ -19,6 +21,23 @@ charge(struct kafka_call *call, size_t bytes)
     call->charged_bytes += bytes;
     c->request_bytes += bytes;
     atomic_fetch_add_explicit(&c->loop->server->request_bytes, bytes, memory_order_relaxed);
+}
+
+bool
+call_reserve(struct kafka_call *call)
+{
+    struct kafka_server *server = call->server;
+    size_t size = call->frame_size;
+    if (call->charged_bytes)
+        return true;
+    size_t others = atomic_fetch_add_explicit(&server->request_bytes, size, memory_order_relaxed);
+    if (others > 0 && others + size > server->config.requests_max) { /* alone, it may be larger than the budget */
+        atomic_fetch_sub_explicit(&server->request_bytes, size, memory_order_relaxed);
+        return false;
+    }
+    call->charged_bytes = size;
+    call->conn->request_bytes += size;
+    return true;
 }
 
 static void
@@ -140,7 +159,6 @@ call_add(struct kafka_call *call, cairn_str *bytes)
         return false;
     memcpy(call->frame + call->frame_have, bytes->data, size);
     call->frame_have += size;
-    charge(call, size);
     bytes->data += size;
     bytes->size -= size;
     return true;
@@ -191,6 +209,8 @@ call_queue(struct kafka_call *call)
     struct kafka_fault fault;
     enum kafka_header_result result =
         kafka_read_header((cairn_str){call->frame, call->frame_size}, &header, &fault);
+    if (!call->charged_bytes)
+        charge(call, call->frame_size);
     call->stage = CALL_QUEUED;
     call->correlation = header.correlation;
     call->version = header.version;

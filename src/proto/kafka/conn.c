@@ -296,6 +296,7 @@ may_begin(const struct kafka_conn *c)
 static void
 begin_calls(struct kafka_conn *c)
 {
+    c->stalled = false;
     while (may_begin(c)) {
         struct kafka_call *call = c->to_begin;
         bool pipelined = call->handler->flags & KAFKA_PIPELINED;
@@ -305,7 +306,7 @@ begin_calls(struct kafka_conn *c)
         if (!call_begin(call)) {
             c->begun_count--;
             c->to_begin = call;
-            set_starved(c, true);
+            c->stalled = true;
             return;
         }
         send_answers(c);
@@ -320,11 +321,11 @@ rest_or_read(struct kafka_conn *c)
 {
     const struct kafka_server *server = c->loop->server;
     const struct kafka_config *config = &server->config;
-    bool full = atomic_load_explicit(&server->request_bytes, memory_order_relaxed) > config->requests_max;
-    bool rest = full || c->call_count >= config->calls_max || c->unsent > CONN_UNSENT_BYTES ||
+    bool wait = c->reading ? !call_reserve(c->reading)
+                           : atomic_load_explicit(&server->request_bytes, memory_order_relaxed) > config->requests_max;
+    bool rest = wait || c->call_count >= config->calls_max || c->unsent > CONN_UNSENT_BYTES ||
                 (c->calls && c->request_bytes > CONN_AHEAD_BYTES) || c->eof || c->ending || kafka_stopping(c->loop);
-    if (full || (c->starved && c->to_begin == NULL))
-        set_starved(c, full);
+    set_starved(c, wait || c->stalled);
     if (rest == c->resting)
         return;
     c->resting = rest;
@@ -340,10 +341,9 @@ deadline_of(struct kafka_conn *c)
 {
     const struct kafka_config *config = &c->loop->server->config;
     uint64_t deadline = c->unsent ? c->progress_ms + config->write_timeout_ms : 0, other = 0;
-    bool by_us = c->resting && !c->starved; /* its own calls are in the way, not its slowness */
     if (c->ending)
         return deadline;
-    if ((c->reading || c->head_size) && !by_us)
+    if ((c->reading || c->head_size) && !c->resting) /* otherwise it is we who do not read */
         other = c->frame_since_ms + config->request_timeout_ms + (c->reading ? c->reading->frame_have / CONN_FRAME_RATE : 0);
     else if (!c->calls && !c->unsent)
         other = c->quiet_ms + config->idle_timeout_ms;

@@ -41,7 +41,8 @@ struct kafka_conn {
     uint64_t progress_ms;    /* the last time that unsent bytes went */
     size_t unsent;           /* as last accounted */
     bool resting;            /* not read, because of a bound */
-    bool starved;            /* … of the server's, or of the pool's: look again at the next tick */
+    bool stalled;            /* the pool was full when a call was to begin */
+    bool starved;            /* that, or the server's requests are in the way: look again at the next tick */
     bool busy;               /* conn_advance() is at work on it */
     bool eof, closing;
     bool ending;          /* no call begins any more, and it closes when what was answered has been sent */
@@ -108,6 +109,8 @@ void kafka_conn_log(struct kafka_conn *c, const char *format, ...) __attribute__
 /* call.c: all on the loop's thread */
 struct kafka_call *call_new(struct kafka_conn *c, size_t frame_size); /* NULL: out of memory */
 bool call_add(struct kafka_call *call, cairn_str *bytes);             /* move bytes into its frame; false: out of memory */
+/* Take its frame's size from the budget of all requests, once. False: there is too much already. */
+bool call_reserve(struct kafka_call *call);
 void call_queue(struct kafka_call *call);                             /* its request is whole: find its handler */
 bool call_begin(struct kafka_call *call);                             /* false: the pool is full, try again later */
 void call_end(struct kafka_call *call);                               /* it is no longer the connection's */
