@@ -157,6 +157,15 @@ CAIRN_MUST_CHECK cairn_err deployments_load(cairn_apps *apps, cairn_error *error
 CAIRN_MUST_CHECK cairn_err native_find(const cairn_apps_options *options, cairn_str name, const cairn_decider **ret,
                                        cairn_error *error);
 
+/* topics.c: what a manifest's topics are in the store.
+ *
+ * Checking finds what cannot be (another category, fewer partitions; a roll-back leaves partitions as they are) and visits a fault for
+ * each: CAIRN_E_INVALID. Putting makes those that are missing and grows and configures the others; durable on return, and again is no
+ * harm. */
+CAIRN_MUST_CHECK cairn_err app_topics_check(cairn_apps *apps, const struct app_manifest *manifest, bool rollback,
+                                            cairn_app_fault_visit visit, void *context, cairn_error *error);
+CAIRN_MUST_CHECK cairn_err app_topics_put(cairn_apps *apps, const struct app_manifest *manifest, cairn_error *error);
+
 /* describe.c: a projection's status, also when it could not be started. */
 void app_projection_status(struct app_projection *projection, struct buf *to);
 

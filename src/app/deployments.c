@@ -195,6 +195,8 @@ struct deploying {
     cairn_apps *apps;
     const cairn_deploy_options *options;
     uint32_t rollback_of;
+    cairn_app_fault_visit visit;
+    void *context;
     struct version_plan plan;
     struct arena arena;
     struct app *app;
@@ -332,6 +334,9 @@ deploy_now(struct deploying *job, cairn_deployed *ret, cairn_error *error)
         ret->version = current->number;
         return CAIRN_OK;
     }
+    err = app_topics_check(apps, manifest, job->rollback_of > 0, job->visit, job->context, error);
+    if (err != CAIRN_OK)
+        return err;
     if (job->options->dry_run) {
         ret->version = (job->app != NULL ? job->app->newest : 0) + 1;
         ret->changed = true;
@@ -344,7 +349,9 @@ deploy_now(struct deploying *job, cairn_deployed *ret, cairn_error *error)
         return error_set(error, CAIRN_E_LIMIT, "there are %d apps, or %d versions of this one, which is the limit", APPS_MAX,
                          APP_VERSIONS_MAX);
     cairn_at at;
-    err = append_deployment(job, &at, error);
+    err = app_topics_put(apps, manifest, error); /* first: an app that runs has its topics; those of one that does not are no harm */
+    if (err == CAIRN_OK)
+        err = append_deployment(job, &at, error);
     if (err != CAIRN_OK)
         return err;
 
@@ -371,7 +378,8 @@ deploy(cairn_apps *apps, const cairn_app_file *files, size_t count, const cairn_
        uint32_t rollback_of, cairn_app_fault_visit visit, void *context, cairn_deployed *ret, cairn_error *error)
 {
     static const cairn_deploy_options plain;
-    struct deploying job = {.apps = apps, .options = options != NULL ? options : &plain, .rollback_of = rollback_of};
+    struct deploying job = {.apps = apps, .options = options != NULL ? options : &plain, .rollback_of = rollback_of,
+                            .visit = visit, .context = context};
     if (apps->options.read_only)
         return error_set(error, CAIRN_E_READONLY, "the apps were opened for reading only");
     if (job.options->by.size > 256 || job.options->note.size > 4096)

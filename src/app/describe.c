@@ -3,6 +3,7 @@
 
 #include <base/error.h>
 #include <base/json.h>
+#include <batch/event.h>
 
 #include <stdlib.h>
 
@@ -133,6 +134,33 @@ put_deciders(struct buf *to, const struct app_manifest *manifest)
 }
 
 static void
+put_topics(struct buf *to, const struct app_manifest *manifest)
+{
+    char by_name[TOPIC_NAME_MAX];
+    json_put_name(to, "topics");
+    buf_put_char(to, '[');
+    for (size_t i = 0; i < manifest->topic_count; i++) {
+        const struct app_topic *topic = &manifest->topics[i];
+        json_put_comma(to);
+        buf_put_char(to, '{');
+        json_put_text_member(to, "topic", topic->name);
+        json_put_text_member(to, "category", topic->category.size > 0 ? topic->category : topic_category(topic->name, by_name));
+        if (topic->partitions > 0)
+            json_put_u64_member(to, "partitions", topic->partitions);
+        json_put_name(to, "config");
+        buf_put_char(to, '{');
+        for (size_t n = 0; n < topic->config_count; n++) {
+            json_put_comma(to);
+            json_put_string(to, topic->config[n].name);
+            buf_put_char(to, ':');
+            json_put_string(to, topic->config[n].value);
+        }
+        buf_put_str(to, CAIRN_STR("}}"));
+    }
+    buf_put_char(to, ']');
+}
+
+static void
 put_statistics(struct buf *to, struct bus *bus)
 {
     struct bus_numbers numbers;
@@ -244,6 +272,7 @@ cairn_app_describe(cairn_apps *apps, cairn_str app, cairn_sink sink, void *conte
     buf_put_char(&out, ']');
     put_projections(&out, version);
     put_deciders(&out, manifest);
+    put_topics(&out, manifest);
     put_statistics(&out, apps->bus);
     buf_put_char(&out, '}');
     app_version_release(version);

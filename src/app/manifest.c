@@ -1,6 +1,6 @@
 /* app.yaml into struct app_manifest. See manifest.h, and manifest_int.h for how the work is shared.
  *
- * Order: files → YAML → names at the top → events → deciders → commands → Lua, projections, queries → what nobody named.
+ * Order: files → YAML → names at the top → events → deciders → commands → topics → Lua, projections, queries → what nobody named.
  * Each part tells its faults and goes on; only running out of memory ends the reading. */
 #include <app/manifest_int.h>
 
@@ -231,9 +231,8 @@ read_event(struct manifest_reader *reader, const struct yaml *node, struct app_e
         manifest_read_upcasts(reader, upcast, event);
 }
 
-/* The members of a top-level mapping, as zeroed structures of `size` in the arena. */
-static void *
-begin_part(struct manifest_reader *reader, const char *name, size_t most, size_t size, const struct yaml **ret)
+void *
+manifest_begin_part(struct manifest_reader *reader, const char *name, size_t most, size_t size, const struct yaml **ret)
 {
     const struct yaml *part = yaml_get(reader->root, name);
     *ret = NULL;
@@ -256,7 +255,7 @@ read_events(struct manifest_reader *reader)
 {
     struct app_manifest *manifest = reader->manifest;
     const struct yaml *part;
-    manifest->events = begin_part(reader, "events", MEMBERS_MAX, sizeof *manifest->events, &part);
+    manifest->events = manifest_begin_part(reader, "events", MEMBERS_MAX, sizeof *manifest->events, &part);
     for (const struct yaml *at = part ? part->first : NULL; at && reader->fatal == CAIRN_OK; at = at->next)
         if (!at->first_line)
             read_event(reader, at, &manifest->events[manifest->event_count++]);
@@ -402,7 +401,7 @@ read_deciders(struct manifest_reader *reader)
 {
     struct app_manifest *manifest = reader->manifest;
     const struct yaml *part;
-    manifest->deciders = begin_part(reader, "deciders", DECIDERS_MAX, sizeof *manifest->deciders, &part);
+    manifest->deciders = manifest_begin_part(reader, "deciders", DECIDERS_MAX, sizeof *manifest->deciders, &part);
     for (const struct yaml *at = part ? part->first : NULL; at && reader->fatal == CAIRN_OK; at = at->next)
         if (!at->first_line)
             read_decider(reader, at, &manifest->deciders[manifest->decider_count++]);
@@ -518,7 +517,7 @@ read_commands(struct manifest_reader *reader)
 {
     struct app_manifest *manifest = reader->manifest;
     const struct yaml *part;
-    manifest->commands = begin_part(reader, "commands", MEMBERS_MAX, sizeof *manifest->commands, &part);
+    manifest->commands = manifest_begin_part(reader, "commands", MEMBERS_MAX, sizeof *manifest->commands, &part);
     for (const struct yaml *at = part ? part->first : NULL; at && reader->fatal == CAIRN_OK; at = at->next) {
         if (at->first_line)
             continue;
@@ -539,7 +538,8 @@ read_top(struct manifest_reader *reader)
 {
     static const struct manifest_key keys[] = {{"app", WANT_TEXT}, {"title", WANT_TEXT}, {"description", WANT_TEXT},
                                                {"deciders", WANT_MAP | WANT_NOTHING}, {"commands", WANT_MAP | WANT_NOTHING},
-                                               {"events", WANT_MAP | WANT_NOTHING}, {"projections", WANT_MAP | WANT_NOTHING}};
+                                               {"events", WANT_MAP | WANT_NOTHING}, {"projections", WANT_MAP | WANT_NOTHING},
+                                               {"topics", WANT_MAP | WANT_NOTHING}};
     struct app_manifest *manifest = reader->manifest;
     if (!manifest_check_keys(reader, reader->root, MANIFEST_FILE, keys, COUNT(keys)))
         return;
@@ -572,16 +572,16 @@ check_unused(struct manifest_reader *reader)
         else if (strncmp(path.data, "queries/", 8) == 0)
             manifest_warn(reader, path, 0, "Queries are queries/NAME.sql.", "this file is not read as a query");
     }
-    if (manifest->command_count == 0 && manifest->projection_count == 0 && manifest->query_count == 0)
-        yaml_warn(reader, 0, "docs/apps.md begins with a small one.", "the app has no commands, no projections and no queries");
+    if (manifest->command_count == 0 && manifest->projection_count == 0 && manifest->query_count == 0 && manifest->topic_count == 0)
+        yaml_warn(reader, 0, "docs/apps.md begins with a small one.", "the app has no commands, no projections, no queries and no topics");
 }
 
 static void
 read_all(struct manifest_reader *reader, const cairn_app_file *files, size_t count, bool code)
 {
     static void (*const parts[])(struct manifest_reader *) = {
-        read_top, read_events, read_deciders, read_commands, manifest_check_deciders, manifest_read_projections,
-        manifest_read_queries, check_unused};
+        read_top, read_events, read_deciders, read_commands, manifest_read_topics, manifest_check_deciders,
+        manifest_read_projections, manifest_read_queries, check_unused};
     enum { PARTS_OF_YAML = 4 };
     if (!take_files(reader, files, count) || !read_yaml(reader))
         return;

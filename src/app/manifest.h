@@ -9,6 +9,7 @@
 #include <schema/compat.h>
 #include <schema/json_schema.h>
 #include <schema/upcast.h>
+#include <topic/broker.h>
 
 #define APP_FAULTS_MAX 200
 
@@ -68,6 +69,16 @@ struct app_event {
     uint32_t line;                /* in app.yaml */
 };
 
+/* A category of streams that Kafka's clients are to see as a topic. */
+struct app_topic {
+    cairn_str name;
+    cairn_str category;      /* empty: by the name */
+    uint32_t partitions;     /* 0: as many as there are, or one */
+    const struct broker_pair *config; /* settings that are named; checked */
+    size_t config_count;
+    uint32_t line, category_line, partitions_line; /* in app.yaml */
+};
+
 struct app_manifest {
     cairn_str name, title, description;
     cairn_str digest; /* SHA-256 of all files, hex */
@@ -79,6 +90,8 @@ struct app_manifest {
     size_t command_count;
     struct app_event *events;
     size_t event_count;
+    struct app_topic *topics;
+    size_t topic_count;
     struct projection **projections;
     cairn_on_error *projection_on_error; /* beside projections */
     size_t projection_count;

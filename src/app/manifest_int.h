@@ -79,6 +79,13 @@ struct app_event *manifest_event(const struct app_manifest *manifest, cairn_str 
 CAIRN_MUST_CHECK cairn_err manifest_read_types(const cairn_app_file *files, size_t count, struct app_manifest **ret,
                                                cairn_error *error);
 
+/* The members of a top-level mapping, as zeroed structures of `size` in the arena. *ret NULL: there is none. */
+void *manifest_begin_part(struct manifest_reader *reader, const char *name, size_t most, size_t size, const struct yaml **ret);
+
+/* ---- manifest_topics.c */
+
+void manifest_read_topics(struct manifest_reader *reader);
+
 /* ---- manifest_whole.c */
 
 /* The file as JSON; JSON_NONE: it is none, which was told. */

@@ -38,7 +38,11 @@ static const char good_yaml[] =
     "      - {to: 3, lua: upcasts/order_placed_3.lua}\n"
     "  OrderCancelled:\n"
     "projections:\n"
-    "  orders: {on_error: skip}\n";
+    "  orders: {on_error: skip}\n"
+    "topics:\n"
+    "  orders: order\n"
+    "  my-payments: {partitions: 6, config: {cleanup.policy: compact, retention.ms: 1000}}\n"
+    "  shipment:\n";
 
 static const char order_lua[] =
     "return {\n"
@@ -213,6 +217,20 @@ static const struct edit edits[] = {
     {"queries/orders.sql", "FROM orders", "FROM order_list", "queries/orders.sql", "order_list", "order_list", NULL, ALONE},
     {"queries/one.sql", NULL, "-- key n\nSELECT 1 AS n\n", "queries/one.sql", NULL, "reads no projection's table", NULL, WARNING},
     {"queries/notes.txt", NULL, "hello", "queries/notes.txt", NULL, "not read as a query", NULL, WARNING},
+    /* topics */
+    {"app.yaml", "  orders: order\n", "  or ders: order\n", "app.yaml", "or ders", "no name for a topic", "letters", ALONE},
+    {"app.yaml", "  orders: order\n", "  orders: my-order\n", "app.yaml", "my-order", "no category", "order", ALONE},
+    {"app.yaml", "  orders: order\n", "  orders: {category: $app}\n", "app.yaml", "$app", "no category", NULL, ALONE},
+    {"app.yaml", "  orders: order\n", "  orders: shipment\n", "app.yaml", "  shipment", "same category", NULL, ALONE},
+    {"app.yaml", "  orders: order\n", "  orders: [order]\n", "app.yaml", "[order]", "must be a mapping, and is a list", NULL, ALONE},
+    {"app.yaml", "partitions: 6", "partitions: 0", "app.yaml", "partitions: 0", "partitions cannot be 0", "From 1 to 10000", ALONE},
+    {"app.yaml", "partitions: 6", "partition: 6", "app.yaml", "partition: 6", "no member partition", "partitions", ALONE},
+    {"app.yaml", "cleanup.policy: compact", "cleanup.polciy: compact", "app.yaml", "polciy", "cleanup.polciy", "cleanup.policy", ALONE},
+    {"app.yaml", "cleanup.policy: compact", "cleanup.policy: compress", "app.yaml", "compress", "compress", NULL, ALONE},
+    {"app.yaml", "retention.ms: 1000", "retention.ms: soon", "app.yaml", "soon", "soon", NULL, ALONE},
+    {"app.yaml", "retention.ms: 1000", "retention.ms: [1]", "app.yaml", "[1]", "must be text or a number, and is a list", NULL, ALONE},
+    {"app.yaml", "retention.ms: 1000", "cleanup.policy: delete", "app.yaml", "cleanup.policy: delete", "twice", NULL, ALONE},
+    {"app.yaml", "config: {cleanup.policy: compact, retention.ms: 1000}", "config: 3", "app.yaml", "config: 3", "config must be a mapping", NULL, ALONE},
     /* files */
     {"../out.lua", NULL, "return {}", "../out.lua", NULL, "cannot have this path", NULL, ALONE},
     {"a//b.lua", NULL, "return {}", "a//b.lua", NULL, "cannot have this path", NULL, ALONE},

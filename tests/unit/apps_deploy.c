@@ -2,6 +2,7 @@
 #include "apps_rig.h"
 
 #include <base/error.h>
+#include <cairn/topic.h>
 
 static struct apps_rig rig;
 static struct rig_files shop;
@@ -128,6 +129,78 @@ TEST(dry_run_changes_nothing)
     CHECK(rig.faults.size > 0);
     CHECK_INT(cairn_end(rig.store), end);
     CHECK_INT(rig_deploy(&rig, &shop, &(cairn_deploy_options){.dry_run = true, .expected_version = 7}), CAIRN_E_INVALID);
+    rig_end(&rig);
+}
+
+/* ---- topics ------------------------------------------------------------------------------------------------- */
+
+static bool
+topic_is(const char *name, const char *category, uint32_t partitions, const char *config, bool compact)
+{
+    cairn_topic_ref *ref;
+    CHECK_OK(cairn_topic_get(rig.store, 0, cairn_cstr(name), &ref, &rig.error));
+    const cairn_topic *topic = cairn_topic_of(ref);
+    bool same = cairn_str_equal(topic->category, cairn_cstr(category)) && topic->partitions == partitions && topic->compact == compact &&
+                cairn_str_equal(topic->config, cairn_cstr(config));
+    if (!same)
+        printf("%s: %.*s %u %.*s\n", name, (int)topic->category.size, topic->category.data, topic->partitions, (int)topic->config.size,
+               topic->config.data);
+    cairn_topic_release(ref);
+    return same;
+}
+
+static void
+with_topics(struct rig_files *files, const char *topics, char to[2048])
+{
+    snprintf(to, 2048, "%s%s", RIG_SHOP_YAML, topics);
+    rig_file(files, "app.yaml", to);
+}
+
+/* Goal: a deployment makes the topics that are missing, grows and configures those that are there, and refuses with file and line what
+ * cannot be, dry or not; a roll-back leaves partitions as they are.
+ * Method: deploy one app again and again with other topics; look at the store's topics after each. */
+TEST(topics_are_made)
+{
+    static char texts[8][2048];
+    begin();
+    with_topics(&shop, "topics:\n  items: item\n  my-log:\n", texts[0]);
+    CHECK_OK(rig_deploy(&rig, &shop, &(cairn_deploy_options){.dry_run = true}));
+    CHECK_INT(cairn_end(rig.store), 0);
+    rig_must_deploy(&rig, &shop);
+    CHECK(topic_is("items", "item", 1, "{}", false));
+    CHECK(topic_is("my-log", "my~log", 1, "{}", false));
+    CHECK_OK(rig_describe(&rig, "shop"));
+    CHECK(rig_says(&rig.out, "\"topics\":[{\"topic\":\"items\",\"category\":\"item\",\"config\":{}}"));
+
+    with_topics(&shop, "topics:\n  items: {category: item, partitions: 4, config: {cleanup.policy: compact}}\n", texts[1]);
+    rig_must_deploy(&rig, &shop);
+    CHECK(topic_is("items", "item", 4, "{\"cleanup.policy\":\"compact\"}", true));
+    CHECK(topic_is("my-log", "my~log", 1, "{}", false));
+    with_topics(&shop, "topics:\n  items: {category: item, config: {retention.ms: 5000}}\n", texts[2]);
+    rig_must_deploy(&rig, &shop);
+    CHECK(topic_is("items", "item", 4, "{\"retention.ms\":\"5000\",\"cleanup.policy\":\"compact\"}", true));
+    uint64_t end = cairn_end(rig.store);
+
+    static const struct {
+        const char *topics, *fault;
+    } wrong[] = {
+        {"topics:\n  items: {category: item, partitions: 3}\n", "app.yaml:11: topic items has 4 partitions already"},
+        {"topics:\n  items: thing\n", "app.yaml:11: topic items is there, and its category is item for good"},
+        {"topics:\n  things:\n    partitions: 2\n    category: item\n", "app.yaml:13: topic things: category item is that of topic items"},
+    };
+    for (size_t i = 0; i < 3; i++) {
+        with_topics(&shop, wrong[i].topics, texts[3 + i]);
+        for (int dry = 0; dry < 2; dry++) {
+            CHECK_INT(rig_deploy(&rig, &shop, &(cairn_deploy_options){.dry_run = dry}), CAIRN_E_INVALID);
+            CHECK(rig_says(&rig.faults, wrong[i].fault));
+        }
+        CHECK_INT(cairn_end(rig.store), end);
+    }
+    rig_clear(&rig);
+    CHECK_OK(cairn_app_rollback(rig.apps, CAIRN_STR("shop"), 1, NULL, rig_fault, &rig, &rig.deployed, &rig.error));
+    rig_restart(&rig);
+    CHECK(topic_is("items", "item", 4, "{\"retention.ms\":\"5000\",\"cleanup.policy\":\"compact\"}", true));
+    CHECK_OK(rig_describe(&rig, "shop"));
     rig_end(&rig);
 }
 
@@ -401,7 +474,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        RUN(versions_and_history), RUN(dry_run_changes_nothing), RUN(limits_of_files), RUN(removed_and_brought_back),
+        RUN(versions_and_history), RUN(dry_run_changes_nothing), RUN(topics_are_made), RUN(limits_of_files), RUN(removed_and_brought_back),
         RUN(left_over_models_go), RUN(missing_native_decider), RUN(on_error_changes), RUN(projection_that_cannot_start),
         RUN(deployed_at_stays),
     };

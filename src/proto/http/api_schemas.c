@@ -64,7 +64,7 @@ const char api_schemas[] =
         ",\"version\":" WHOLE ",\"deployed_at\":{\"type\":\"string\",\"format\":\"date-time\"},\"digest\":" TEXT
         ",\"commands\":" LIST("{\"type\":\"object\"}") ",\"events\":" LIST("{\"type\":\"object\"}")
         ",\"queries\":" LIST("{\"type\":\"object\"}") ",\"projections\":" LIST(REF("Projection"))
-        ",\"deciders\":" LIST("{\"type\":\"object\"}") ",\"statistics\":{\"type\":\"object\"}") ","
+        ",\"deciders\":" LIST("{\"type\":\"object\"}") ",\"topics\":" LIST("{\"type\":\"object\"}") ",\"statistics\":{\"type\":\"object\"}") ","
     "\"NewDeployment\":" CLOSED("\"files\"", "\"files\":{\"type\":\"object\",\"maxProperties\":256,"
         "\"additionalProperties\":{\"type\":\"string\",\"maxLength\":524288}},\"note\":{\"type\":\"string\","
         "\"maxLength\":4096},\"expected_version\":{\"type\":\"integer\",\"minimum\":1},\"dry_run\":{\"type\":"
