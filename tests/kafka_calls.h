@@ -142,7 +142,7 @@ static inline cairn_str
 fetched(const struct kafka_fetch_response_partition *part)
 {
     CHECK(part->records.count <= 1);
-    return part->records.count ? part->records.items[0] : (cairn_str){0};
+    return part->records.count ? part->records.items[0].bytes : (cairn_str){0};
 }
 
 /* Walk the batches of what was fetched; how many records. Offsets go on from `first`. */

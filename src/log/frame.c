@@ -370,6 +370,29 @@ record_decode(cairn_str bytes, uint32_t seed, struct record *ret)
     }
 }
 
+const char *
+record_decode_front(cairn_str front, uint32_t seed, struct record *ret)
+{
+    const char *head = front.data, *fault = record_check_head(front, seed);
+    if (fault != NULL)
+        return fault;
+    *ret = (struct record){.size = load32(head + 4), .kind = load32(head + 12), .count = 1,
+                           .position = load64(head + 16), .revision = load64(head + 24),
+                           .time_us = (int64_t)load64(head + 32)};
+    if (ret->kind != RECORD_BATCH || ret->size < BATCH_RECORD_HEAD_SIZE
+        || front.size < record_front_size(front) || front.size > ret->size)
+        return "there is no batch's front";
+    ret->body = (cairn_str){head + BATCH_RECORD_HEAD_SIZE, ret->size - BATCH_RECORD_HEAD_SIZE};
+    fault = check_placed(head, ret);
+    return fault != NULL ? fault : decode_batch(ret);
+}
+
+size_t
+record_front_size(cairn_str head)
+{
+    return BATCH_RECORD_HEAD_SIZE + (size_t)load32(head.data + 40) + BATCH_BODY_FIXED_SIZE + RECORD_CATEGORY_MAX + BATCH_HEAD_SIZE;
+}
+
 /* Where the number of a batch's records is in its head (batch/batch.h), big-endian. */
 #define BATCH_COUNT_AT 57
 

@@ -102,6 +102,10 @@ CAIRN_MUST_CHECK cairn_err cairn_log_partition_seek(struct partition_reader *rea
                                                     uint64_t from, cairn_error *error);
 CAIRN_MUST_CHECK cairn_err cairn_log_partition_next(struct partition_reader *reader,
                                                     cairn_partition_item *ret, cairn_error *error);
+/* See store_partition_find(). */
+CAIRN_MUST_CHECK cairn_err cairn_log_partition_find(struct partition_reader *reader, size_t least,
+                                                    cairn_partition_item *ret, int *ret_file,
+                                                    uint64_t *ret_at, cairn_error *error);
 void cairn_log_partition_reader_free(struct partition_reader *reader);
 CAIRN_MUST_CHECK cairn_err cairn_log_producer_batches(struct log *log, cairn_scope scope,
                                                       const cairn_uuid *topic_id, uint32_t partition,

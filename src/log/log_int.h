@@ -179,6 +179,10 @@ record_holds_batch(const struct record *record)
 
 /* Check the head of the record at the beginning of `bytes`, and so its size. NULL, or what is wrong. */
 const char *record_check_head(cairn_str bytes, uint32_t seed);
+/* The same of a batch's record of which only the front is there (record_front_size() of its checked head, at most the whole): all but
+ * the checksum of its body, which is not read. Of batch.bytes only Kafka's head may be looked at. */
+const char *record_decode_front(cairn_str front, uint32_t seed, struct record *ret);
+size_t record_front_size(cairn_str head);
 /* Check and take apart the record at the beginning of `bytes`, as it is stored. NULL, or what is wrong with it. */
 const char *record_decode(cairn_str bytes, uint32_t seed, struct record *ret);
 /* What a record that has been checked covers. */
@@ -471,6 +475,15 @@ void block_only_names(struct block *block);
 CAIRN_MUST_CHECK cairn_err log_read_stored(struct log *log, struct block *block, uint64_t position,
                                            enum block_mode mode, struct record *ret,
                                            cairn_error *error);
+/* A batch of at least `least` bytes that is stored as it came, and holds the position: its record without the batch's bytes,
+ * of which only Kafka's head is read, and where they lie. What vouches for them is the checksum that they carry. The file is
+ * the caller's (os_descriptor()). CAIRN_E_END: something else lies there, or files cannot be handed out: read it. */
+struct log_extent {
+    int file;
+    uint64_t at;
+};
+CAIRN_MUST_CHECK cairn_err log_find_batch(struct log *log, struct block *block, uint64_t position, size_t least,
+                                          struct record *ret, struct log_extent *ret_extent, cairn_error *error);
 /* The event at a position below durable; of a batch, unfolded. It borrows from the block until the next call. Neighbours in
  * a batch cost no second look at it. */
 CAIRN_MUST_CHECK cairn_err log_read_record(struct log *log, struct block *block, uint64_t position,

@@ -24,6 +24,8 @@ struct partition_reader {
     struct series_head entries[ENTRIES_MAX];
     size_t entry_count, entry_next, entries_wanted;
     cairn_str tags[LOG_TAGS_MAX];
+    size_t least;             /* batches of that size are not read but found; 0: all are read */
+    struct log_extent extent; /* where the last one found lies; file -1: it was read */
 };
 
 static cairn_err
@@ -100,6 +102,7 @@ cairn_log_read_partition(struct log *log, cairn_scope scope, const cairn_uuid *t
     }
     reader->log = log;
     reader->scope = scope;
+    reader->extent.file = -1;
     cairn_err err = cairn_log_partition_seek(reader, topic_id, partition, from, error);
     if (err != CAIRN_OK) {
         cairn_log_partition_reader_free(reader);
@@ -145,16 +148,42 @@ is_ours(const struct partition_reader *reader, const struct record *record)
            && memcmp(&record->batch.topic_id, &reader->topic->topic.id, sizeof record->batch.topic_id) == 0;
 }
 
+static void
+drop_extent(struct partition_reader *reader)
+{
+    if (reader->extent.file >= 0)
+        os_descriptor_close(reader->extent.file);
+    reader->extent.file = -1;
+}
+
+/* What is stored there, found or read. */
+static cairn_err
+look_there(struct partition_reader *reader, uint64_t position, enum block_mode mode, struct record *record, cairn_error *error)
+{
+    if (reader->least > 0) {
+        struct log_extent extent;
+        cairn_err err = log_find_batch(reader->log, reader->block, position, reader->least, record, &extent, error);
+        if (err == CAIRN_OK)
+            reader->extent = extent;
+        if (err != CAIRN_E_END)
+            return err;
+    }
+    return log_read_stored(reader->log, reader->block, position, mode, record, error);
+}
+
 /* Is the batch with the next offset right behind the last one? CAIRN_E_END: it is not. */
 static cairn_err
 read_behind(struct partition_reader *reader, uint64_t end, struct record *record, cairn_error *error)
 {
     if (!reader->neighbours || reader->behind >= end)
         return CAIRN_E_END;
-    cairn_err err = log_read_stored(reader->log, reader->block, reader->behind, BLOCK_SCAN, record, error);
+    cairn_err err = look_there(reader, reader->behind, BLOCK_SCAN, record, error);
     if (err != CAIRN_OK)
         return err;
-    return is_ours(reader, record) && record->batch.first_offset == reader->next ? CAIRN_OK : CAIRN_E_END;
+    if (is_ours(reader, record) && record->batch.first_offset == reader->next)
+        return CAIRN_OK;
+    drop_extent(reader);
+    return CAIRN_E_END;
 }
 
 /* The entry of the next offset, or of a later one when there is none of it. */
@@ -205,7 +234,7 @@ read_by_index(struct partition_reader *reader, uint64_t end, struct record *reco
                 || (reader->entry_next + 1 < reader->entry_count
                     && reader->entries[reader->entry_next + 1].position == entry.position + 1);
     *ret_offset = entry.ordinal;
-    err = log_read_stored(reader->log, reader->block, entry.position, near ? BLOCK_SCAN : BLOCK_POINT, record, error);
+    err = look_there(reader, entry.position, near ? BLOCK_SCAN : BLOCK_POINT, record, error);
     if (err == CAIRN_OK && record_holds_batch(record) && !is_ours(reader, record))
         err = error_set(error, CAIRN_E_CORRUPT, "the index says that the event at position %llu is in another partition",
                         (unsigned long long)entry.position);
@@ -251,8 +280,8 @@ give_event(struct partition_reader *reader, struct record *record, uint64_t offs
                                             record->stream, record->event}};
 }
 
-cairn_err
-cairn_log_partition_next(struct partition_reader *reader, cairn_partition_item *ret, cairn_error *error)
+static cairn_err
+next_item(struct partition_reader *reader, cairn_partition_item *ret, cairn_error *error)
 {
     uint64_t end = cairn_log_end(reader->log);
     cairn_err err = look_at_topic(reader, error);
@@ -292,6 +321,28 @@ cairn_log_partition_next(struct partition_reader *reader, cairn_partition_item *
     atomic_fetch_add_explicit(&reader->log->stats.events_read, ret->last_offset - ret->first_offset + 1,
                               memory_order_relaxed);
     return CAIRN_OK;
+}
+
+cairn_err
+cairn_log_partition_next(struct partition_reader *reader, cairn_partition_item *ret, cairn_error *error)
+{
+    reader->least = 0;
+    return next_item(reader, ret, error);
+}
+
+cairn_err
+cairn_log_partition_find(struct partition_reader *reader, size_t least, cairn_partition_item *ret, int *ret_file,
+                         uint64_t *ret_at, cairn_error *error)
+{
+    reader->least = least;
+    cairn_err err = next_item(reader, ret, error);
+    if (err == CAIRN_OK) {
+        *ret_file = reader->extent.file; /* the caller's from here on */
+        *ret_at = reader->extent.at;
+        reader->extent.file = -1;
+    }
+    drop_extent(reader);
+    return err;
 }
 
 /* ---- producers ------------------------------------------------------------------------------------------------------------------- */

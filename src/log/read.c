@@ -212,6 +212,53 @@ log_read_stored(struct log *log, struct block *block, uint64_t position, enum bl
     return err;
 }
 
+/* The front of a large batch that lies at `begin` in the segment's file. CAIRN_E_END: there is none. */
+static cairn_err
+find_front(struct log *log, struct block *block, struct segment *segment, uint64_t begin, size_t least, struct record *ret,
+           cairn_error *error)
+{
+    cairn_str front = {0};
+    cairn_err err = cover_bytes(log, block, segment, begin, begin + BLOCK_LOOK, BLOCK_POINT, error);
+    for (int tries = 0; err == CAIRN_OK && tries < 2; tries++) {
+        if (begin < block->offset || begin >= block->offset + block->size)
+            return CAIRN_E_END;
+        front = (cairn_str){(char *)block->bytes + (begin - block->offset), (size_t)(block->offset + block->size - begin)};
+        if (record_check_head(front, segment->seed) != NULL || load32(front.data + 12) != RECORD_BATCH
+            || load32(front.data + 4) < least || record_front_size(front) >= least)
+            return CAIRN_E_END;
+        if (front.size >= record_front_size(front))
+            break;
+        err = cover_bytes(log, block, segment, begin, begin + record_front_size(front), BLOCK_POINT, error);
+    }
+    if (err != CAIRN_OK)
+        return err;
+    if (front.size > record_front_size(front))
+        front.size = record_front_size(front);
+    return record_decode_front(front, segment->seed, ret) == NULL && ret->batch.bytes.size >= least ? CAIRN_OK : CAIRN_E_END;
+}
+
+cairn_err
+log_find_batch(struct log *log, struct block *block, uint64_t position, size_t least, struct record *ret,
+               struct log_extent *ret_extent, cairn_error *error)
+{
+    uint32_t parity = epoch_enter(log);
+    struct segment *segment = log_segment_at(log, position);
+    uint64_t index = position - segment->first_position;
+    cairn_err err = cover_offsets(log, block, segment, index, BLOCK_POINT, error);
+    if (err == CAIRN_OK) {
+        uint64_t begin = block->offsets[index - block->first];
+        err = find_front(log, block, segment, begin, least, ret, error);
+        if (err == CAIRN_OK) {
+            uint64_t bytes_at = (uint64_t)(ret->batch.bytes.data - (char *)block->bytes) + block->offset;
+            int file = os_descriptor(log->os, segment->file); /* the file may be replaced, or closed, behind us */
+            *ret_extent = (struct log_extent){file, bytes_at};
+            err = file < 0 ? CAIRN_E_END : CAIRN_OK;
+        }
+    }
+    epoch_leave(log, parity);
+    return err;
+}
+
 void
 block_only_names(struct block *block)
 {

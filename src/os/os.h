@@ -42,6 +42,7 @@ struct os_ops {
     int64_t (*now_us)(struct os *os);       /* wall clock, UTC */
     int64_t (*monotonic_us)(struct os *os); /* for durations and deadlines */
     void (*random)(struct os *os, void *to, size_t size); /* cryptographic quality */
+    int (*descriptor)(struct os *os, struct os_file *file); /* NULL: it has none to give */
 };
 
 struct os {
@@ -77,6 +78,13 @@ static inline int os_free_space(struct os *os, const char *path, uint64_t *ret) 
 static inline int64_t os_now_us(struct os *os) { return os->ops->now_us(os); }
 static inline int64_t os_monotonic_us(struct os *os) { return os->ops->monotonic_us(os); }
 static inline void os_random(struct os *os, void *to, size_t n) { os->ops->random(os, to, n); }
+
+/* A descriptor of one's own on the file, so that a socket can be given its bytes (os/net, net_conn_send_file()): closed with
+ * os_descriptor_close(), whatever becomes of the file. -ENOTSUP where files have none. */
+int os_descriptor(struct os *os, struct os_file *file);
+void os_descriptor_close(int descriptor);
+/* As os_pread(). */
+ssize_t os_descriptor_read(int descriptor, void *to, size_t size, uint64_t offset);
 
 /* Read a whole small file (at most size_max bytes) into malloc'ed memory with a NUL after it.
  * -EFBIG when it is larger. */

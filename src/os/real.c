@@ -73,13 +73,12 @@ real_close(struct os *os, struct os_file *file)
     return close(fd) < 0 && errno != EINTR ? -errno : 0;
 }
 
-static ssize_t
-real_pread(struct os *os, struct os_file *file, void *to, size_t size, uint64_t offset)
+ssize_t
+os_descriptor_read(int descriptor, void *to, size_t size, uint64_t offset)
 {
-    (void)os;
     size_t done = 0;
     while (done < size) {
-        ssize_t n = pread(file->fd, (char *)to + done, size - done, (off_t)(offset + done));
+        ssize_t n = pread(descriptor, (char *)to + done, size - done, (off_t)(offset + done));
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -89,6 +88,33 @@ real_pread(struct os *os, struct os_file *file, void *to, size_t size, uint64_t 
         done += (size_t)n;
     }
     return (ssize_t)done;
+}
+
+static ssize_t
+real_pread(struct os *os, struct os_file *file, void *to, size_t size, uint64_t offset)
+{
+    (void)os;
+    return os_descriptor_read(file->fd, to, size, offset);
+}
+
+static int
+real_descriptor(struct os *os, struct os_file *file)
+{
+    (void)os;
+    int fd = fcntl(file->fd, F_DUPFD_CLOEXEC, 0);
+    return fd < 0 ? -errno : fd;
+}
+
+int
+os_descriptor(struct os *os, struct os_file *file)
+{
+    return os->ops->descriptor ? os->ops->descriptor(os, file) : -ENOTSUP;
+}
+
+void
+os_descriptor_close(int descriptor)
+{
+    (void)close(descriptor);
 }
 
 /* Write all of one piece. */
@@ -336,6 +362,7 @@ os_real(void)
         .now_us = real_now_us,
         .monotonic_us = real_monotonic_us,
         .random = real_random,
+        .descriptor = real_descriptor,
     };
     static struct os real = {&ops};
     return &real;

@@ -257,6 +257,14 @@ embedded_partition_next(cairn_partition_reader *reader, cairn_partition_item *re
                                     error);
 }
 
+static cairn_err
+embedded_partition_find(cairn_partition_reader *reader, size_t least, cairn_partition_item *ret,
+                        int *ret_file, uint64_t *ret_at, cairn_error *error)
+{
+    return cairn_log_partition_find(((struct embedded_partition_reader *)reader)->log_reader, least,
+                                    ret, ret_file, ret_at, error);
+}
+
 static void
 embedded_partition_reader_free(cairn_partition_reader *reader)
 {
@@ -353,6 +361,7 @@ static const struct store_ops embedded_ops = {
     .read_partition = embedded_read_partition,
     .partition_seek = embedded_partition_seek,
     .partition_next = embedded_partition_next,
+    .partition_find = embedded_partition_find,
     .partition_reader_free = embedded_partition_reader_free,
     .producer_batches = embedded_producer_batches,
     .stats = embedded_stats,

@@ -66,6 +66,8 @@ struct store_ops {
     cairn_err (*partition_seek)(cairn_partition_reader *reader, const cairn_uuid *topic_id, uint32_t partition,
                                 uint64_t from, cairn_error *error);
     cairn_err (*partition_next)(cairn_partition_reader *reader, cairn_partition_item *ret, cairn_error *error);
+    cairn_err (*partition_find)(cairn_partition_reader *reader, size_t least, cairn_partition_item *ret, int *ret_file,
+                                uint64_t *ret_at, cairn_error *error); /* NULL: everything is read */
     void (*partition_reader_free)(cairn_partition_reader *reader);
     cairn_err (*producer_batches)(cairn_store *store, cairn_scope scope, const cairn_uuid *topic_id,
                                   uint32_t partition, int64_t producer_id, cairn_producer_batch *batches, size_t max,
@@ -119,6 +121,13 @@ CAIRN_MUST_CHECK cairn_err cairn_store_open_on(struct os *os, const char *locati
 CAIRN_MUST_CHECK cairn_err cairn_embedded_open(struct os *os, const char *folder,
                                                const cairn_options *options,
                                                cairn_store **ret_store, cairn_error *error);
+
+/* cairn_partition_next(), but a batch of at least `least` bytes that is stored as it came is not read: of item.batch only Kafka's
+ * head (BATCH_HEAD_SIZE bytes) is there, and the whole lies in *ret_file from *ret_at on, for a socket to be given. The
+ * file is the caller's (os_descriptor_close()). *ret_file -1: the item is whole. What vouches for bytes that nobody has read
+ * is the checksum that they carry themselves. */
+CAIRN_MUST_CHECK cairn_err store_partition_find(cairn_partition_reader *reader, size_t least, cairn_partition_item *ret,
+                                                int *ret_file, uint64_t *ret_at, cairn_error *error);
 
 /* Append without the check for '$': what snapshots and groups write with. */
 static inline cairn_err

@@ -101,6 +101,17 @@ cairn_partition_next(cairn_partition_reader *reader, cairn_partition_item *ret, 
     return reader->store->ops->partition_next(reader, ret, error);
 }
 
+cairn_err
+store_partition_find(cairn_partition_reader *reader, size_t least, cairn_partition_item *ret, int *ret_file, uint64_t *ret_at,
+                     cairn_error *error)
+{
+    const struct store_ops *ops = reader->store->ops;
+    if (least > 0 && ops->partition_find != NULL)
+        return ops->partition_find(reader, least, ret, ret_file, ret_at, error);
+    *ret_file = -1;
+    return ops->partition_next(reader, ret, error);
+}
+
 void
 cairn_partition_reader_free(cairn_partition_reader *reader)
 {

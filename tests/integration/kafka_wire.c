@@ -131,7 +131,7 @@ run_fetch(struct kafka_call *call)
     KAFKA_DEFAULTS(fetch_response, &out);
     KAFKA_DEFAULTS(fetch_response_topic, &topic);
     KAFKA_DEFAULTS(fetch_response_partition, &partition);
-    partition.records.items = arena_alloc(&call->arena, (left / PIECE_BYTES + 1) * sizeof(cairn_str));
+    partition.records.items = arena_alloc(&call->arena, (left / PIECE_BYTES + 1) * sizeof(struct kafka_piece));
     while (left > 0 && partition.records.items) {
         size_t size = left < PIECE_BYTES ? left : PIECE_BYTES;
         char *piece = arena_alloc(&call->arena, size);
@@ -141,7 +141,7 @@ run_fetch(struct kafka_call *call)
         }
         for (size_t i = 0; i < size; i++)
             piece[i] = record_byte(at + i);
-        partition.records.items[partition.records.count++] = (cairn_str){piece, size};
+        partition.records.items[partition.records.count++] = (struct kafka_piece){.bytes = {piece, size}};
         at += size;
         left -= size;
     }
@@ -575,7 +575,7 @@ TEST(large_answers_go_at_the_readers_pace)
     CLIENT_AWAIT(stats().unsent_bytes > 10 << 20);
     CLIENT_CALL(&quick, HEARTBEAT, heartbeat, 0, &beat);
     struct kafka_fetch_response *out = kafka_client_answer(&slow, KAFKA_API_FETCH, 12, asked);
-    const cairn_str *records = out->topics[0].partitions[0].records.items;
+    const cairn_str *records = &out->topics[0].partitions[0].records.items->bytes;
     CHECK_INT(records->size, in.max_bytes);
     for (size_t i = 0; i < records->size; i++)
         if (records->data[i] != record_byte(i))

@@ -60,7 +60,7 @@ fill_scalar(const struct kafka_field *field, bool nullable, struct arena *arena,
         pieces.count = below(4);
         pieces.items = arena_alloc(arena, pieces.count * sizeof *pieces.items);
         for (size_t i = 0; i < pieces.count; i++)
-            pieces.items[i] = random_text(arena, false);
+            pieces.items[i].bytes = random_text(arena, false);
         memcpy(to, &pieces, sizeof pieces);
         break;
     default:
@@ -128,11 +128,11 @@ compare_scalar(const struct kafka_field *field, bool null_counts, const char *se
         memcpy(&parts, sent, sizeof parts);
         memcpy(&whole, got, sizeof whole);
         CHECK_INT(whole.count, 1);
-        for (size_t i = 0; i < parts.count; at += parts.items[i++].size) {
-            CHECK(at + parts.items[i].size <= whole.items[0].size);
-            CHECK(memcmp(whole.items[0].data + at, parts.items[i].data, parts.items[i].size) == 0);
+        for (size_t i = 0; i < parts.count; at += parts.items[i++].bytes.size) {
+            CHECK(at + parts.items[i].bytes.size <= whole.items[0].bytes.size);
+            CHECK(memcmp(whole.items[0].bytes.data + at, parts.items[i].bytes.data, parts.items[i].bytes.size) == 0);
         }
-        CHECK_INT(at, whole.items[0].size);
+        CHECK_INT(at, whole.items[0].bytes.size);
         return;
     }
     CHECK(memcmp(sent, got, kafka_size_of(field)) == 0);
@@ -211,8 +211,8 @@ flatten(const struct kafka_out *out)
         from = until;
         if (i == kafka_out_gaps(out))
             break;
-        memcpy(data + at, gaps[i].piece.data, gaps[i].piece.size);
-        at += gaps[i].piece.size;
+        memcpy(data + at, gaps[i].piece.bytes.data, gaps[i].piece.bytes.size);
+        at += gaps[i].piece.bytes.size;
     }
     CHECK_INT(at, size);
     return (cairn_str){data, size};

@@ -13,8 +13,10 @@
 
 #include <arpa/inet.h>
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 
 struct net_sending {
@@ -362,6 +364,33 @@ net_conn_put_large(struct net_conn *conn, cairn_str bytes)
     net_buf_release(conn->loop, &conn->out);
     size_t taken = (size_t)sent - before;
     net_conn_put(conn, (cairn_str){bytes.data + taken, bytes.size - taken});
+}
+
+size_t
+net_conn_send_file(struct net_conn *conn, int file, uint64_t offset, size_t size)
+{
+    int fd;
+    size_t done = 0;
+    off_t at = (off_t)offset;
+    if (conn->closing || conn->session || conn->sending || uv_fileno((uv_handle_t *)&conn->tcp, &fd) != 0)
+        return 0;
+    if (net_buf_size(&conn->out) > 0 && !write_out(conn)) {
+        net_conn_close(conn);
+        return 0;
+    }
+    while (!conn->sending && done < size) {
+        ssize_t sent = sendfile(fd, file, &at, size - done);
+        if (sent < 0 && errno == EINTR)
+            continue;
+        if (sent <= 0) {
+            if (sent == 0 || errno != EAGAIN) /* the file ends too early, or the connection is broken */
+                net_conn_close(conn);
+            break;
+        }
+        net_count(&conn->loop->out_bytes, (uint64_t)sent);
+        done += (size_t)sent;
+    }
+    return done;
 }
 
 size_t

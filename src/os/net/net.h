@@ -118,6 +118,11 @@ void net_conn_put(struct net_conn *conn, cairn_str bytes);
  * the kernel did not take. */
 void net_conn_put_large(struct net_conn *conn, cairn_str bytes);
 
+/* Give the socket what it takes now straight from a file (os_descriptor()), behind what has been put. Returns how much; 0:
+ * nothing, since the socket is full or the connection is encrypted: put a piece of it instead, and go on in on_flushed.
+ * The kernel reads the file here and now, on the loop's thread. */
+size_t net_conn_send_file(struct net_conn *conn, int file, uint64_t offset, size_t size);
+
 size_t net_conn_unsent(const struct net_conn *conn); /* put, and not yet taken by the kernel */
 /* Stop and go on reading. Bytes read before (at most 64 KiB, or a TLS record) may still arrive. */
 void net_conn_pause(struct net_conn *conn);

@@ -4,14 +4,17 @@
  *           ▲                     │ no
  *           └── fetch_again ◄── loop: wait (calls_wait.c), or rest while the memory of all fetches is taken
  *
- * What is read is copied once, into one buffer that the answer points into; it is given back when it has been sent. A request
- * gets at most FETCH_MAX bytes, and one batch more where the first is larger than what was asked for, as Kafka does it, so
+ * A large batch is not read at all: its head, where the base offset is filled in, is answered from memory, the rest goes from the log's
+ * file to the socket. Smaller ones are copied once, into one buffer that the answer points into; it is given back when it has
+ * been sent. A request gets at most FETCH_MAX bytes, and one batch more where the first is larger than what was asked for, as Kafka does it, so
  * that nobody is stuck before a large one. Nothing is ever uncommitted here (broker.h): the last stable offset is the end, and
  * no transaction is ever listed as aborted. Fetch sessions (KIP-227) are not kept: the answer's session id is 0. */
 #include <proto/kafka/fetch_int.h>
 
 #include <base/arena.h>
 #include <batch/event.h>
+#include <os/os.h>
+#include <store/store.h>
 
 #define FETCH_MAX (UINT64_C(55) << 20)  /* of one request, as fetch.max.bytes of Kafka's brokers */
 #define FETCH_LEAST (UINT64_C(1) << 20) /* less than that is not worth reading for */
@@ -19,6 +22,8 @@
 #define WAIT_MAX_MS 600000
 #define MADE_MAX (256u << 10)           /* bytes of a batch that is made here */
 #define MADE_RECORDS_MAX 1000u
+#define FILE_LEAST (64u << 10)          /* bytes of a batch that goes from the file to the socket */
+#define FILES_MAX 64u                   /* of them in an answer: each is an open file */
 
 /* ---- reading a partition ------------------------------------------------------------------------------------------------- */
 
@@ -33,22 +38,68 @@ struct reading {
 static bool
 has_room(const struct reading *reading, size_t size)
 {
-    return size <= reading->left || reading->fetching->data.size == 0;
+    return size <= reading->left || reading->fetching->size == 0;
+}
+
+/* Note bytes that were added: of the data (file -1), where they may continue the piece before, or of a file. */
+static bool
+note_piece(struct reading *reading, int file, uint64_t at, size_t size)
+{
+    struct fetching *fetching = reading->fetching;
+    struct fetch_part *part = reading->part;
+    struct kafka_piece *last = (struct kafka_piece *)(void *)(fetching->pieces.data + fetching->pieces.size) - 1;
+    if (file < 0 && part->piece_count > 0 && last->file < 0) {
+        last->bytes.size += size;
+    } else {
+        const struct kafka_piece piece = {{NULL, size}, file, at};
+        buf_put(&fetching->pieces, &piece, sizeof piece);
+        if (fetching->pieces.failed)
+            return false;
+        part->piece_count++;
+    }
+    part->size += size;
+    fetching->size += size;
+    reading->left -= size < reading->left ? size : reading->left;
+    return true;
 }
 
 static bool
 add(struct reading *reading, cairn_str batch, uint64_t first_offset)
 {
-    struct fetching *fetching = reading->fetching;
-    if (!buf_reserve(&fetching->data, batch.size))
+    struct buf *data = &reading->fetching->data;
+    if (!buf_reserve(data, batch.size))
         return false;
-    uint8_t *to = (uint8_t *)fetching->data.data + fetching->data.size;
+    uint8_t *to = (uint8_t *)data->data + data->size;
     memcpy(to, batch.data, batch.size);
     batch_place(to, (int64_t)first_offset, 0);
-    fetching->data.size += batch.size;
-    reading->part->size += batch.size;
-    reading->left -= batch.size < reading->left ? batch.size : reading->left;
+    data->size += batch.size;
+    return note_piece(reading, -1, data->size - batch.size, batch.size);
+}
+
+/* Of the batch only the head is there; the file is the fetch's from here on. */
+static bool
+add_file(struct reading *reading, const cairn_partition_item *item, int file, uint64_t at)
+{
+    size_t rest = item->batch.size - BATCH_HEAD_SIZE;
+    if (!add(reading, (cairn_str){item->batch.data, BATCH_HEAD_SIZE}, item->first_offset)
+        || !note_piece(reading, file, at + BATCH_HEAD_SIZE, rest)) {
+        os_descriptor_close(file);
+        return false;
+    }
+    reading->fetching->files++;
     return true;
+}
+
+static void
+drop_files(struct fetching *fetching)
+{
+    const struct kafka_piece *pieces = (const struct kafka_piece *)(void *)fetching->pieces.data;
+    for (size_t i = 0; i < fetching->pieces.size / sizeof *pieces; i++)
+        if (pieces[i].file >= 0)
+            os_descriptor_close(pieces[i].file);
+    buf_clear(&fetching->pieces);
+    fetching->files = 0;
+    fetching->size = 0;
 }
 
 /* The batch of events that is being made, if there is one. */
@@ -111,19 +162,24 @@ read_items(struct reading *reading, cairn_partition_reader *reader, uint64_t end
     struct fetching *fetching = reading->fetching;
     cairn_partition_item item;
     cairn_err err = CAIRN_OK;
-    bool fine = true;
+    bool fine = true, files = !fetching->call->session->tls;
+    int file;
+    uint64_t at;
     batch_make_begin(&fetching->maker);
-    while (fine && !reading->full && (reading->left > 0 || fetching->data.size == 0) &&
-           (err = cairn_partition_next(reader, &item, NULL)) == CAIRN_OK) {
+    while (fine && !reading->full && (reading->left > 0 || fetching->size == 0) &&
+           (err = store_partition_find(reader, files && fetching->files < FILES_MAX ? FILE_LEAST : 0, &item, &file, &at, NULL))
+               == CAIRN_OK) {
         if (item.batch.size == 0) {
             fine = add_event(reading, &item);
             continue;
         }
         fine = flush_events(reading);
-        if (fine && !reading->full && has_room(reading, item.batch.size))
-            fine = add(reading, item.batch, item.first_offset);
-        else
-            reading->full = true;
+        bool fits = fine && !reading->full && has_room(reading, item.batch.size);
+        reading->full |= !fits;
+        if (fits)
+            fine = file >= 0 ? add_file(reading, &item, file, at) : add(reading, item.batch, item.first_offset);
+        else if (file >= 0)
+            os_descriptor_close(file);
     }
     fine = fine && (reading->full || flush_events(reading));
     if (fine && err == CAIRN_E_END && reading->part->size == 0 && !reading->full && reading->part->offset < end)
@@ -153,7 +209,8 @@ read_part(struct fetch_part *part, uint64_t *left)
         return true;
     }
     part->end = info.end;
-    part->at = fetching->data.size;
+    part->first_piece = fetching->pieces.size / sizeof(struct kafka_piece);
+    part->piece_count = 0;
     part->size = 0;
     part->to->high_watermark = part->to->last_stable_offset = (int64_t)info.end;
     part->to->log_start_offset = (int64_t)info.start;
@@ -163,7 +220,7 @@ read_part(struct fetch_part *part, uint64_t *left)
     }
     uint64_t most = part->max_bytes > 0 ? (uint64_t)part->max_bytes : 0;
     reading.left = most < *left ? most : *left;
-    if (part->offset == info.end || (reading.left == 0 && fetching->data.size > 0))
+    if (part->offset == info.end || (reading.left == 0 && fetching->size > 0))
         return true;
     cairn_partition_reader *reader = fetches_reader(calls->fetches, &part->topic_id, part->partition, part->offset, &err);
     if (reader)
@@ -184,11 +241,14 @@ read_part(struct fetch_part *part, uint64_t *left)
 static void
 answer(struct fetching *fetching)
 {
+    struct kafka_piece *pieces = (struct kafka_piece *)(void *)fetching->pieces.data;
+    for (size_t i = 0; i < fetching->pieces.size / sizeof *pieces; i++)
+        if (pieces[i].file < 0)
+            pieces[i].bytes.data = fetching->data.data + pieces[i].file_at;
     for (size_t i = 0; i < fetching->part_count; i++) {
         struct fetch_part *part = &fetching->parts[i];
-        part->piece = (cairn_str){fetching->data.data + part->at, part->size};
-        part->to->records.items = &part->piece;
-        part->to->records.count = !part->bad && part->size > 0;
+        part->to->records.items = pieces + part->first_piece;
+        part->to->records.count = part->bad ? 0 : part->piece_count;
     }
     kafka_respond(fetching->call, &fetching->out);
 }
@@ -208,6 +268,7 @@ read_all(struct kafka_call *call)
         left += fetching->parts[i].max_bytes > 0 ? (uint64_t)fetching->parts[i].max_bytes : 0;
     left = left < fetching->max_bytes ? left : fetching->max_bytes;
     buf_clear(&fetching->data);
+    drop_files(fetching);
     fetches_settle(fetches, fetching, fetching->data.capacity);
     if (left > fetching->reserved &&
         !fetches_reserve(fetches, fetching, left - fetching->reserved, FETCH_LEAST)) {
@@ -221,7 +282,7 @@ read_all(struct kafka_call *call)
             return;
         }
     fetches_settle(fetches, fetching, fetching->data.capacity);
-    if (fetching->must_answer || fetching->data.size >= fetching->min_bytes || clock_ms() >= fetching->deadline_ms ||
+    if (fetching->must_answer || fetching->size >= fetching->min_bytes || clock_ms() >= fetching->deadline_ms ||
         fetching->part_count == 0)
         answer(fetching);
     else
@@ -292,6 +353,8 @@ end_fetch(struct kafka_call *call)
 {
     struct fetching *fetching = call->state;
     fetches_settle(fetching->calls->fetches, fetching, 0);
+    drop_files(fetching);
+    buf_free(&fetching->pieces);
     buf_free(&fetching->data);
     batch_make_free(&fetching->maker);
     arena_free(&fetching->scratch);

@@ -48,7 +48,7 @@ struct kafka_out {
 };
 struct kafka_gap {
     size_t at; /* the piece comes before bytes.data[at] */
-    cairn_str piece;
+    struct kafka_piece piece;
 };
 void kafka_out_clear(struct kafka_out *out); /* keeps the memory */
 void kafka_out_free(struct kafka_out *out);

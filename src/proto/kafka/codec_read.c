@@ -142,7 +142,7 @@ read_scalar(struct reader *r, const struct kafka_field *field, bool nullable, vo
             r->no_memory = true;
             return false;
         }
-        return read_bytes(r, field, nullable, pieces->items);
+        return read_bytes(r, field, nullable, &pieces->items->bytes);
     case KAFKA_UUID:
         if (!take(r, size, &bytes))
             return false;

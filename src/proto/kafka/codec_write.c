@@ -71,14 +71,14 @@ put_pieces(struct writer *w, const struct kafka_pieces *pieces)
 {
     size_t size = 0;
     for (size_t i = 0; i < pieces->count; i++)
-        size += pieces->items[i].size;
+        size += pieces->items[i].bytes.size;
     put_count(w, false, false, size);
     for (size_t i = 0; i < pieces->count; i++) {
-        if (pieces->items[i].size == 0)
+        if (pieces->items[i].bytes.size == 0)
             continue;
         struct kafka_gap gap = {w->out->bytes.size, pieces->items[i]};
         buf_put(&w->out->gaps, &gap, sizeof gap);
-        w->out->piece_bytes += gap.piece.size;
+        w->out->piece_bytes += gap.piece.bytes.size;
     }
 }
 

@@ -13,6 +13,8 @@
  * until its last call has. After an end of the client's side (eof) what it sent before is still done, as for acks = 0. */
 #include <proto/kafka/conn_int.h>
 
+#include <os/os.h>
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -209,18 +211,53 @@ account(struct kafka_conn *c)
 
 /* The next stretch of an answer that lies together in memory: bytes up to a gap, or a piece. */
 static cairn_str
-next_stretch(struct kafka_call *call, bool *ret_piece)
+next_stretch(struct kafka_call *call, const struct kafka_piece **ret_piece)
 {
     const struct kafka_out *out = &call->out;
     const struct kafka_gap *gaps = (const struct kafka_gap *)(void *)out->gaps.data;
     size_t count = kafka_out_gaps(out), bytes = call->sent_own;
-    *ret_piece = call->sent_gaps < count && gaps[call->sent_gaps].at == bytes;
-    if (*ret_piece) {
-        cairn_str piece = gaps[call->sent_gaps].piece;
-        return (cairn_str){piece.data + call->sent_of_piece, piece.size - call->sent_of_piece};
+    bool piece = call->sent_gaps < count && gaps[call->sent_gaps].at == bytes;
+    *ret_piece = piece ? &gaps[call->sent_gaps].piece : NULL;
+    if (piece) {
+        cairn_str all = gaps[call->sent_gaps].piece.bytes;
+        return (cairn_str){all.data ? all.data + call->sent_of_piece : NULL, all.size - call->sent_of_piece};
     }
     size_t end = call->sent_gaps < count ? gaps[call->sent_gaps].at : out->bytes.size;
     return (cairn_str){out->bytes.data + bytes, end - bytes};
+}
+
+/* From a file to the socket, past our memory. Where the socket is full (or encrypts), a slice is put instead, so that it tells
+ * when it goes on. How much; 0: the connection is closed. */
+static size_t
+send_from_file(struct kafka_conn *c, const struct kafka_piece *piece, size_t from, size_t size)
+{
+    size_t sent = net_conn_send_file(c->net, piece->file, piece->file_at + from, size);
+    if (sent > 0 || !net_conn_is_open(c->net))
+        return sent;
+    size_t slice = size < CONN_FILE_SLICE_BYTES ? size : CONN_FILE_SLICE_BYTES;
+    char *room = net_conn_room(c->net, slice);
+    if (!room)
+        return 0;
+    if (os_descriptor_read(piece->file, room, slice, piece->file_at + from) != (ssize_t)slice) {
+        reject(c, "the log cannot be read");
+        return 0;
+    }
+    net_conn_added(c->net, slice);
+    return slice;
+}
+
+static size_t
+send_stretch(struct kafka_conn *c, const struct kafka_call *call, const struct kafka_piece *piece, cairn_str stretch)
+{
+    if (piece && !stretch.data)
+        return send_from_file(c, piece, call->sent_of_piece, stretch.size);
+    if (stretch.size > CONN_SLICE_BYTES)
+        stretch.size = CONN_SLICE_BYTES;
+    if (stretch.size < CALL_KEEP_BYTES)
+        net_conn_put(c->net, stretch);
+    else
+        net_conn_put_large(c->net, stretch);
+    return stretch.size;
 }
 
 /* Give the socket what it takes. True: all of it. */
@@ -229,24 +266,20 @@ send_answer(struct kafka_conn *c, struct kafka_call *call)
 {
     size_t total = kafka_out_size(&call->out);
     while (call->sent_bytes < total && !c->closing) {
-        bool piece;
+        const struct kafka_piece *piece;
         if (net_conn_unsent(c->net) >= CONN_SLICE_BYTES && total - call->sent_bytes > CONN_SLICE_BYTES)
             return false;
         cairn_str stretch = next_stretch(call, &piece);
-        if (stretch.size > CONN_SLICE_BYTES)
-            stretch.size = CONN_SLICE_BYTES;
-        if (stretch.size < CALL_KEEP_BYTES)
-            net_conn_put(c->net, stretch);
-        else
-            net_conn_put_large(c->net, stretch);
-        call->sent_bytes += stretch.size;
+        size_t sent = send_stretch(c, call, piece, stretch);
+        if (sent == 0)
+            return false;
+        call->sent_bytes += sent;
         if (!piece) {
-            call->sent_own += stretch.size;
+            call->sent_own += sent;
             continue;
         }
-        const struct kafka_gap *gaps = (const struct kafka_gap *)(void *)call->out.gaps.data;
-        call->sent_of_piece += stretch.size;
-        if (call->sent_of_piece == gaps[call->sent_gaps].piece.size) {
+        call->sent_of_piece += sent;
+        if (call->sent_of_piece == piece->bytes.size) {
             call->sent_gaps++;
             call->sent_of_piece = 0;
         }

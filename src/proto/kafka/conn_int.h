@@ -8,6 +8,7 @@
 
 #define CONN_AHEAD_BYTES ((size_t)32 << 20)  /* requests of one connection in memory, before it is not read any more */
 #define CONN_UNSENT_BYTES ((size_t)1 << 20)  /* unsent answers, before it is not served any more */
+#define CONN_FILE_SLICE_BYTES ((size_t)64 << 10) /* of a file, where the socket does not take it straight from there */
 #define CONN_SLICE_BYTES ((size_t)256 << 10) /* of a large answer given to the socket at once */
 #define CONN_FRAME_RATE 16                   /* bytes a millisecond that a request must keep after its first timeout */
 #define CALL_KEEP_BYTES ((size_t)65536)      /* memory that a spare call may keep, of each kind */

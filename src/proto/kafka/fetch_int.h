@@ -15,8 +15,8 @@ struct fetch_part {
     uint64_t offset, end;   /* from where; what the end was when it was last looked at */
     int32_t max_bytes;
     bool bad;               /* answered with an error */
-    size_t at, size;        /* its bytes in the fetch's data */
-    cairn_str piece;
+    size_t size;            /* its bytes */
+    size_t first_piece, piece_count;
     struct kafka_fetch_response_partition *to;
     struct fetch_part *next, **link; /* in the table's slot */
 };
@@ -30,7 +30,10 @@ struct fetching {
     int64_t deadline_ms;
     uint64_t max_bytes, min_bytes;
     bool must_answer;       /* a partition has an error: that is told at once */
-    struct buf data;        /* batches of all partitions, one after the other */
+    struct buf data;        /* batches of all partitions, one after the other, but for those in files */
+    struct buf pieces;      /* of struct kafka_piece; in memory: file -1, and file_at is the place in data until it is answered */
+    uint64_t size;          /* of all pieces */
+    unsigned files;
     struct batch_maker maker;
     struct arena scratch;
     uint64_t reserved;      /* of the memory of all */

@@ -15,8 +15,13 @@
 #include <cairn/types.h>
 
 /* Record batches handed over in pieces, so that they need not be copied together. Null is not needed. */
+struct kafka_piece {
+    cairn_str bytes;  /* data NULL: */
+    int file;         /* they lie in a file (os_descriptor()), which stays open as long as the bytes would stay */
+    uint64_t file_at;
+};
 struct kafka_pieces {
-    cairn_str *items;
+    struct kafka_piece *items;
     size_t count;
 };
 
