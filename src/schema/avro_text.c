@@ -134,7 +134,8 @@ put_others(struct writer *writer, struct json source, const char *const *own)
     }
     for (struct json_walk walk = json_walk(source); json_next(&walk, &name, &value);) {
         cairn_str text = js_text(name, &writer->scratch);
-        if (text.data && !is_one_of(text, own))
+        writer->to->failed |= !text.data;
+        if (!is_one_of(text, own))
             list[count++] = (struct attribute){text, value};
     }
     qsort(list, count, sizeof *list, by_name);
