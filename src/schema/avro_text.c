@@ -119,6 +119,9 @@ is_one_of(cairn_str name, const char *const *names)
     return false;
 }
 
+/* What is written in its own way, where it means something. */
+static const char *const own_of_types[] = {"name", "namespace", "type", "fields", "symbols", "items", "values", "size", "aliases", NULL};
+
 /* What else an object said, by name. Those that are written in their own way are left out. */
 static void
 put_others(struct writer *writer, struct json source, const char *const *own)
@@ -134,7 +137,8 @@ put_others(struct writer *writer, struct json source, const char *const *own)
     }
     for (struct json_walk walk = json_walk(source); json_next(&walk, &name, &value);) {
         cairn_str text = js_text(name, &writer->scratch);
-        if (text.data && !is_one_of(text, own))
+        writer->to->failed |= !text.data;
+        if (!is_one_of(text, own))
             list[count++] = (struct attribute){text, value};
     }
     qsort(list, count, sizeof *list, by_name);
@@ -184,19 +188,23 @@ put_union(struct writer *writer, const struct avro_node *node)
     buf_put_char(writer->to, ']');
 }
 
-/* An attribute "type" of a primitive is all that Parsing Canonical Form keeps of it. */
+/* A primitive of which nothing is kept but its type. */
 static bool
-is_plain(const struct writer *writer, const struct avro_node *node)
+is_plain(struct writer *writer, const struct avro_node *node)
 {
-    return node->type < AVRO_PRIMITIVES &&
-           (writer->form == AVRO_PARSING || node->source.type != JSON_OBJECT || json_count(node->source) <= 1);
+    struct json name, value;
+    if (node->type >= AVRO_PRIMITIVES)
+        return false;
+    if (writer->form == AVRO_WHOLE && node->source.type == JSON_OBJECT)
+        for (struct json_walk walk = json_walk(node->source); json_next(&walk, &name, &value);)
+            if (!is_one_of(js_text(name, &writer->scratch), own_of_types))
+                return false;
+    return true;
 }
 
 static void
 put_object(struct writer *writer, const struct avro_node *node)
 {
-    static const char *const own[] = {"name", "namespace", "type", "fields", "symbols", "items", "values", "size",
-                                      "aliases", NULL};
     buf_put_char(writer->to, '{');
     if (node->name.size)
         json_put_text_member(writer->to, "name", node->name);
@@ -212,7 +220,7 @@ put_object(struct writer *writer, const struct avro_node *node)
     if (node->type == AVRO_FIXED)
         json_put_u64_member(writer->to, "size", node->size);
     put_aliases(writer, node->aliases, node->alias_count);
-    put_others(writer, node->source, own);
+    put_others(writer, node->source, own_of_types);
     buf_put_char(writer->to, '}');
 }
 

@@ -177,9 +177,11 @@ put_object(struct buf *to, struct json value, struct arena *scratch)
     struct member *list = arena_alloc(scratch, (json_count(value) + 1) * sizeof *list);
     struct json name, item;
     size_t count = 0;
-    for (struct json_walk walk = json_walk(value); list && json_next(&walk, &name, &item); count++)
+    for (struct json_walk walk = json_walk(value); list && json_next(&walk, &name, &item); count++) {
         list[count] = (struct member){js_text(name, scratch), item};
-    if (!list) {
+        to->failed |= !list[count].name.data;
+    }
+    if (!list || to->failed) {
         to->failed = true;
         return;
     }
@@ -200,9 +202,14 @@ static void
 put_value(struct buf *to, struct json value, struct arena *scratch)
 {
     struct json item;
+    cairn_str text;
     switch (value.type) {
     case JSON_NUMBER: put_number(to, value); break;
-    case JSON_STRING: json_put_string(to, js_text(value, scratch)); break;
+    case JSON_STRING:
+        text = js_text(value, scratch);
+        json_put_string(to, text);
+        to->failed |= !text.data;
+        break;
     case JSON_OBJECT: put_object(to, value, scratch); break;
     case JSON_ARRAY:
         buf_put_char(to, '[');

@@ -626,6 +626,7 @@ take_unused(struct parser *p)
     }
     if (is(p, "{"))
         return take_block(p, &p->services);
+    put_token(p, &p->services);
     return next(p);
 }
 

@@ -182,14 +182,32 @@ take_json(struct schema_registry *registry, struct json value, cairn_str *ret)
     return value.type == JSON_NONE || ret->data;
 }
 
+/* A member that must be a string. */
+static cairn_err
+take_string(struct json data, const char *name, struct arena *scratch, cairn_str *ret)
+{
+    struct json value = json_get(data, name);
+    if (value.type != JSON_STRING)
+        return CAIRN_E_CORRUPT;
+    *ret = js_text(value, scratch);
+    return ret->data ? CAIRN_OK : CAIRN_E_NOMEM;
+}
+
 static cairn_err
 take_version(struct schema_registry *registry, struct json data, struct entry *entry, struct arena *scratch)
 {
     struct schema_version *version = &entry->version;
-    cairn_str subject = json_string(json_get(data, "subject"), scratch), kind = json_string(json_get(data, "kind"), scratch);
-    cairn_str text = json_string(json_get(data, "text"), scratch), digest = json_string(json_get(data, "digest"), scratch);
-    if (!subject.data || !kind.data || !text.data)
-        return CAIRN_E_CORRUPT;
+    cairn_str subject, kind, text, digest;
+    cairn_err err = take_string(data, "subject", scratch, &subject);
+    if (err == CAIRN_OK)
+        err = take_string(data, "kind", scratch, &kind);
+    if (err == CAIRN_OK)
+        err = take_string(data, "text", scratch, &text);
+    if (err != CAIRN_OK)
+        return err;
+    err = take_string(data, "digest", scratch, &digest);
+    if (err == CAIRN_E_NOMEM)
+        return err;
     version->subject = arena_copy(&registry->arena, subject);
     version->kind = arena_copy(&registry->arena, kind);
     version->text = arena_copy(&registry->arena, text);
@@ -198,8 +216,8 @@ take_version(struct schema_registry *registry, struct json data, struct entry *e
         !take_json(registry, json_get(data, "metadata"), &version->metadata) ||
         !take_json(registry, json_get(data, "ruleSet"), &version->rules))
         return CAIRN_E_NOMEM;
-    entry->has_digest = digest.data && parse_hex(digest, entry->version.digest, sizeof entry->version.digest);
-    cairn_err err = entry->has_digest ? CAIRN_OK : digest_of_text(entry);
+    entry->has_digest = err == CAIRN_OK && parse_hex(digest, entry->version.digest, sizeof entry->version.digest);
+    err = entry->has_digest ? CAIRN_OK : digest_of_text(entry);
     cairn_uuid space;
     memcpy(&space, guid_space, sizeof space);
     version->guid = entry->has_digest ? uuid_v5(space, (cairn_str){(const char *)entry->version.digest, 32})
@@ -342,10 +360,11 @@ add_config(struct schema_registry *registry, const cairn_recorded *event, struct
         return config.type == JSON_NULL ? CAIRN_OK : damaged(event, "has no settings", error);
     }
     subject->config = arena_copy(&registry->arena, config.raw);
-    cairn_str level = json_string(json_get(config, "compatibilityLevel"), &scratch);
-    subject->has_level = level.data && compat_level_parse(level, &subject->level);
+    cairn_str level;
+    cairn_err err = take_string(config, "compatibilityLevel", &scratch, &level);
+    subject->has_level = err == CAIRN_OK && compat_level_parse(level, &subject->level);
     arena_free(&scratch);
-    return subject->config.data ? CAIRN_OK : no_memory(error);
+    return subject->config.data && err != CAIRN_E_NOMEM ? CAIRN_OK : no_memory(error);
 }
 
 static cairn_err
@@ -360,9 +379,11 @@ add_setting(struct schema_registry *registry, const cairn_recorded *event, struc
         return add_config(registry, event, data, subject, error);
     enum schema_mode value = SCHEMA_MODE_UNSET;
     struct json text = json_get(data, "mode");
-    cairn_str word = json_string(text, &scratch);
-    bool known = text.type == JSON_NULL || (word.data && schema_mode_parse(word, &value));
+    cairn_str word = js_text(text, &scratch);
+    bool known = text.type == JSON_NULL || (word.data && schema_mode_parse(word, &value)), full = word.data != NULL;
     arena_free(&scratch);
+    if (!full)
+        return no_memory(error);
     if (!known)
         return damaged(event, "has no mode", error);
     subject->mode = value;
@@ -383,11 +404,14 @@ add_event(struct schema_registry *registry, const cairn_recorded *event, cairn_e
         return CAIRN_OK; /* of a later program */
     if (json_check(event->event.data, &data, NULL) != CAIRN_OK)
         return damaged(event, "is no schema", error);
-    cairn_str name = json_string(json_get(data, "subject"), &scratch);
+    cairn_str name = {NULL, 0};
+    cairn_err named = take_string(data, "subject", &scratch, &name);
     pthread_rwlock_wrlock(&registry->lock);
-    if (schema)
+    if (named == CAIRN_E_NOMEM)
+        err = no_memory(error);
+    else if (schema)
         err = add_schema(registry, event, data, error);
-    else if (!name.data)
+    else if (named != CAIRN_OK)
         err = damaged(event, "has no subject", error);
     else if (deleted)
         err = add_deletion(registry, event, data, name, error);

@@ -149,8 +149,8 @@ schema_registry_compiled(struct schema_registry *registry, const struct schema_v
 /* ---- values */
 
 /* The id's schema, where it is registered under the subject (an empty one: under any). */
-static cairn_err
-schema_of_value(struct schema_registry *registry, uint32_t id, cairn_str subject, struct schema_version *ret, cairn_error *error)
+static bool
+find_of_subject(struct schema_registry *registry, uint32_t id, cairn_str subject, struct schema_version *ret, bool *ret_known)
 {
     bool found = false, known = false;
     pthread_rwlock_rdlock(&registry->lock);
@@ -162,7 +162,21 @@ schema_of_value(struct schema_registry *registry, uint32_t id, cairn_str subject
             *ret = entry->version;
     }
     pthread_rwlock_unlock(&registry->lock);
-    if (found)
+    *ret_known = known;
+    return found;
+}
+
+/* Others write to "$schemas" too: before an id is called unknown, what is new there is read. */
+static cairn_err
+schema_of_value(struct schema_registry *registry, uint32_t id, cairn_str subject, struct schema_version *ret, cairn_error *error)
+{
+    bool known;
+    if (find_of_subject(registry, id, subject, ret, &known))
+        return CAIRN_OK;
+    cairn_err err = schema_registry_refresh(registry, error);
+    if (err != CAIRN_OK)
+        return err;
+    if (find_of_subject(registry, id, subject, ret, &known))
         return CAIRN_OK;
     if (!known)
         return error_set(error, CAIRN_E_INVALID, "there is no schema of id %u", id);

@@ -351,20 +351,26 @@ TEST(values_are_validated)
             if (err != (table[i].says ? CAIRN_E_INVALID : CAIRN_OK) || (table[i].says && !strstr(error.detail, table[i].says)))
                 fail_msg("%zu: %s", i, error.detail);
         }
+    /* What another registry on the same store has registered since is known too. */
+    struct schema_registry *other = opened();
+    CHECK_OK(ask(other, "late-value", SCHEMA_AVRO, "\"boolean\"", NULL, &version, NULL));
+    CHECK_INT(version.id, 4);
+    CHECK_OK(schema_registry_validate(registry, S("late-value"), (cairn_str){"\x00\x00\x00\x00\x04\x01", 6}, NULL));
+    schema_registry_free(other);
     /* More schemas than the cache has places: each is itself. */
     for (int i = 0; i < 600; i++) {
         char text[80], subject[20];
         snprintf(text, sizeof text, "{\"type\":\"fixed\",\"name\":\"F\",\"size\":%d}", i);
         snprintf(subject, sizeof subject, "f%d", i);
         CHECK_OK(ask(registry, subject, SCHEMA_AVRO, text, NULL, &version, NULL));
-        CHECK_INT(version.id, 4 + i);
+        CHECK_INT(version.id, 5 + i);
     }
     static uint8_t value[700];
-    for (uint32_t id = 4; id < 604; id++) {
+    for (uint32_t id = 5; id < 605; id++) {
         value[3] = (uint8_t)(id >> 8);
         value[4] = (uint8_t)id;
-        CHECK_OK(schema_registry_validate(registry, S(""), (cairn_str){(char *)value, 5 + id - 4}, NULL));
-        CHECK_INT(schema_registry_validate(registry, S(""), (cairn_str){(char *)value, 6 + id - 4}, NULL), CAIRN_E_INVALID);
+        CHECK_OK(schema_registry_validate(registry, S(""), (cairn_str){(char *)value, 5 + id - 5}, NULL));
+        CHECK_INT(schema_registry_validate(registry, S(""), (cairn_str){(char *)value, 6 + id - 5}, NULL), CAIRN_E_INVALID);
     }
     schema_registry_free(registry);
 }
