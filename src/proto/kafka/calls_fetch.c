@@ -47,8 +47,10 @@ note_piece(struct reading *reading, int file, uint64_t at, size_t size)
 {
     struct fetching *fetching = reading->fetching;
     struct fetch_part *part = reading->part;
-    struct kafka_piece *last = (struct kafka_piece *)(void *)(fetching->pieces.data + fetching->pieces.size) - 1;
-    if (file < 0 && part->piece_count > 0 && last->file < 0) {
+    struct kafka_piece *last = NULL;
+    if (part->piece_count > 0)
+        last = (struct kafka_piece *)(void *)(fetching->pieces.data + fetching->pieces.size) - 1;
+    if (file < 0 && last && last->file < 0) {
         last->bytes.size += size;
     } else {
         const struct kafka_piece piece = {{NULL, size}, file, at};
