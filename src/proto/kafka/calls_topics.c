@@ -35,7 +35,8 @@ check_assignments(const struct kafka_create_topics_request_topic *in, int32_t *r
         for (int32_t n = 0; good && n < i && in->assignments_count <= 1000; n++)
             good = in->assignments[n].partition_index != assignment->partition_index;
         if (!good)
-            return refuse(KAFKA_INVALID_REPLICA_ASSIGNMENT, why, "Partitions count up from 0, and each has one replica, on node %d.", KAFKA_NODE_ID);
+            return refuse(KAFKA_INVALID_REPLICA_ASSIGNMENT, why,
+                          "Partitions count up from 0, and each has one replica, on node %d.", KAFKA_NODE_ID);
     }
     *ret_partitions = in->assignments_count;
     return KAFKA_NONE;
@@ -62,7 +63,8 @@ read_spec(struct kafka_call *call, const struct kafka_create_topics_request_topi
     for (int32_t i = 0; i < in->configs_count; i++) {
         pairs[i] = (struct broker_pair){in->configs[i].name, in->configs[i].value, PAIR_SET};
         if (!in->configs[i].value.data)
-            return refuse(KAFKA_INVALID_CONFIG, why, "The setting %.*s has no value.", (int)in->configs[i].name.size, in->configs[i].name.data);
+            return refuse(KAFKA_INVALID_CONFIG, why, "The setting %.*s has no value.", (int)in->configs[i].name.size,
+                          in->configs[i].name.data);
     }
     ret->config = pairs;
     ret->config_count = (size_t)in->configs_count;
