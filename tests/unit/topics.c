@@ -113,7 +113,7 @@ TEST(large_batches_are_found_in_their_file)
     static const char *const keys[] = {"a", "b", "c", "d", "e"};
     (void)rig_produce(world.store, &id, 0, rig_batch(&world.maker, "plain", 4000, NULL, 0, BATCH_PLAIN));
     (void)rig_append(world.store, "t-1", "event");
-    (void)rig_produce(world.store, &id, 0, rig_batch(&world.maker, "keyed", 3000, keys, 5, BATCH_PLAIN));
+    (void)rig_produce(world.store, &id, 0, rig_batch(&world.maker, "keyed", 2000, keys, 5, BATCH_PLAIN));
     (void)rig_produce(world.store, &id, 0, rig_batch(&world.maker, "small", 3, NULL, 0, BATCH_PLAIN));
     (void)rig_produce(world.store, &id, 0, rig_batch(&world.maker, "packed", 20000, NULL, 0, BATCH_LZ4));
     cairn_partition_reader *reading, *finding;
