@@ -7,34 +7,43 @@
 
 static int32_t this_node[] = {KAFKA_NODE_ID};
 
+/* One list of partitions serves all topics of an answer: they differ in how many of it they have. */
+struct partitions {
+    struct kafka_metadata_response_partition *list;
+    uint32_t count;
+};
+
 static bool
-put_partitions(struct kafka_call *call, uint32_t count, struct kafka_metadata_response_topic *to)
+put_partitions(struct kafka_call *call, struct partitions *shared, uint32_t count, struct kafka_metadata_response_topic *to)
 {
-    to->partitions = KAFKA_LIST(call, metadata_response_partition, count);
-    if (!to->partitions)
-        return false;
-    to->partitions_count = (int32_t)count;
-    for (uint32_t i = 0; i < count; i++) {
-        struct kafka_metadata_response_partition *partition = &to->partitions[i];
-        partition->partition_index = (int32_t)i;
-        partition->leader_id = KAFKA_NODE_ID;
-        partition->leader_epoch = 0;
-        partition->replica_nodes = partition->isr_nodes = this_node;
-        partition->replica_nodes_count = partition->isr_nodes_count = 1;
+    if (count > shared->count) {
+        uint32_t room = count > 2 * shared->count ? count : 2 * shared->count;
+        shared->list = KAFKA_LIST(call, metadata_response_partition, room);
+        shared->count = shared->list ? room : 0;
+        for (uint32_t i = 0; i < shared->count; i++) {
+            struct kafka_metadata_response_partition *partition = &shared->list[i];
+            partition->partition_index = (int32_t)i;
+            partition->leader_id = KAFKA_NODE_ID;
+            partition->leader_epoch = 0;
+            partition->replica_nodes = partition->isr_nodes = this_node;
+            partition->replica_nodes_count = partition->isr_nodes_count = 1;
+        }
     }
-    return true;
+    to->partitions = shared->list;
+    to->partitions_count = (int32_t)count;
+    return shared->list != NULL;
 }
 
 /* The name is copied: the topic may go before the answer does. */
 static bool
-put_topic(struct kafka_call *call, const cairn_topic *topic, struct kafka_metadata_response_topic *to)
+put_topic(struct kafka_call *call, struct partitions *shared, const cairn_topic *topic, struct kafka_metadata_response_topic *to)
 {
     const struct kafka_metadata_request *in = KAFKA_REQUEST(call, metadata);
     to->error_code = KAFKA_NONE;
     to->name = arena_copy(&call->arena, topic->name);
     to->topic_id = topic->id;
     to->topic_authorized_operations = authorized(in->include_topic_authorized_operations, AUTHORIZED_TOPIC);
-    return to->name.data && put_partitions(call, topic->partitions, to);
+    return to->name.data && put_partitions(call, shared, topic->partitions, to);
 }
 
 /* ---- all of them --------------------------------------------------------------------------------------------------------- */
@@ -42,6 +51,7 @@ put_topic(struct kafka_call *call, const cairn_topic *topic, struct kafka_metada
 struct all_topics {
     struct kafka_call *call;
     struct kafka_metadata_response_topic *topics;
+    struct partitions partitions;
     size_t count, room;
     bool failed;
 };
@@ -63,7 +73,7 @@ visit_topic(void *context, const cairn_topic *topic, uint64_t revision)
         all->topics = topics;
         all->room = room;
     }
-    all->failed = !put_topic(all->call, topic, &all->topics[all->count++]);
+    all->failed = !put_topic(all->call, &all->partitions, topic, &all->topics[all->count++]);
     return !all->failed;
 }
 
@@ -108,6 +118,7 @@ put_named(struct kafka_call *call, struct kafka_metadata_response *out)
 {
     const struct kafka_metadata_request *in = KAFKA_REQUEST(call, metadata);
     struct calls *calls = calls_of(call);
+    struct partitions partitions = {0};
     bool fine = true;
     out->topics = KAFKA_LIST(call, metadata_response_topic, (size_t)in->topics_count);
     if (!out->topics)
@@ -126,7 +137,7 @@ put_named(struct kafka_call *call, struct kafka_metadata_response *out)
             err = KAFKA_UNKNOWN_TOPIC_ID;
         topic->error_code = (int16_t)err;
         if (ref)
-            fine = put_topic(call, cairn_topic_of(ref), topic);
+            fine = put_topic(call, &partitions, cairn_topic_of(ref), topic);
         cairn_topic_release(ref);
     }
     return fine;
