@@ -215,6 +215,7 @@ export interface App {
   queries: QueryInfo[];
   projections: ProjectionStatus[];
   deciders: { name: string; kind: string; source?: string }[];
+  topics?: { topic: string; category: string; partitions?: number; config: Record<string, string> }[];
   statistics?: JsonObject;
 }
 export interface Deployment {
@@ -235,4 +236,71 @@ export interface Outcome {
   position: number;
   events: { type: string; revision?: number; position?: number }[];
   repeated: boolean;
+}
+export interface TopicPage {
+  topics: { topic: string; category: string; partitions: number; records: number; config: Record<string, string> }[];
+  next: string | null;
+  end: boolean;
+}
+export interface Topic {
+  topic: string;
+  id: string;
+  category: string;
+  partitions: number;
+  config: Record<string, { value: string; default: boolean; type: string; doc: string }>;
+  offsets: { partition: number; start: number; end: number; last_time: string | null }[];
+}
+export interface TopicRecord extends CairnEvent {
+  partition: number;
+  offset: number;
+  timestamp: string | null;
+  key?: string | null;
+  key_base64?: string;
+  tombstone: boolean;
+  headers: { name: string; value?: string | null; value_base64?: string }[];
+}
+export interface RecordPage {
+  records: TopicRecord[];
+  next: number;
+  end: boolean;
+  start_offset: number;
+  end_offset: number;
+}
+export interface GroupSummary {
+  group: string;
+  state: string;
+  type: string;
+  protocol_type: string;
+  protocol: string;
+  member_count: number;
+  lag: number;
+}
+export interface GroupPage {
+  groups: GroupSummary[];
+  next: string | null;
+  end: boolean;
+}
+export interface Group extends GroupSummary {
+  members: { member_id: string; instance_id?: string; client_id: string; client_host: string; topics?: string[]; assignment?: { topic: string; partitions: number[] }[]; assignment_bytes?: number }[];
+  offsets: { topic: string; partition: number; offset: number | null; start: number | null; end: number | null; lag: number | null; commit_time: string | null; member_id: string | null; metadata: string }[];
+}
+export interface Reset {
+  group: string;
+  topic: string;
+  dry_run: boolean;
+  offsets: { partition: number; from: number | null; to: number; start: number; end: number; lag: number }[];
+}
+export interface Relay {
+  relay: string;
+  direction: "out" | "in";
+  source: string;
+  target: string;
+  client: JsonObject;
+  transactions: boolean;
+  paused: boolean;
+  state: string;
+  detail: string;
+  records_total: number;
+  lag: number;
+  last_time: string | null;
 }

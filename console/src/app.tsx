@@ -8,6 +8,9 @@ import { Overview } from "./pages/overview.tsx";
 import { Streams } from "./pages/streams.tsx";
 import { Stream } from "./pages/stream.tsx";
 import { Events } from "./pages/events.tsx";
+import { TopicDetail, Topics } from "./pages/topics.tsx";
+import { GroupDetail, Groups } from "./pages/groups.tsx";
+import { Relays } from "./pages/relays.tsx";
 import { Apps } from "./pages/apps.tsx";
 import { AppPage } from "./pages/app.tsx";
 import { ReadModel, ReadModels } from "./pages/read-models.tsx";
@@ -20,11 +23,19 @@ const routes: [string, (parts: Parts) => ComponentChild][] = [
   ["/streams", () => <Streams />],
   ["/streams/{stream}", ({ stream }) => <Stream key={stream} stream={stream!} />],
   ["/events", () => <Events />],
+  ["/topics", () => <Topics />],
+  ["/topics/{topic}", ({ topic }) => <TopicDetail key={topic} topic={topic!} tab="Records" />],
+  ["/topics/{topic}/partitions", ({ topic }) => <TopicDetail key={topic} topic={topic!} tab="Partitions" />],
+  ["/topics/{topic}/settings", ({ topic }) => <TopicDetail key={topic} topic={topic!} tab="Settings" />],
+  ["/groups", () => <Groups />],
+  ["/groups/{group}", ({ group }) => <GroupDetail key={group} group={group!} />],
+  ["/relays", () => <Relays />],
   ["/apps", () => <Apps />],
   ["/apps/{app}", ({ app }) => <AppPage key={app} app={app!} tab="Commands" />],
   ["/apps/{app}/commands/{command}", ({ app, command }) => <AppPage key={app} app={app!} tab="Commands" command={command!} />],
   ["/apps/{app}/state", ({ app }) => <AppPage key={app} app={app!} tab="State" />],
   ["/apps/{app}/events", ({ app }) => <AppPage key={app} app={app!} tab="Event types" />],
+  ["/apps/{app}/topics", ({ app }) => <AppPage key={app} app={app!} tab="Topics" />],
   ["/read-models", () => <ReadModels />],
   ["/read-models/{app}/{query}", ({ app, query }) => <ReadModel key={`${app}/${query}`} app={app!} query={query!} />],
   ["/projections", () => <Projections />],

@@ -466,16 +466,152 @@ decimal(uint64_t n, char room[20])
     return (cairn_str){at, (size_t)(room + 20 - at)};
 }
 
+/* ---- headers that an event brings itself: meta.kafka_headers */
+
+#define OWN_HEADERS "kafka_headers"
+#define EVENT_FIELDS 12 /* that are made of an event */
+
+/* {"base64":"…"} */
+static bool
+is_base64(struct json value, cairn_str *ret)
+{
+    struct json text = json_get(value, "base64");
+    if (text.type != JSON_STRING || json_count(value) != 1)
+        return false;
+    *ret = (cairn_str){text.raw.data + 1, text.raw.size - 2};
+    return true;
+}
+
+/* False: out of memory. */
+static bool
+read_value(struct json value, struct arena *arena, struct batch_header_field *field)
+{
+    cairn_str text;
+    struct buf bytes;
+    field->null = value.type == JSON_NULL;
+    field->value = field->null ? (cairn_str){0} : value.raw;
+    if (value.type == JSON_STRING && has_text(value)) {
+        field->value = json_string(value, arena);
+        return field->value.data || value.raw.size == 2;
+    }
+    if (is_base64(value, &text)) {
+        if (!begin_bounded(&bytes, arena, text.size))
+            return false;
+        if (base64_get(&bytes, text))
+            field->value = buf_str(&bytes);
+    }
+    return true;
+}
+
+struct own_headers {
+    struct batch_header_field *fields; /* with room for EVENT_FIELDS more */
+    size_t count;
+};
+
+/* A header for each value of the member. False: out of memory. */
+static bool
+read_own(struct json name, struct json value, struct arena *arena, struct own_headers *ret)
+{
+    if (!has_text(name))
+        return true;
+    cairn_str text = json_string(name, arena);
+    if (!text.data && name.raw.size > 2)
+        return false;
+    struct json none, item = value;
+    struct json_walk walk = json_walk(value);
+    bool array = value.type == JSON_ARRAY;
+    while (!array || json_next(&walk, &none, &item)) {
+        struct batch_header_field *field = &ret->fields[ret->count++];
+        field->name = text;
+        if (!read_value(item, arena, field))
+            return false;
+        if (!array)
+            break;
+    }
+    return true;
+}
+
+static bool
+read_all_own(struct json headers, struct arena *arena, struct own_headers *ret)
+{
+    struct json name, value;
+    size_t count = 0;
+    for (struct json_walk walk = json_walk(headers); json_next(&walk, &name, &value);)
+        count += value.type == JSON_ARRAY ? json_count(value) : 1;
+    ret->fields = arena_alloc(arena, (count + EVENT_FIELDS) * sizeof *ret->fields);
+    if (!ret->fields)
+        return false;
+    for (struct json_walk walk = json_walk(headers); json_next(&walk, &name, &value);)
+        if (!read_own(name, value, arena, ret))
+            return false;
+    return true;
+}
+
+/* meta without kafka_headers; empty when nothing else is in it. False: out of memory. */
+static bool
+rest_of_meta(struct json meta, struct arena *arena, cairn_str *ret)
+{
+    struct buf to;
+    struct json name, value;
+    *ret = (cairn_str){0};
+    if (!begin_bounded(&to, arena, meta.raw.size))
+        return false;
+    for (struct json_walk walk = json_walk(meta); json_next(&walk, &name, &value);) {
+        if (json_string_is(name, OWN_HEADERS))
+            continue;
+        buf_put_char(&to, to.size ? ',' : '{');
+        buf_put_str(&to, name.raw);
+        buf_put_char(&to, ':');
+        buf_put_str(&to, value.raw);
+    }
+    if (to.size) {
+        buf_put_char(&to, '}');
+        *ret = buf_str(&to);
+    }
+    return true;
+}
+
+/* What meta says of headers, and the rest of it. False: out of memory. */
+static bool
+split_meta(cairn_str meta, struct arena *arena, struct own_headers *ret, cairn_str *ret_rest)
+{
+    static const char member[] = "\"" OWN_HEADERS "\"";
+    *ret = (struct own_headers){NULL, 0};
+    *ret_rest = meta;
+    if (meta.size == 0 || !memmem(meta.data, meta.size, member, sizeof member - 1))
+        return true;
+    struct json whole = json_trusted(meta), headers = json_get(whole, OWN_HEADERS);
+    if (headers.type != JSON_OBJECT)
+        return true;
+    return read_all_own(headers, arena, ret) && rest_of_meta(whole, arena, ret_rest);
+}
+
+/* Behind them those that are made, but for the names that they have. */
+static void
+add_made(struct own_headers *own, const struct batch_header_field *made, size_t made_count)
+{
+    size_t count = own->count;
+    for (size_t i = 0; i < made_count; i++) {
+        bool there = false;
+        for (size_t j = 0; j < count && !there; j++)
+            there = cairn_str_equal(own->fields[j].name, made[i].name);
+        if (!there)
+            own->fields[own->count++] = made[i];
+    }
+}
+
 bool
 event_to_record(const cairn_recorded *recorded, int64_t offset, struct arena *scratch, struct batch_maker *to)
 {
     const cairn_event *event = &recorded->event;
     bool tombstone = cairn_str_equal(event->content_type, CAIRN_STR(CONTENT_NULL));
     char id[UUID_TEXT_SIZE], time[TIME_TEXT_SIZE], position[20], revision[20], key_room[RECORD_STREAM_MAX];
-    struct batch_header_field fields[12];
+    struct batch_header_field fields[EVENT_FIELDS];
+    struct own_headers own;
     size_t count = 0;
-    cairn_str source, tags = {0};
-    if (!put_source(recorded->stream, scratch, &source) || (event->tag_count > 0 && !put_tags(event, scratch, &tags)))
+    cairn_str source, tags = {0}, meta;
+    if (!put_source(recorded->stream, scratch, &source) || (event->tag_count > 0 && !put_tags(event, scratch, &tags)) ||
+        !split_meta(event->meta, scratch, &own, &meta))
         return false;
     format_uuid(event->id, id);
     size_t time_size = format_time(recorded->time_us, time);
@@ -493,11 +629,15 @@ event_to_record(const cairn_recorded *recorded, int64_t offset, struct arena *sc
         add_field(fields, &count, CAIRN_STR("ce_correlation"), event->correlation);
     if (event->tag_count > 0)
         add_field(fields, &count, CAIRN_STR("ce_tags"), tags);
-    if (event->meta.size)
-        add_field(fields, &count, CAIRN_STR("ce_meta"), event->meta);
+    if (meta.size)
+        add_field(fields, &count, CAIRN_STR("ce_meta"), meta);
+    if (own.fields)
+        add_made(&own, fields, count);
+    else
+        own = (struct own_headers){fields, count};
     cairn_str key;
     bool has_key = stream_record_key(recorded->stream, key_room, &key);
     /* Rounded down, also before 1970. */
     int64_t time_ms = recorded->time_us / 1000 - (recorded->time_us % 1000 < 0);
-    return batch_make_add(to, offset, time_ms, has_key ? &key : NULL, tombstone ? NULL : &event->data, fields, count);
+    return batch_make_add(to, offset, time_ms, has_key ? &key : NULL, tombstone ? NULL : &event->data, own.fields, own.count);
 }

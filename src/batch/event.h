@@ -22,6 +22,9 @@
  *                           value: data; headers ce_specversion, ce_id, ce_source (/v1/streams/…), ce_type, ce_subject (the
  *                           stream), ce_time, content-type, ce_position, ce_revision, ce_correlation, ce_tags, ce_meta (where
  *                           there are any); timestamp: commit time in ms. A tombstone: null and no content-type.
+ *   meta.kafka_headers        an object: its members are headers of the record, each in place of the ones of that name that would
+ *                           be made; values as in meta.kafka.headers (text, null, {"base64":"…"}, or an array of these; anything
+ *                           else as its JSON). ce_meta is what is left of meta
  *
  * Pure. What is returned points into the record, the batch, or the arena. */
 #ifndef BATCH_EVENT_H

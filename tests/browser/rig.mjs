@@ -55,9 +55,9 @@ export async function step(name, run, page) {
 
 /* ---- a server ----------------------------------------------------------------------------------------- */
 
-export async function startServer({ data, port = 0 } = {}) {
+export async function startServer({ data, port = 0, more = [] } = {}) {
   const folder = data ?? mkdtempSync(path.join(tmpdir(), "cairn-browser-"));
-  const child = spawn(cairn, ["serve", "--data", path.join(folder, "data"), "--listen", `127.0.0.1:${port}`], { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(cairn, ["serve", "--data", path.join(folder, "data"), "--listen", `127.0.0.1:${port}`, ...more], { stdio: ["ignore", "pipe", "pipe"] });
   let said = "";
   const url = await new Promise((resolve, reject) => {
     const hear = (piece) => {
@@ -72,6 +72,7 @@ export async function startServer({ data, port = 0 } = {}) {
   return {
     url,
     folder,
+    said: () => said,
     async stop(keep = false) {
       const over = new Promise((resolve) => (child.exitCode === null ? child.on("exit", resolve) : resolve()));
       child.kill("SIGTERM");

@@ -60,10 +60,10 @@ TEST(topics_come_and_go)
     struct kafka_create_topics_request_assignment here[] = {{0, (int32_t[]){1}, 1}, {1, (int32_t[]){1}, 1}};
     struct kafka_create_topics_request_assignment elsewhere[] = {{0, (int32_t[]){2}, 1}};
     struct kafka_create_topics_request_topic topics[] = {
-        {.name = CAIRN_STR("t-config"), .num_partitions = 2, .replication_factor = -1, .configs = config, .configs_count = 1},
+        {.name = CAIRN_STR("t-config"), .num_partitions = 2, .replication_factor = 3, .configs = config, .configs_count = 1},
         {.name = CAIRN_STR("t-here"), .num_partitions = -1, .replication_factor = -1, .assignments = here, .assignments_count = 2},
         {.name = CAIRN_STR("t-elsewhere"), .num_partitions = -1, .replication_factor = -1, .assignments = elsewhere, .assignments_count = 1},
-        {.name = CAIRN_STR("t-many"), .num_partitions = 1, .replication_factor = 3},
+        {.name = CAIRN_STR("t-many"), .num_partitions = 1, .replication_factor = 0},
         {.name = CAIRN_STR("t-none"), .num_partitions = 0, .replication_factor = 1},
         {.name = CAIRN_STR("t-twice"), .num_partitions = 1, .replication_factor = 1},
         {.name = CAIRN_STR("t-twice"), .num_partitions = 1, .replication_factor = 1},

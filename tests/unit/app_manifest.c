@@ -357,6 +357,10 @@ TEST(a_good_app_is_read_whole)
     CHECK_INT(m->projection_count, 1);
     CHECK_INT(m->projection_on_error[0], CAIRN_ON_ERROR_SKIP);
     CHECK_INT(m->query_count, 1);
+    CHECK_INT(m->topic_count, 3);
+    CHECK(cairn_str_equal(m->topics[0].category, CAIRN_STR("order")) && m->topics[0].partitions == 0 && m->topics[0].config_count == 0);
+    CHECK(m->topics[1].category.size == 0 && m->topics[1].partitions == 6 && m->topics[1].config_count == 2);
+    CHECK(cairn_str_equal(m->topics[2].name, CAIRN_STR("shipment")) && m->topics[2].category.size == 0);
     CHECK_INT(m->digest.size, 64);
     CHECK_INT(m->file_count, GOOD_COUNT);
     CHECK(cairn_str_equal(m->files[0].path, CAIRN_STR("README.md"))); /* by path */

@@ -319,6 +319,52 @@ record_of(struct made *made, const cairn_recorded *event)
     return made->record;
 }
 
+/* Goal: an event brings headers of its own, in place of those that are made, and ce_meta is the rest of meta.
+ * Method: each kind of value, a name of CloudEvents', escapes, a lone surrogate; meta of nothing else; and what is no object. */
+TEST(headers_of_an_events_own)
+{
+    struct made made = {.maker = {.count = 0}};
+    cairn_recorded event = {
+        .stream = CAIRN_STR("a-1"),
+        .event = {.type = CAIRN_STR("T"), .data = CAIRN_STR("{}"),
+                  .meta = CAIRN_STR("{\"actor\":\"x\",\"kafka_headers\":{\"ce_type\":\"Other\",\"a\\n\":\"b\\\"\",\"none\":null,\"raw\":"
+                                    "{\"base64\":\"AP8=\"},\"bad\":{\"base64\":\"?\"},\"many\":[\"1\",2],\"no\":[],\"\\ud800\":\"x\",\"n\":1.5,"
+                                    "\"o\":{\"p\":[]}}}")},
+    };
+    struct batch_record record = record_of(&made, &event);
+    cairn_str headers = record.headers, name, value;
+    bool has_value, type = false, meta = false;
+    check_header(&headers, "ce_type", "Other");
+    check_header(&headers, "a\n", "b\"");
+    CHECK(batch_next_header(&headers, &name, &has_value, &value) && !has_value);
+    check_text(name, "none");
+    CHECK(batch_next_header(&headers, &name, &has_value, &value) && has_value && value.size == 2 && memcmp(value.data, "\0\xFF", 2) == 0);
+    check_header(&headers, "bad", "{\"base64\":\"?\"}");
+    check_header(&headers, "many", "1");
+    check_header(&headers, "many", "2");
+    check_header(&headers, "n", "1.5");
+    check_header(&headers, "o", "{\"p\":[]}");
+    while (batch_next_header(&headers, &name, &has_value, &value)) {
+        type |= cairn_str_equal(name, CAIRN_STR("ce_type"));
+        if (cairn_str_equal(name, CAIRN_STR("ce_meta"))) {
+            meta = true;
+            check_text(value, "{\"actor\":\"x\"}");
+        }
+    }
+    CHECK(!type && meta);
+    batch_close(&made.cursor);
+    event.event.meta = CAIRN_STR("{\"kafka_headers\":{\"a\":\"b\"}}");
+    headers = record_of(&made, &event).headers;
+    check_header(&headers, "a", "b");
+    while (batch_next_header(&headers, &name, &has_value, &value))
+        CHECK(!cairn_str_equal(name, CAIRN_STR("ce_meta")));
+    batch_close(&made.cursor);
+    event.event.meta = CAIRN_STR("{\"kafka_headers\":7}");
+    headers = record_of(&made, &event).headers;
+    check_header(&headers, "ce_specversion", "1.0");
+    free_made(&made);
+}
+
 /* Goal: an event is a CloudEvent of the Kafka binding, and the record it becomes is that event again. */
 TEST(events_as_records)
 {
@@ -394,7 +440,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         RUN(murmur2_known_answers), RUN(topics_and_categories), RUN(keys_and_streams), RUN(plain_records), RUN(records_with_headers),
         RUN(headers_that_lie), RUN(meta_at_its_longest), RUN(ids_of_places), RUN(events_as_records), RUN(odd_events_as_records),
-        RUN(keys_that_look_like_hex),
+        RUN(keys_that_look_like_hex), RUN(headers_of_an_events_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

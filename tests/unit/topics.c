@@ -1,5 +1,6 @@
 /* Topics: definitions, events and batches in partitions, producers' batches; after closing and opening, and after computing the
  * index again, everything is as it was. */
+#include <os/os.h>
 #include <os/twin.h>
 #include <store/store.h>
 
@@ -96,6 +97,55 @@ TEST(batches_are_read_by_offset)
     }
     cairn_topic_release(ref);
     close_world(&world);
+}
+
+/* Goal: a large batch that is found in its file instead of being read is the same, also when it bears a revision for each
+ * record; a small one and an event are read. Method: read everything by both calls. */
+TEST(large_batches_are_found_in_their_file)
+{
+    struct world world = {0};
+    char folder[64]; /* the simulated disk has no descriptors to give */
+    const cairn_options options = {.create = true};
+    test_folder(folder);
+    CHECK_OK(cairn_open(folder, &options, &world.store, NULL));
+    cairn_topic_ref *ref = rig_make_topic(world.store, "t", 1);
+    cairn_uuid id = cairn_topic_of(ref)->id;
+    static const char *const keys[] = {"a", "b", "c", "d", "e"};
+    (void)rig_produce(world.store, &id, 0, rig_batch(&world.maker, "plain", 4000, NULL, 0, BATCH_PLAIN));
+    (void)rig_append(world.store, "t-1", "event");
+    (void)rig_produce(world.store, &id, 0, rig_batch(&world.maker, "keyed", 2000, keys, 5, BATCH_PLAIN));
+    (void)rig_produce(world.store, &id, 0, rig_batch(&world.maker, "small", 3, NULL, 0, BATCH_PLAIN));
+    (void)rig_produce(world.store, &id, 0, rig_batch(&world.maker, "packed", 20000, NULL, 0, BATCH_LZ4));
+    cairn_partition_reader *reading, *finding;
+    cairn_partition_item read, found;
+    cairn_error error;
+    unsigned files = 0;
+    int file;
+    uint64_t at;
+    CHECK_OK(cairn_read_partition(world.store, 0, &id, 0, 0, &reading, NULL));
+    CHECK_OK(cairn_read_partition(world.store, 0, &id, 0, 0, &finding, NULL));
+    while (cairn_partition_next(reading, &read, &error) == CAIRN_OK) {
+        CHECK_OK(store_partition_find(finding, 20000, &found, &file, &at, NULL));
+        CHECK(found.first_offset == read.first_offset && found.last_offset == read.last_offset && found.position == read.position);
+        CHECK_INT(found.batch.size, read.batch.size);
+        CHECK_INT(file >= 0, read.batch.size >= 20000);
+        if (file < 0)
+            continue;
+        char *bytes = malloc(read.batch.size);
+        CHECK(bytes != NULL && memcmp(found.batch.data, read.batch.data, BATCH_HEAD_SIZE) == 0);
+        CHECK_INT(os_descriptor_read(file, bytes, read.batch.size, at), read.batch.size);
+        CHECK(memcmp(bytes, read.batch.data, read.batch.size) == 0);
+        free(bytes);
+        os_descriptor_close(file);
+        files++;
+    }
+    CHECK_INT(files, 3);
+    CHECK_INT(store_partition_find(finding, 20000, &found, &file, &at, NULL), CAIRN_E_END);
+    cairn_partition_reader_free(reading);
+    cairn_partition_reader_free(finding);
+    cairn_topic_release(ref);
+    close_world(&world);
+    test_remove(folder);
 }
 
 /* Goal: an event that is appended to a stream of the category is in the partition of its key; between batches, and with them in
@@ -451,6 +501,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         RUN(batches_are_read_by_offset),
+        RUN(large_batches_are_found_in_their_file),
         RUN(events_and_batches_share_partitions),
         RUN(definitions_change),
         RUN(wrong_batches_are_refused),

@@ -354,6 +354,41 @@ function EventTypes({ app }: { app: App }) {
   );
 }
 
+const AppTopics = ({ app }: { app: App }) => (
+  <Scroll label="Topics">
+    <table>
+      <thead>
+        <tr>
+          <th scope="col">Topic</th>
+          <th scope="col">Category</th>
+          <th scope="col" class="number">
+            Partitions
+          </th>
+          <th scope="col">Settings</th>
+        </tr>
+      </thead>
+      <tbody>
+        {(app.topics ?? []).map(({ topic, category, partitions, config }) => (
+          <tr key={topic}>
+            <td>
+              <a data-row href={to("/topics/{topic}", { topic })}>
+                {topic}
+              </a>
+            </td>
+            <td>{category}</td>
+            <td class="number">{partitions ?? "—"}</td>
+            <td class="mono dim">
+              {Object.entries(config)
+                .map(([setting, value]) => `${setting}=${value}`)
+                .join(" ")}
+            </td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  </Scroll>
+);
+
 export function AppPage({ app: name, tab, command }: { app: string; tab: string; command?: string }) {
   const app = useLoad((signal) => json<App>(appPath(name), { signal }), ["app", name]);
   return (
@@ -381,13 +416,14 @@ export function AppPage({ app: name, tab, command }: { app: string; tab: string;
           ["Commands", to("/apps/{app}", { app: name }), app.data?.commands.length],
           ["State", to("/apps/{app}/state", { app: name })],
           ["Event types", to("/apps/{app}/events", { app: name }), app.data?.events.length],
+          ...((app.data?.topics ?? []).length > 0 ? [["Topics", to("/apps/{app}/topics", { app: name }), app.data!.topics!.length] as [string, string, number]] : []),
           ["Read models", to("/read-models", {}, { app: name }), app.data?.queries.length],
           ["Projections", to("/projections", {}, { app: name }), app.data?.projections.length],
           ["Deployments", to("/deployments/{app}", { app: name })],
         ]}
       />
       <Show of={app} lines={8}>
-        {(data) => (tab === "State" ? <States app={data} /> : tab === "Event types" ? <EventTypes app={data} /> : <Commands app={data} command={command} />)}
+        {(data) => (tab === "State" ? <States app={data} /> : tab === "Event types" ? <EventTypes app={data} /> : tab === "Topics" ? <AppTopics app={data} /> : <Commands app={data} command={command} />)}
       </Show>
     </Page>
   );

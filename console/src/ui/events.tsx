@@ -8,7 +8,7 @@ import { Badge, Button, Copy, Time, to } from "./base.tsx";
 import { JsonView } from "./json-view.tsx";
 
 /* Bytes that are no JSON: as text where they are text. */
-function decoded(base64: string): string | null {
+export function decoded(base64: string): string | null {
   try {
     const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);

@@ -51,9 +51,8 @@ read_spec(struct kafka_call *call, const struct kafka_create_topics_request_topi
         enum kafka_err err = check_assignments(in, &ret->partitions, why);
         if (err != KAFKA_NONE)
             return err;
-    } else if (in->replication_factor != -1 && in->replication_factor != 1) {
-        return refuse(KAFKA_INVALID_REPLICATION_FACTOR, why, "The replication factor is %d; there is one node.",
-                      in->replication_factor);
+    } else if (in->replication_factor < -1 || in->replication_factor == 0) { /* any other means nothing here: programs have theirs written in */
+        return refuse(KAFKA_INVALID_REPLICATION_FACTOR, why, "The replication factor is %d; at least 1, or -1.", in->replication_factor);
     }
     if (in->assignments_count <= 0 && in->num_partitions != -1 && in->num_partitions <= 0)
         return refuse(KAFKA_INVALID_PARTITIONS, why, "A topic has at least one partition.");
