@@ -73,6 +73,7 @@ struct segment {
     int64_t *times;             /* of records 0, TIME_STEP, 2·TIME_STEP … */
     _Atomic int64_t last_time_us;
     uint64_t removed;
+    _Atomic bool few_offsets;   /* sealed: most positions share theirs, being in batches; the table is not worth its memory */
     enum { ROOT_NONE, ROOT_CLAIMED, ROOT_KNOWN } root_state; /* not yet sealed: under the seal lock */
     uint8_t root[32], chain[32]; /* sealed */
 };

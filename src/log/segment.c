@@ -324,6 +324,19 @@ segment_footer(const struct segment *segment, uint64_t data_end, struct buf *ret
     return CAIRN_OK;
 }
 
+/* Reading by batches, one look into the footer a batch is nothing; kept, the table would cost 4 bytes a record. */
+#define SHARE_MIN 8
+
+static bool
+has_few_offsets(const _Atomic uint32_t *table, uint64_t count)
+{
+    uint64_t different = count > 0;
+    for (uint64_t i = 1; i < count; i++)
+        different += atomic_load_explicit(&table[i], memory_order_relaxed)
+                     != atomic_load_explicit(&table[i - 1], memory_order_relaxed);
+    return different * SHARE_MIN < count;
+}
+
 cairn_err
 segment_seal(struct log *log, struct segment *segment, const uint8_t before[32], cairn_error *error)
 {
@@ -345,8 +358,16 @@ segment_seal(struct log *log, struct segment *segment, const uint8_t before[32],
     if (err != CAIRN_OK)
         return err;
     segment->offsets_at = data_end + FOOTER_FIXED_SIZE;
-    atomic_fetch_add(&log->offsets_bytes, (count + 1) * 4);
+    if (has_few_offsets(atomic_load(&segment->offsets), count)) {
+        atomic_store(&segment->few_offsets, true); /* from here on readers ask the footer */
+        _Atomic uint32_t *table = atomic_exchange(&segment->offsets, NULL);
+        epoch_wait(log);
+        free(table);
+        atomic_store(&segment->sealed, true);
+        return CAIRN_OK;
+    }
     atomic_store(&segment->sealed, true);
+    atomic_fetch_add(&log->offsets_bytes, (count + 1) * 4);
     segment_trim_offsets(log);
     return CAIRN_OK;
 }
@@ -377,6 +398,8 @@ static void
 keep_offsets(struct log *log, struct segment *segment)
 {
     uint64_t count = atomic_load(&segment->count), bytes = (count + 1) * 4;
+    if (atomic_load_explicit(&segment->few_offsets, memory_order_relaxed))
+        return;
     if (atomic_fetch_add(&log->offsets_bytes, bytes) + bytes > LOG_OFFSETS_BYTES_MAX) {
         atomic_fetch_sub(&log->offsets_bytes, bytes);
         return;
@@ -386,7 +409,8 @@ keep_offsets(struct log *log, struct segment *segment)
         && os_pread(log->os, segment->file, table, count * 4, segment->offsets_at)
                == (ssize_t)(count * 4)) {
         atomic_init(&table[count], (uint32_t)atomic_load(&segment->data_end));
-        if (atomic_compare_exchange_strong(&segment->offsets, &none, table))
+        atomic_store(&segment->few_offsets, has_few_offsets(table, count));
+        if (!atomic_load(&segment->few_offsets) && atomic_compare_exchange_strong(&segment->offsets, &none, table))
             return;
     }
     free(table);
