@@ -146,7 +146,7 @@ restore_secrets(struct api_call *call, struct json client, cairn_str had, cairn_
         buf_put_str(&text, name.raw);
         buf_put_char(&text, ':');
         if (value.type == JSON_STRING && json_string_is(value, HIDDEN)) {
-            cairn_str key = json_string(name, call->arena);
+            cairn_str key = arena_copy(call->arena, json_string(name, call->arena)); /* with a NUL behind */
             value = key.data ? json_get(before, key.data) : (struct json){0};
             if (value.type == JSON_NONE)
                 err = error_set(error, CAIRN_E_INVALID, "client: %.*s: what is shown as '" HIDDEN "' has to be given again",
