@@ -81,7 +81,11 @@ relay_places_grow(struct relay_places *places, size_t count)
 void
 relay_places_put(const struct relay_places *places, struct buf *to)
 {
-    buf_put_str(to, CAIRN_STR("{\"offsets\":["));
+    buf_put_char(to, '{');
+    if (places->topic[0])
+        json_put_text_member(to, "topic", cairn_cstr(places->topic));
+    json_put_name(to, "offsets");
+    buf_put_char(to, '[');
     for (size_t i = 0; i < places->count; i++) {
         json_put_comma(to);
         json_put_u64(to, places->next[i]);
@@ -95,13 +99,17 @@ relay_places_get(struct relay_places *places, cairn_str text)
     struct json json, name, item;
     if (json_check(text, &json, NULL) != CAIRN_OK)
         return false;
-    struct json offsets = json_get(json, "offsets");
+    struct json offsets = json_get(json, "offsets"), topic = json_get(json, "topic");
     size_t count = json_count(offsets), i = 0;
     if (offsets.type != JSON_ARRAY || count > RELAY_PARTITIONS_MAX || !relay_places_grow(places, count))
         return false;
     for (struct json_walk walk = json_walk(offsets); json_next(&walk, &name, &item); i++)
         if (!json_u64(item, &places->next[i]))
             return false;
+    if (topic.type == JSON_STRING && topic.raw.size == UUID_TEXT_SIZE + 1) { /* its quotes instead of a final 0 */
+        memcpy(places->topic, topic.raw.data + 1, UUID_TEXT_SIZE - 1);
+        places->topic[UUID_TEXT_SIZE - 1] = '\0';
+    }
     return true;
 }
 
@@ -168,6 +176,8 @@ relay_main(void *context)
             break;
         if (relay->records_total > before)
             back_off_ms = RELAY_BACK_OFF_MS;
+        if (err == CAIRN_OK)
+            continue; /* its topic has changed: at once, by what it is now */
         relay_say(relay, "waiting", "%s", error.detail[0] ? error.detail : cairn_err_name(err));
         relay_sleep(relay, seen, back_off_ms);
         back_off_ms = back_off_ms * 2 < RELAY_BACK_OFF_MOST_MS ? back_off_ms * 2 : RELAY_BACK_OFF_MOST_MS;

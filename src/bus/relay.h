@@ -4,7 +4,7 @@
  * get lost together with what it is about:
  *
  *   out, with transactions   each batch is a transaction of Kafka's, and the offsets it reached here are committed in it (group
- *                            "cairn-relay-<name>", in the metadata of the target's partition 0): exactly once
+ *                            "cairn-relay-<name>-<the log's id>", in the metadata of the target's partition 0): exactly once
  *   out, without             an idempotent producer; the offsets reached are an event of `$relayed-<name>`, written behind the
  *                            acknowledgements: at least once, in order for each key
  *   in                       the records become record batches of a topic here, and the offsets reached there are an event of
@@ -12,7 +12,8 @@
  *                            servers run the same relay by mistake
  *
  * When Kafka is away a relay waits; the log is the buffer. Nothing is ever skipped: what a Kafka refuses (a record that is too
- * large for it) stops the relay, which says so and tries again.
+ * large for it), a topic there that ends before the place reached (it was made anew, or lost its end), a log here that does (an old
+ * backup) stop the relay, which says so and tries again. What a Kafka's retention has removed before it came in is gone; that is told.
  *
  * Settings for the client are librdkafka's, from a list of those that neither run nor load anything; a secret may be given as
  * {"env": "NAME"}, so that it does not stand in the log.

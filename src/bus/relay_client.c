@@ -43,7 +43,7 @@ static cairn_err
 setting_text(struct json value, struct arena *arena, cairn_str *ret, cairn_error *error)
 {
     if (value.type == JSON_OBJECT) {
-        cairn_str name = json_string(json_get(value, "env"), arena);
+        cairn_str name = arena_copy(arena, json_string(json_get(value, "env"), arena));
         const char *found = name.data != NULL ? getenv(name.data) : NULL;
         if (found == NULL)
             return error_set(error, CAIRN_E_NOTFOUND, "client: the environment has no %.*s", (int)name.size,
@@ -51,7 +51,7 @@ setting_text(struct json value, struct arena *arena, cairn_str *ret, cairn_error
         *ret = cairn_cstr(found);
         return CAIRN_OK;
     }
-    *ret = value.type == JSON_STRING ? json_string(value, arena) : arena_copy(arena, value.raw);
+    *ret = arena_copy(arena, value.type == JSON_STRING ? json_string(value, arena) : value.raw);
     return ret->data != NULL ? CAIRN_OK : error_set(error, CAIRN_E_NOMEM, "no memory for a relay's settings");
 }
 
@@ -61,7 +61,7 @@ set_all(struct relay *relay, rd_kafka_conf_t *conf, struct arena *arena, cairn_e
     struct json name, value;
     cairn_err err = CAIRN_OK;
     for (struct json_walk walk = json_walk(json_trusted(relay->spec.client)); err == CAIRN_OK && json_next(&walk, &name, &value);) {
-        cairn_str key = json_string(name, arena), text;
+        cairn_str key = arena_copy(arena, json_string(name, arena)), text; /* librdkafka wants a final 0 */
         if (key.data == NULL)
             return error_set(error, CAIRN_E_NOMEM, "no memory for a relay's settings");
         err = setting_text(value, arena, &text, error);
@@ -140,9 +140,22 @@ relay_partitions(rd_kafka_t *client, cairn_str topic, size_t *ret, cairn_error *
     return err;
 }
 
+void
+relay_look_again(struct relay *relay, rd_kafka_t *client, cairn_str topic)
+{
+    size_t partitions;
+    pthread_mutex_lock(&relay->lock);
+    bool waiting = strcmp(relay->state, "waiting") == 0;
+    pthread_mutex_unlock(&relay->lock);
+    if (waiting && relay_partitions(client, topic, &partitions, NULL) == CAIRN_OK)
+        relay_say(relay, "running", "%s", "");
+}
+
 const char *
 relay_group(const struct relay *relay, char to[RELAY_GROUP_SIZE])
 {
-    snprintf(to, RELAY_GROUP_SIZE, "cairn-relay-%s", relay->name);
+    char log[UUID_TEXT_SIZE];
+    format_uuid(relay->relays->log_id, log);
+    snprintf(to, RELAY_GROUP_SIZE, "cairn-relay-%s-%s", relay->name, log);
     return to;
 }

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #define HEADERS_MAX 256
+#define RELAY_GATHER_MS 5 /* for more, once there is one */
 #define GROW_CHECK_US (INT64_C(60) * 1000000)
 
 struct incoming {
@@ -97,8 +98,9 @@ assign(struct incoming *in, cairn_error *error)
         return error_set(error, CAIRN_E_NOMEM, "no memory for %zu partitions", partitions);
     snprintf(topic, sizeof topic, "%.*s", (int)source.size, source.data);
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)partitions);
-    for (size_t i = 0; i < partitions; i++)
-        rd_kafka_topic_partition_list_add(list, topic, (int32_t)i)->offset = (int64_t)in->places.next[i];
+    for (size_t i = 0; i < partitions; i++) /* one that is new to the relay begins with what is left of it */
+        rd_kafka_topic_partition_list_add(list, topic, (int32_t)i)->offset =
+            in->places.next[i] > 0 ? (int64_t)in->places.next[i] : RD_KAFKA_OFFSET_BEGINNING;
     rd_kafka_resp_err_t fault = rd_kafka_assign(in->client, list);
     rd_kafka_topic_partition_list_destroy(list);
     if (fault != RD_KAFKA_RESP_ERR_NO_ERROR)
@@ -129,7 +131,8 @@ open_incoming(struct incoming *in, cairn_error *error)
 {
     char group[RELAY_GROUP_SIZE];
     const struct relay_client_setting settings[] = {{"group.id", relay_group(in->relay, group)}, {"enable.auto.commit", "false"},
-                                                    {"enable.auto.offset.store", "false"}, {"auto.offset.reset", "earliest"},
+                                                    {"enable.auto.offset.store", "false"}, {"auto.offset.reset", "error"},
+                                                    {"enable.partition.eof", "true"},
                                                     {"isolation.level", "read_committed"}, {NULL, NULL}};
     cairn_err err = relay_places_load(in->relay, &in->places, error);
     if (err == CAIRN_OK)
@@ -238,11 +241,63 @@ lag_of(struct incoming *in)
     return lag;
 }
 
+/* Kafka does not have the offset that is next. Retention may have removed it: then it goes on after the gap, and says so. */
+static cairn_err
+no_such_offset(struct incoming *in, int32_t partition, cairn_error *error)
+{
+    char topic[256];
+    int64_t low, high;
+    const cairn_str source = in->relay->spec.source;
+    if (partition < 0 || (size_t)partition >= in->places.count)
+        return error_set(error, CAIRN_E_IO, "Kafka has no such offset");
+    snprintf(topic, sizeof topic, "%.*s", (int)source.size, source.data);
+    rd_kafka_resp_err_t fault = rd_kafka_query_watermark_offsets(in->client, topic, partition, &low, &high, RELAY_CALL_MS);
+    if (fault != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return error_set(error, CAIRN_E_TIMEOUT, "Kafka does not say which offsets it has: %s", rd_kafka_err2str(fault));
+    const uint64_t next = in->places.next[partition];
+    if ((int64_t)next >= low)
+        return error_set(error, CAIRN_E_CONFLICT,
+                         "partition %d ends at %lld there, and this relay has been at %llu: the topic was made anew, or has lost its end. A "
+                         "relay of another name begins anew",
+                         partition, (long long)high, (unsigned long long)next);
+    in->places.next[partition] = (uint64_t)low;
+    cairn_err err = append_batches(in, error); /* what came before, and where it goes on */
+    return err != CAIRN_OK ? err
+                           : error_set(error, CAIRN_E_NOTFOUND, "partition %d: offsets %llu to %lld are gone there; it goes on after them",
+                                       partition, (unsigned long long)next, (long long)low - 1);
+}
+
+/* What is not a record: the end of a partition, which says where it goes on (behind a transaction's marker), or a fault. */
+static cairn_err
+take_note(struct incoming *in, const rd_kafka_message_t *message, cairn_error *error)
+{
+    if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+        size_t partition = (size_t)message->partition;
+        if (message->partition >= 0 && partition < in->places.count && message->offset > (int64_t)in->places.next[partition])
+            in->places.next[partition] = (uint64_t)message->offset;
+        return CAIRN_OK;
+    }
+    if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET)
+        return no_such_offset(in, message->partition, error);
+    return error_set(error, CAIRN_E_IO, "%s", rd_kafka_message_errstr(message));
+}
+
+/* The first is waited for; those that are there already come with it. */
+static ssize_t
+consume(struct incoming *in)
+{
+    ssize_t got = rd_kafka_consume_batch_queue(in->queue, RELAY_WAIT_MS, in->messages, 1);
+    if (got <= 0)
+        return got;
+    ssize_t more = rd_kafka_consume_batch_queue(in->queue, RELAY_GATHER_MS, in->messages + got, RELAY_BATCH_RECORDS - (size_t)got);
+    return more > 0 ? got + more : got;
+}
+
 /* Consume until it is enough for an append, or nothing more comes; then append. */
 static cairn_err
 relay_some(struct incoming *in, cairn_error *error)
 {
-    ssize_t got = rd_kafka_consume_batch_queue(in->queue, RELAY_WAIT_MS, in->messages, RELAY_BATCH_RECORDS);
+    ssize_t got = consume(in);
     size_t taken = 0, moved = 0;
     cairn_err err = got < 0 ? error_set(error, CAIRN_E_IO, "cannot consume: %s", rd_kafka_err2str(rd_kafka_last_error())) : CAIRN_OK;
     size_t bytes = 0;
@@ -252,8 +307,8 @@ relay_some(struct incoming *in, cairn_error *error)
             err = take_in(in, message, &taken, error);
             bytes += message->len + message->key_len;
             moved++;
-        } else if (err == CAIRN_OK && message->err != RD_KAFKA_RESP_ERR__PARTITION_EOF) {
-            err = error_set(error, CAIRN_E_IO, "%s", rd_kafka_message_errstr(message));
+        } else if (err == CAIRN_OK) {
+            err = take_note(in, message, error);
         }
         rd_kafka_message_destroy(message);
         if (err == CAIRN_OK && bytes >= RELAY_BATCH_BYTES) {
@@ -265,6 +320,8 @@ relay_some(struct incoming *in, cairn_error *error)
         err = append_batches(in, error);
     if (err == CAIRN_OK && got > 0)
         relay_say(in->relay, "running", "%s", "");
+    else if (err == CAIRN_OK)
+        relay_look_again(in->relay, in->client, in->relay->spec.source);
     if (err == CAIRN_OK)
         relay_count(in->relay, taken, lag_of(in));
     return err;

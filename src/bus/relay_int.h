@@ -12,6 +12,7 @@
 #include <base/arena.h>
 #include <base/bytes.h>
 #include <base/error.h>
+#include <base/text.h>
 #include <bus/relay.h>
 #include <cairn/admin.h>
 #include <librdkafka/rdkafka.h>
@@ -25,6 +26,7 @@
 #define RELAY_BACK_OFF_MS 1000  /* after a fault: doubled up to the most */
 #define RELAY_BACK_OFF_MOST_MS 30000
 #define RELAY_CHECKPOINT_US 1000000
+#define RELAY_LOOK_US 1000000     /* how often a busy relay looks whether its topic has changed */
 #define RELAY_PARTITIONS_MAX 10000
 
 struct relay {
@@ -68,17 +70,18 @@ relay_stopping(const struct relay *relay)
     return atomic_load(&relay->stop);
 }
 
-/* Offsets reached, one for each partition of the source, as an event of `$relayed-<name>`. */
+/* Offsets reached, one for each partition of the source, as an event of `$relayed-<name>` or in what Kafka's group has committed. */
 struct relay_places {
     uint64_t *next;
     size_t count;
+    char topic[UUID_TEXT_SIZE]; /* going out: the source's id, for one that is made again counts from 0. Empty: not said */
     int64_t revision; /* of the event; CAIRN_NONE: there is none yet */
 };
 CAIRN_MUST_CHECK cairn_err relay_places_load(struct relay *relay, struct relay_places *ret, cairn_error *error);
 /* At least `count` partitions; new ones begin at 0. */
 CAIRN_MUST_CHECK bool relay_places_grow(struct relay_places *places, size_t count);
 void relay_places_free(struct relay_places *places);
-/* {"offsets":[…]} */
+/* {"topic":"…","offsets":[…]} */
 void relay_places_put(const struct relay_places *places, struct buf *to);
 bool relay_places_get(struct relay_places *places, cairn_str json);
 /* Append them with record batches, under the expected revision. CAIRN_E_CONFLICT: another server runs this relay. */
@@ -98,8 +101,10 @@ CAIRN_MUST_CHECK cairn_err relay_client_new(struct relay *relay, rd_kafka_type_t
                                             rd_kafka_t **ret, cairn_error *error);
 /* How many partitions the topic there has. CAIRN_E_NOTFOUND: none; CAIRN_E_TIMEOUT: Kafka does not answer. */
 CAIRN_MUST_CHECK cairn_err relay_partitions(rd_kafka_t *client, cairn_str topic, size_t *ret, cairn_error *error);
-/* The group's name in Kafka. */
-#define RELAY_GROUP_SIZE (RELAY_NAME_MAX + 16)
+/* After a fault that nothing has followed: say that it runs when Kafka answers again. */
+void relay_look_again(struct relay *relay, rd_kafka_t *client, cairn_str topic);
+/* The group's name in Kafka, and the producer's: of this log's relay, so that two logs may have relays of one name to one Kafka. */
+#define RELAY_GROUP_SIZE (RELAY_NAME_MAX + UUID_TEXT_SIZE + 16)
 const char *relay_group(const struct relay *relay, char to[RELAY_GROUP_SIZE]);
 
 /* ---- relay_out.c, relay_in.c: run until stopped or failed; the caller backs off and calls again ---- */

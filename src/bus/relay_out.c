@@ -36,7 +36,7 @@ struct outgoing {
     struct arena arena;
     char log_id[UUID_TEXT_SIZE], target[256];
     uint64_t total;             /* the group's offset in Kafka: how many records so far */
-    int64_t saved_us;
+    int64_t saved_us, looked_us;
     bool unsaved;
     /* Of the records under way; told by librdkafka from within poll and flush. */
     size_t acknowledged, refused;
@@ -127,14 +127,37 @@ open_topic(struct outgoing *out, cairn_error *error)
     return out->readers != NULL ? CAIRN_OK : error_set(error, CAIRN_E_NOMEM, "no memory for a relay");
 }
 
+/* Places of a topic of that name that is gone are no places in this one; and none is beyond the end, unless the log lost its. */
+static cairn_err
+check_places(struct outgoing *out, cairn_error *error)
+{
+    char id[UUID_TEXT_SIZE];
+    const struct relays *relays = out->relay->relays;
+    cairn_err err = CAIRN_OK;
+    format_uuid(out->topic_id, id);
+    if (out->places.topic[0] && strcmp(out->places.topic, id) != 0)
+        memset(out->places.next, 0, out->places.count * sizeof *out->places.next);
+    memcpy(out->places.topic, id, sizeof id);
+    for (size_t i = 0; err == CAIRN_OK && i < out->partitions; i++) {
+        cairn_partition_info info;
+        err = cairn_partition_get(relays->store, relays->scope, &out->topic_id, (uint32_t)i, &info, error);
+        if (err == CAIRN_OK && out->places.next[i] > info.end)
+            err = error_set(error, CAIRN_E_CONFLICT,
+                            "partition %zu ends at %llu, and this relay has been at %llu: is this log an older copy of itself? A relay of "
+                            "another name begins anew",
+                            i, (unsigned long long)info.end, (unsigned long long)out->places.next[i]);
+    }
+    return err;
+}
+
 static cairn_err
 open_readers(struct outgoing *out, cairn_error *error)
 {
     const struct relays *relays = out->relay->relays;
     if (!relay_places_grow(&out->places, out->partitions) || (out->ahead = calloc(out->places.count, sizeof *out->ahead)) == NULL)
         return error_set(error, CAIRN_E_NOMEM, "no memory for a relay");
+    cairn_err err = check_places(out, error);
     memcpy(out->ahead, out->places.next, out->places.count * sizeof *out->ahead);
-    cairn_err err = CAIRN_OK;
     for (size_t i = 0; err == CAIRN_OK && i < out->partitions; i++)
         err = cairn_read_partition(relays->store, relays->scope, &out->topic_id, (uint32_t)i, out->places.next[i], &out->readers[i], error);
     return err;
@@ -245,6 +268,20 @@ enough(size_t records, size_t bytes)
     return records >= RELAY_BATCH_RECORDS || bytes >= RELAY_BATCH_BYTES;
 }
 
+/* The next item of a partition. At its end, what lies before the end and was not given is hidden: that is passed too. */
+static cairn_err
+next_item(struct outgoing *out, size_t partition, cairn_partition_item *ret, cairn_error *error)
+{
+    const struct relays *relays = out->relay->relays;
+    cairn_partition_info info;
+    cairn_err err = cairn_partition_get(relays->store, relays->scope, &out->topic_id, (uint32_t)partition, &info, error);
+    if (err == CAIRN_OK)
+        err = cairn_partition_next(out->readers[partition], ret, error);
+    if (err == CAIRN_E_END && out->ahead[partition] < info.end)
+        out->ahead[partition] = info.end;
+    return err;
+}
+
 /* A turn of every partition: an item each until there is enough, or nothing more. */
 static cairn_err
 produce_some(struct outgoing *out, size_t *ret_records, cairn_error *error)
@@ -258,7 +295,7 @@ produce_some(struct outgoing *out, size_t *ret_records, cairn_error *error)
         for (size_t i = 0; err == CAIRN_OK && i < out->partitions && !enough(*ret_records, bytes); i++) {
             size_t partition = out->turn++ % out->partitions;
             cairn_partition_item item;
-            err = cairn_partition_next(out->readers[partition], &item, error);
+            err = next_item(out, partition, &item, error);
             if (err == CAIRN_OK) {
                 any = true;
                 err = produce_item(out, partition, &item, ret_records, &bytes, error);
@@ -300,7 +337,8 @@ send_places(struct outgoing *out, uint64_t total, cairn_error *error)
 {
     char group[RELAY_GROUP_SIZE];
     struct buf text = {0};
-    const struct relay_places reached = {.next = out->ahead, .count = out->places.count};
+    struct relay_places reached = {.next = out->ahead, .count = out->places.count};
+    memcpy(reached.topic, out->places.topic, sizeof reached.topic);
     relay_places_put(&reached, &text);
     rd_kafka_consumer_group_metadata_t *metadata = rd_kafka_consumer_group_metadata_new(relay_group(out->relay, group));
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
@@ -331,8 +369,10 @@ relay_transaction(struct outgoing *out, size_t *ret_records, cairn_error *error)
     if (err != CAIRN_OK)
         return err;
     err = produce_some(out, ret_records, error);
-    if (err == CAIRN_OK && *ret_records == 0) /* what is left is hidden: nothing to tell Kafka */
+    if (err == CAIRN_OK && *ret_records == 0) { /* what was left is hidden: nothing to tell Kafka yet */
+        memcpy(out->places.next, out->ahead, out->places.count * sizeof *out->ahead);
         return fault_of(rd_kafka_abort_transaction(out->client, TRANSACTION_MS), "cannot end an empty transaction", error);
+    }
     if (err == CAIRN_OK)
         err = send_places(out, out->total + *ret_records, error);
     while (err == CAIRN_OK || err == CAIRN_E_TIMEOUT) {
@@ -435,11 +475,16 @@ relay_run_out(struct relay *relay, cairn_error *error)
         if (records > 0)
             relay_say(relay, "running", "%s", "");
         relay_count(relay, records, lag_of(&out));
+        int64_t now_us = os_monotonic_us(os_real());
+        if (records == 0 || now_us - out.looked_us > RELAY_LOOK_US) {
+            out.looked_us = now_us;
+            if (topic_has_changed(&out))
+                break; /* begin anew with what it is now */
+        }
         if (records > 0)
             continue;
         rd_kafka_poll(out.client, 0);
-        if (topic_has_changed(&out))
-            break; /* begin anew with what it is now */
+        relay_look_again(relay, out.client, target);
         if (!relay->spec.transactions)
             err = save_places(&out, true, error);
         relay_sleep(relay, seen, RELAY_WAIT_MS);

@@ -1,0 +1,42 @@
+#!/bin/bash
+# Relays between two Cairns, each of which is killed under load.
+#
+# Goal: whichever side dies with -9 in the middle of it, a relay that goes out with transactions and one that comes in lose nothing, double
+# nothing and keep the order of each key; one that goes out without transactions loses nothing.
+# Method: `here` has a topic that is written to all the time, two relays that take it to `there`; `there` has one that fetches it. Both
+# are killed and started again several times, each time when something has arrived since. Then every record is counted.
+# Usage: relay.sh    CAIRN_BIN names the program (build/cairn); RELAY_ROUNDS (3), RELAY_RATE (2000 records a second).
+cd "$(dirname "$0")/../.." || exit 2
+. tests/relay_rig.sh
+
+start_cairn here
+start_cairn there
+at here topics create source --partitions $PARTITIONS >/dev/null || bad "a topic"
+for topic in once least; do at there topics create $topic --partitions $PARTITIONS >/dev/null || bad "a topic"; done
+quick=(--client reconnect.backoff.max.ms=500 --client transaction.timeout.ms=30000)
+at here relays put once --out --from source --to once --bootstrap "${broker[there]}" --transactions "${quick[@]}" >/dev/null || bad "a relay out, with transactions"
+at here relays put least --out --from source --to least --bootstrap "${broker[there]}" "${quick[@]}" >/dev/null || bad "a relay out"
+at there relays put fetch --in --from source --to fetched --bootstrap "${broker[here]}" --client reconnect.backoff.max.ms=500 >/dev/null || bad "a relay in"
+
+all_grow() {
+    local topic
+    for topic in once least fetched; do grows "$topic goes on, $1" "${broker[there]}" $topic 500 90 || exit 1; done
+}
+load_start "${broker[here]}" "${RELAY_RATE:-2000}"
+all_grow "first"
+for round in $(seq "${RELAY_ROUNDS:-3}"); do
+    for side in there here; do
+        kill_9 $side
+        start_cairn $side
+        all_grow "after $side was killed ($round)"
+    done
+done
+load_stop
+has "the source" "${broker[here]}" source exact 30
+has "out with transactions" "${broker[there]}" once exact 90
+has "out without" "${broker[there]}" least complete 90
+has "in" "${broker[there]}" fetched exact 90
+idle here once
+idle here least
+idle there fetch
+exit $failed
