@@ -3,7 +3,8 @@
  *
  * Each event is handed to one consumer at a time. It is *acknowledged* (done), *refused* (nack:
  * try again after a back-off, or park at once), or its deadline passes (try again). After
- * retry_max tries it is parked: kept aside with the reason until somebody replays it. The
+ * retry_max tries it is parked: kept aside with the reason until somebody replays it, or, where the
+ * group says so, becomes a dead letter: an event of a topic (docs/kafka.md, "Dead letters"). The
  * checkpoint is the first position not yet done with; it is kept in the log itself. Delivery is
  * at least once: after a crash what was not yet checkpointed is delivered again (a second's worth,
  * and at most 1,000 acknowledgements or as many as there were events outstanding).
@@ -30,6 +31,8 @@ typedef struct cairn_group_config {
     uint32_t retry_max;      /* (10) deliveries before parking */
     uint32_t retry_delay_ms; /* (200) before the second delivery, doubled each time up to 60 s */
     uint32_t outstanding_max; /* (1,000) delivered and not yet done with; at most 10,000 */
+    bool dead_letter;        /* what is given up goes to a topic of dead letters instead of being parked */
+    cairn_str dead_letter_topic; /* that one; empty: by the event, its topic's name and ".dlq" */
 } cairn_group_config;
 
 /* Make a group, or change its settings (what it has done stays). Durable on return. */
@@ -62,7 +65,8 @@ CAIRN_API CAIRN_MUST_CHECK cairn_err cairn_group_ack(cairn_store *store, cairn_s
                                                      size_t count, size_t *ret_count,
                                                      cairn_error *error);
 
-/* Refuse these positions: with `park` they go aside at once, otherwise they are retried. */
+/* Refuse these positions: with `park` they go aside at once (dead letters where the group has them),
+ * otherwise they are retried. */
 CAIRN_API CAIRN_MUST_CHECK cairn_err cairn_group_nack(cairn_store *store, cairn_scope scope,
                                                       cairn_str name, const uint64_t *positions,
                                                       size_t count, bool park, cairn_str reason,
@@ -95,6 +99,8 @@ typedef struct cairn_group_status {
     cairn_error failure;      /* when failing */
     uint64_t next;            /* everything before was looked at */
     uint64_t replaying;       /* parked events that wait to be handed out again */
+    uint64_t dead_letters;    /* events that have become dead letters, since the group was made */
+    cairn_str dead_letter_topic; /* where the newest of them went; empty: there is none */
 } cairn_group_status;
 
 typedef void (*cairn_group_status_visit)(void *context, const cairn_group_status *status);

@@ -49,7 +49,7 @@ check_size(const cairn_store *store, const cairn_group_config *config, cairn_err
     if (size > GROUP_CONFIG_BYTES_MAX)
         return error_set(error, CAIRN_E_LIMIT, "the group's settings are %zu bytes; the limit is %d",
                          size, GROUP_CONFIG_BYTES_MAX);
-    size_t most = size + 128 + (size_t)config->outstanding_max * GROUP_PENDING_BYTES_MAX;
+    size_t most = size + 512 + (size_t)config->outstanding_max * GROUP_PENDING_BYTES_MAX;
     if (most > store->event_size_max)
         return error_set(error, CAIRN_E_LIMIT,
                          "with outstanding_max %u the group's state may take %zu bytes; an event "
@@ -217,6 +217,8 @@ refuse(struct group *group, const struct pending_entry *at, bool park, int64_t n
 {
     struct pending_entry entry = *at;
     bool give_up = park || entry.deliveries >= group->state.config.retry_max;
+    if (entry.failed_us == 0)
+        entry.failed_us = os_now_us(group->store->os);
     entry.state = give_up ? PENDING_PARKING : PENDING_BACK_OFF;
     entry.due_us =
         give_up ? INT64_MAX : group_retry_due(&group->state.config, entry.deliveries, now_us);
@@ -238,9 +240,9 @@ refuse_some(struct group *group, const uint64_t *positions, size_t count, bool p
         if (at == NULL || at->state == PENDING_PARKING)
             continue;
         ++*ret_count;
-        uint32_t deliveries = at->deliveries;
+        struct group_parked one = {positions[i], at->deliveries, reason, "refused", at->failed_us};
         if (refuse(group, at, park, now_us))
-            parked[parked_count++] = (struct group_parked){positions[i], deliveries, reason};
+            parked[parked_count++] = one;
     }
     if (*ret_count > 0) {
         group_mark_dirty(group);
@@ -397,6 +399,8 @@ describe(struct group *group, struct arena *arena, cairn_group_status *ret, cair
         ret->outstanding = state->pending.count - ret->retrying;
         ret->parked = group->parked_end - state->replay_until;
         ret->replaying = state->replay_until - state->replay_next;
+        ret->dead_letters = state->dead_letters;
+        ret->dead_letter_topic = arena_copy(arena, (cairn_str){state->dead_topic, state->dead_topic_size});
         ret->acked_total = group->acked_total;
         ret->last_activity_us = group->last_activity_us;
         ret->failure = group->write_failure.code != CAIRN_OK ? group->write_failure

@@ -3,6 +3,7 @@
  *   group.c           the public calls
  *   group_take.c      handing out: what is due, what is replayed, what is new
  *   group_log.c       the group's events: load, checkpoint, park
+ *   group_dead.c      dead letters: made of what is given up, handed out again
  *   group_registry.c  which groups are in memory; the keeper; closing
  *   group_state.c     what a group remembers, and its JSON
  *   pending.c         events handed out, by position and by moment
@@ -10,6 +11,8 @@
  * In the log. "$subscription-<name>": each event is the whole state (settings, next, pending), so
  * that the newest alone is enough; max_count 8. "$parked-<name>": one event for each parked one,
  * appended together with the state that no longer waits for it: an event is never both or neither.
+ * A dead letter (dead.h) takes the parked event's place in that append; sent back, its mark and the
+ * state that waits for the event again are one append too.
  *
  * Invariants
  *  1. Every matching event below `next` is pending, parked or done.
@@ -29,6 +32,7 @@
 
 #include <pthread.h>
 
+#include "dead.h"
 #include "group.h"
 #include "group_state.h"
 #include "store.h"
@@ -37,6 +41,7 @@
 #define GROUP_NAME_MAX 256
 #define GROUP_PARKED_MAX 100000
 #define GROUP_PARK_BATCH 100     /* events of one append that parks */
+#define GROUP_DEAD_BATCH 32      /* dead letters of one append: they carry the data */
 #define GROUP_CHECKPOINT_ACKS 1000
 #define GROUP_CHECKPOINT_US INT64_C(1000000)
 
@@ -124,6 +129,20 @@ void groups_wake_keeper(struct groups *groups);
 CAIRN_MUST_CHECK cairn_err group_load(struct group *group, cairn_error *error);
 /* Append the state as it is now. write_lock held, lock not. A failure is also kept in the group. */
 CAIRN_MUST_CHECK cairn_err group_write_state(struct group *group, cairn_error *error);
+/* The state's event; what it will say is taken off the group's list of things to write. lock held. */
+void group_encode_state(struct group *group, struct buf *to);
+/* Parked events below this revision have been handed out again, as the state now says. lock held. */
+uint64_t group_replayed_before(const struct group *group);
+/* Append the encoded state and what belongs to it, at most GROUP_PARK_BATCH writes. write_lock held, lock not. */
+struct group_beside {
+    const cairn_event *parked;
+    size_t parked_count;
+    const cairn_write *writes;
+    size_t write_count;
+};
+CAIRN_MUST_CHECK cairn_err group_append_state(struct group *group, const struct buf *state,
+                                              struct group_beside *beside, uint64_t replayed,
+                                              cairn_error *error);
 /* Write a checkpoint if one is due (always: with `always` and anything changed). Takes write_lock;
  * does nothing when somebody else is writing. */
 void group_checkpoint(struct group *group, bool always);
@@ -131,6 +150,26 @@ void group_checkpoint(struct group *group, bool always);
  * are handed out again later. */
 CAIRN_MUST_CHECK cairn_err group_park(struct group *group, const struct group_parked *parked,
                                       size_t count, cairn_error *error);
+/* ---- group_dead.c ------------------------------------------------------------------------- */
+
+struct group_letters {
+    struct arena arena;
+    struct dead_letter letters[GROUP_DEAD_BATCH];
+    cairn_write writes[GROUP_DEAD_BATCH];
+    size_t count;
+    char topic_before[TOPIC_NAME_MAX]; /* of the state, in case the append fails */
+    size_t topic_before_size;
+};
+/* Make the dead letter of one that is given up. *ret_made false: it has to be parked (it is a dead
+ * letter itself, or cannot be one). An error is one that passes. write_lock held, lock not. */
+CAIRN_MUST_CHECK cairn_err group_letter_add(struct group *group, const struct group_parked *parked,
+                                            struct group_letters *letters, bool *ret_made,
+                                            cairn_error *error);
+/* Count them in the state; lock held. And take that back; lock not held. */
+void group_letters_count(struct group *group, struct group_letters *letters);
+void group_letters_uncount(struct group *group, const struct group_letters *letters);
+void group_letters_free(struct group_letters *letters);
+
 /* Remove the group's events from view. take_lock and write_lock held. */
 CAIRN_MUST_CHECK cairn_err group_erase(struct group *group, cairn_error *error);
 /* The event at a position, while `visit` runs. CAIRN_E_NOTFOUND: it is gone. */

@@ -72,8 +72,8 @@ group_load(struct group *group, cairn_error *error)
 /* ---- checkpoint --------------------------------------------------------------------------- */
 
 /* The state's event; what it will say is taken off the group's list of things to write. */
-static void
-encode_state(struct group *group, struct buf *to)
+void
+group_encode_state(struct group *group, struct buf *to)
 {
     group_state_encode(&group->state, to);
     group->dirty = false;
@@ -109,23 +109,29 @@ follow_with_retention(struct group *group, uint64_t replayed)
     }
 }
 
-/* Append the encoded state, and parked events with it. */
-static cairn_err
-append_state(struct group *group, const struct buf *state, const cairn_event *parked,
-             size_t parked_count, uint64_t replayed, cairn_error *error)
+/* Append the encoded state, and with it what comes of those that were given up, or marks. */
+cairn_err
+group_append_state(struct group *group, const struct buf *state, struct group_beside *beside,
+                   uint64_t replayed, cairn_error *error)
 {
+    static struct group_beside nothing;
     char state_name[GROUP_STREAM_MAX], parked_name[GROUP_STREAM_MAX];
     const cairn_event event = json_event(CAIRN_STR(STATE_TYPE), state);
-    const cairn_write writes[2] = {
-        {group_stream(group, GROUP_STATE_PREFIX, state_name), CAIRN_ANY, &event, 1},
-        {group_stream(group, GROUP_PARKED_PREFIX, parked_name), CAIRN_ANY, parked, parked_count},
-    };
+    struct group_beside *with = beside ? beside : &nothing;
+    cairn_write writes[2 + GROUP_PARK_BATCH];
+    size_t count = 0;
+    writes[count++] =
+        (cairn_write){group_stream(group, GROUP_STATE_PREFIX, state_name), CAIRN_ANY, &event, 1};
+    for (size_t i = 0; i < with->write_count; i++)
+        writes[count++] = with->writes[i];
+    if (with->parked_count > 0) /* the last one: its revision is what is told */
+        writes[count++] = (cairn_write){group_stream(group, GROUP_PARKED_PREFIX, parked_name),
+                                        CAIRN_ANY, with->parked, with->parked_count};
     cairn_error why = {0};
     cairn_at at;
-    cairn_err err = state->failed
-                        ? error_set(&why, CAIRN_E_NOMEM, "out of memory")
-                        : store_append_system(group->store, group->scope, writes,
-                                              parked_count ? 2 : 1, &at, &why);
+    cairn_err err = state->failed ? error_set(&why, CAIRN_E_NOMEM, "out of memory")
+                                  : store_append_system(group->store, group->scope, writes, count,
+                                                        &at, &why);
     if (err != CAIRN_OK) {
         why.code = err;
         pthread_mutex_lock(&group->lock);
@@ -138,7 +144,7 @@ append_state(struct group *group, const struct buf *state, const cairn_event *pa
     }
     pthread_mutex_lock(&group->lock);
     group->write_failure.code = CAIRN_OK;
-    if (parked_count > 0)
+    if (with->parked_count > 0)
         group->parked_end = at.revision + 1;
     pthread_mutex_unlock(&group->lock);
     follow_with_retention(group, replayed);
@@ -146,8 +152,8 @@ append_state(struct group *group, const struct buf *state, const cairn_event *pa
 }
 
 /* Parked events below this revision have all been handed out again, as the state now says. */
-static uint64_t
-replayed_before(const struct group *group)
+uint64_t
+group_replayed_before(const struct group *group)
 {
     return group->state.replay_next == group->state.replay_until ? group->state.replay_until : 0;
 }
@@ -157,10 +163,10 @@ group_write_state(struct group *group, cairn_error *error)
 {
     struct buf state = {0};
     pthread_mutex_lock(&group->lock);
-    encode_state(group, &state);
-    uint64_t replayed = replayed_before(group);
+    group_encode_state(group, &state);
+    uint64_t replayed = group_replayed_before(group);
     pthread_mutex_unlock(&group->lock);
-    cairn_err err = append_state(group, &state, NULL, 0, replayed, error);
+    cairn_err err = group_append_state(group, &state, NULL, replayed, error);
     buf_free(&state);
     return err;
 }
@@ -196,17 +202,14 @@ group_checkpoint(struct group *group, bool always)
 
 /* ---- parking ------------------------------------------------------------------------------ */
 
-struct batch {
-    cairn_event events[GROUP_PARK_BATCH];
-    size_t ends[GROUP_PARK_BATCH]; /* of each event's data in `bytes` */
-    size_t count;
-    struct buf bytes;
-};
-
-/* Those that are still to be parked (an acknowledgement may have come first). */
-static void
-make_up(struct group *group, const struct group_parked *parked, size_t count, struct batch *batch)
+/* Those that are still to be parked (an acknowledgement may have come first): they leave. */
+static size_t
+begin_leaving(struct group *group, const struct group_parked *parked, size_t count,
+              const struct group_parked **leaving)
 {
+    size_t leaving_count = 0;
+    if (group->presence != GROUP_PRESENT)
+        return 0;
     for (size_t i = 0; i < count; i++) {
         const struct pending_entry *at = pending_find(&group->state.pending, parked[i].position);
         if (at == NULL || at->state != PENDING_PARKING || at->leaving)
@@ -214,15 +217,47 @@ make_up(struct group *group, const struct group_parked *parked, size_t count, st
         struct pending_entry entry = *at;
         entry.leaving = true;
         pending_update(&group->state.pending, &entry);
-        group_parked_encode(&parked[i], &batch->bytes);
-        batch->ends[batch->count++] = batch->bytes.size;
+        leaving[leaving_count++] = &parked[i];
     }
-    for (size_t i = 0, begin = 0; i < batch->count; begin = batch->ends[i++])
+    return leaving_count;
+}
+
+struct batch {
+    cairn_event events[GROUP_PARK_BATCH];
+    size_t ends[GROUP_PARK_BATCH]; /* of each event's data in `bytes` */
+    struct buf bytes;
+    struct group_letters letters;
+    struct group_beside beside;
+};
+
+/* Each is a dead letter, or a parked event. write_lock held. */
+static cairn_err
+make_up(struct group *group, const struct group_parked *const *leaving, size_t count,
+        struct batch *batch, cairn_error *error)
+{
+    struct group_beside *beside = &batch->beside;
+    for (size_t i = 0; i < count; i++) {
+        bool made = false;
+        if (group->state.config.dead_letter) {
+            cairn_err err = group_letter_add(group, leaving[i], &batch->letters, &made, error);
+            if (err != CAIRN_OK)
+                return err;
+        }
+        if (made)
+            continue;
+        group_parked_encode(leaving[i], &batch->bytes);
+        batch->ends[beside->parked_count++] = batch->bytes.size;
+    }
+    for (size_t i = 0, begin = 0; i < beside->parked_count; begin = batch->ends[i++])
         batch->events[i] = (cairn_event){
             .type = CAIRN_STR(PARKED_TYPE),
             .content_type = CAIRN_STR(JSON_TYPE),
             .data = {batch->bytes.data + begin, batch->ends[i] - begin},
         };
+    beside->parked = batch->events;
+    beside->writes = batch->letters.writes;
+    beside->write_count = batch->letters.count;
+    return batch->bytes.failed ? error_set(error, CAIRN_E_NOMEM, "out of memory") : CAIRN_OK;
 }
 
 static void
@@ -252,22 +287,29 @@ park_batch(struct group *group, const struct group_parked *parked, size_t count,
            cairn_error *error)
 {
     struct buf state = {0};
-    struct batch batch = {.count = 0};
+    struct batch batch = {.bytes = {0}};
+    const struct group_parked *leaving[GROUP_PARK_BATCH];
     pthread_mutex_lock(&group->write_lock);
     pthread_mutex_lock(&group->lock);
-    if (group->presence == GROUP_PRESENT)
-        make_up(group, parked, count, &batch);
-    state.failed = batch.bytes.failed;
-    if (batch.count > 0)
-        encode_state(group, &state);
-    uint64_t replayed = replayed_before(group);
+    size_t leaving_count = begin_leaving(group, parked, count, leaving);
     pthread_mutex_unlock(&group->lock);
     cairn_err err = CAIRN_OK;
-    if (batch.count > 0) {
-        err = append_state(group, &state, batch.events, batch.count, replayed, error);
+    if (leaving_count > 0) {
+        err = make_up(group, leaving, leaving_count, &batch, error);
+        if (err == CAIRN_OK) {
+            pthread_mutex_lock(&group->lock);
+            group_letters_count(group, &batch.letters);
+            group_encode_state(group, &state);
+            uint64_t replayed = group_replayed_before(group);
+            pthread_mutex_unlock(&group->lock);
+            err = group_append_state(group, &state, &batch.beside, replayed, error);
+            if (err != CAIRN_OK)
+                group_letters_uncount(group, &batch.letters);
+        }
         settle(group, parked, count, err == CAIRN_OK);
     }
     pthread_mutex_unlock(&group->write_lock);
+    group_letters_free(&batch.letters);
     buf_free(&batch.bytes);
     buf_free(&state);
     return err;
@@ -278,8 +320,11 @@ group_park(struct group *group, const struct group_parked *parked, size_t count,
            cairn_error *error)
 {
     size_t batch_max = group->store->append_events_max - 1; /* one is the state */
-    if (batch_max > GROUP_PARK_BATCH)
-        batch_max = GROUP_PARK_BATCH;
+    pthread_mutex_lock(&group->lock);
+    size_t most = group->state.config.dead_letter ? GROUP_DEAD_BATCH : GROUP_PARK_BATCH;
+    pthread_mutex_unlock(&group->lock);
+    if (batch_max > most)
+        batch_max = most;
     if (batch_max == 0)
         batch_max = 1;
     cairn_err first = CAIRN_OK;

@@ -79,6 +79,9 @@ check_config(const cairn_group_config *config, cairn_error *error)
     if (config->from < 0)
         return error_set(error, CAIRN_E_INVALID, "from is %lld; it must not be negative",
                          (long long)config->from);
+    if (config->dead_letter_topic.size > 0 && !topic_name_valid(config->dead_letter_topic))
+        return error_set(error, CAIRN_E_INVALID,
+                         "dead_letter: a topic's name has 1 to %d of [a-zA-Z0-9._-]", TOPIC_NAME_MAX);
     if (config->outstanding_max > GROUP_OUTSTANDING_MAX)
         return error_set(error, CAIRN_E_LIMIT, "outstanding_max is %u; the limit is %d",
                          config->outstanding_max, GROUP_OUTSTANDING_MAX);
@@ -95,7 +98,10 @@ group_config_copy(const cairn_group_config *from, struct arena *arena, cairn_gro
     cairn_group_config config = *from;
     config.stream = arena_copy(arena, from->stream);
     config.category = arena_copy(arena, from->category);
+    config.dead_letter_topic =
+        arena_copy(arena, from->dead_letter ? from->dead_letter_topic : (cairn_str){0});
     if (config.stream.data == NULL || config.category.data == NULL ||
+        config.dead_letter_topic.data == NULL ||
         !copy_query(&from->query, arena, &config.query))
         return error_set(error, CAIRN_E_NOMEM, "out of memory");
     if (config.ack_timeout_ms == 0)
@@ -133,6 +139,10 @@ put_config(struct buf *to, const cairn_group_config *config)
     json_put_u64_member(to, "retry_max", config->retry_max);
     json_put_u64_member(to, "retry_delay_ms", config->retry_delay_ms);
     json_put_u64_member(to, "outstanding_max", config->outstanding_max);
+    if (config->dead_letter_topic.size > 0)
+        json_put_text_member(to, "dead_letter", config->dead_letter_topic);
+    else if (config->dead_letter)
+        json_put_bool_member(to, "dead_letter", true);
     buf_put_char(to, '}');
 }
 
@@ -195,6 +205,17 @@ get_query(struct json array, struct getting *getting, cairn_query *ret)
     return true;
 }
 
+/* Absent in what was written before there were dead letters. */
+static bool
+get_dead_letter(struct json value, struct getting *getting, cairn_group_config *ret)
+{
+    ret->dead_letter = value.type == JSON_TRUE || value.type == JSON_STRING;
+    if (value.type == JSON_STRING)
+        ret->dead_letter_topic = json_string(value, getting->arena);
+    return value.type == JSON_NONE || value.type == JSON_TRUE ||
+           ret->dead_letter_topic.data != NULL;
+}
+
 static bool
 get_config(struct json object, struct getting *getting, cairn_group_config *ret)
 {
@@ -206,7 +227,8 @@ get_config(struct json object, struct getting *getting, cairn_group_config *ret)
            get_u32(object, "ack_timeout_ms", &ret->ack_timeout_ms) &&
            get_u32(object, "retry_max", &ret->retry_max) &&
            get_u32(object, "retry_delay_ms", &ret->retry_delay_ms) &&
-           get_u32(object, "outstanding_max", &ret->outstanding_max);
+           get_u32(object, "outstanding_max", &ret->outstanding_max) &&
+           get_dead_letter(json_get(object, "dead_letter"), getting, ret);
 }
 
 /* ---- state -------------------------------------------------------------------------------- */
@@ -242,6 +264,11 @@ group_state_encode(const struct group_state *state, struct buf *to)
     json_put_u64_member(to, "replay_until", state->replay_until);
     json_put_name(to, "replayed");
     put_pending(to, &state->pending, true);
+    if (state->dead_letters > 0) {
+        json_put_u64_member(to, "dead_letters", state->dead_letters);
+        json_put_text_member(to, "dead_letter_topic",
+                             (cairn_str){state->dead_topic, state->dead_topic_size});
+    }
     buf_put_char(to, '}');
 }
 
@@ -268,6 +295,21 @@ get_pending(struct json array, bool replayed, struct getting *getting, struct pe
     return true;
 }
 
+static bool
+get_dead_letters(struct json state, struct group_state *ret)
+{
+    struct json count = json_get(state, "dead_letters");
+    if (count.type == JSON_NONE)
+        return true;
+    struct json topic = json_get(state, "dead_letter_topic");
+    cairn_str name = json_string(topic, &ret->arena); /* of letters that need no escape */
+    if (!json_u64(count, &ret->dead_letters) || !topic_name_valid(name))
+        return false;
+    memcpy(ret->dead_topic, name.data, name.size);
+    ret->dead_topic_size = name.size;
+    return true;
+}
+
 cairn_err
 group_state_decode(cairn_str text, struct group_state *ret, cairn_error *error)
 {
@@ -288,7 +330,8 @@ group_state_decode(cairn_str text, struct group_state *ret, cairn_error *error)
         !json_u64(json_get(kept, "replay_next"), &ret->replay_next) ||
         !json_u64(json_get(kept, "replay_until"), &ret->replay_until) ||
         !get_pending(json_get(kept, "pending"), false, &getting, &ret->pending) ||
-        !get_pending(json_get(kept, "replayed"), true, &getting, &ret->pending)) {
+        !get_pending(json_get(kept, "replayed"), true, &getting, &ret->pending) ||
+        !get_dead_letters(kept, ret)) {
         group_state_free(ret);
         return getting.no_memory
                    ? error_set(error, CAIRN_E_NOMEM, "out of memory")

@@ -11,6 +11,7 @@
 
 #include <base/arena.h>
 #include <base/bytes.h>
+#include <batch/event.h>
 #include <cairn/group.h>
 
 #include "pending.h"
@@ -30,6 +31,9 @@ struct group_state {
     cairn_group_config config;
     uint64_t next;
     uint64_t replay_next, replay_until;
+    uint64_t dead_letters; /* so far */
+    char dead_topic[TOPIC_NAME_MAX]; /* where the newest went */
+    size_t dead_topic_size;
     struct pending pending;
 };
 
@@ -50,6 +54,8 @@ struct group_parked {
     uint64_t position;
     uint32_t deliveries;
     cairn_str reason;
+    const char *code;  /* "refused" or "deadline": of a dead letter */
+    int64_t failed_us; /* the first time; 0: not known. Neither is kept of parked events */
 };
 void group_parked_encode(const struct group_parked *parked, struct buf *to);
 CAIRN_MUST_CHECK cairn_err group_parked_decode(cairn_str text, struct arena *arena,

@@ -84,6 +84,8 @@ next_due(struct group *group, struct pending_entry *ret)
     int64_t now_us = first ? clock_of(group) : 0;
     if (first && first->due_us <= now_us) {
         struct pending_entry entry = *first;
+        if (entry.failed_us == 0 && entry.deliveries > 0)
+            entry.failed_us = os_now_us(group->store->os);
         if (entry.deliveries >= group->state.config.retry_max) {
             entry.state = PENDING_PARKING;
             entry.due_us = INT64_MAX;
@@ -114,7 +116,8 @@ take_due(struct taking *taking)
         if (what == 2) {
             parked[parked_count++] =
                 (struct group_parked){entry.position, entry.deliveries,
-                                      CAIRN_STR("no acknowledgement before the deadline")};
+                                      CAIRN_STR("no acknowledgement before the deadline"), "deadline",
+                                      entry.failed_us};
             if (parked_count == GROUP_PARK_BATCH)
                 break;
             continue;

@@ -21,6 +21,7 @@ enum pending_state {
 struct pending_entry {
     uint64_t position;
     int64_t due_us;      /* OUT: the deadline; BACK_OFF: when to hand it out again; PARKING: never */
+    int64_t failed_us;   /* when it was first refused, or its deadline passed, as far as is known; 0: not yet */
     uint32_t deliveries; /* so far */
     uint8_t state;       /* enum pending_state */
     bool replayed;       /* it was parked before: the checkpoint does not wait for it */
