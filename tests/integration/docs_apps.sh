@@ -23,9 +23,10 @@ PATH=$work/bin:$PATH exec python3 - "$page" <<'PYTHON'
 import json, os, re, shutil, signal, socket, subprocess, sys, time, urllib.request
 
 page, work = sys.argv[1], os.getcwd()
-with socket.socket() as s:
+with socket.socket() as s, socket.socket() as other:
     s.bind(("127.0.0.1", 0))
-    port = str(s.getsockname()[1])
+    other.bind(("127.0.0.1", 0))
+    port, kafka = str(s.getsockname()[1]), str(other.getsockname()[1])
 os.environ["CAIRN_URL"] = "http://127.0.0.1:" + port
 server, failed = None, 0
 
@@ -72,7 +73,7 @@ def alike(text):
 
 
 def normal(text):
-    text = alike(text).replace(":" + port, ":7480").replace("\r\n", "\n")
+    text = alike(text).replace(":" + port, ":7480").replace(":" + kafka, ":9092").replace("\r\n", "\n")
     return "".join(" ".join(line.split()) + "\n" for line in text.rstrip("\n").splitlines())
 
 
@@ -104,7 +105,7 @@ def run(command):
 ran = 0
 try:
     for command, expected in blocks():
-        real = command.replace("localhost:7480", "127.0.0.1:" + port).replace("127.0.0.1:7480", "127.0.0.1:" + port)
+        real = command.replace("localhost:7480", "127.0.0.1:" + port).replace("127.0.0.1:7480", "127.0.0.1:" + port).replace(":9092", ":" + kafka)
         said = start_server(real, expected) if re.match(r"(build/)?cairn serve ", command) else run(real)
         ran += 1
         if pattern("\n".join(expected).rstrip("\n").splitlines()).fullmatch(normal(said)):

@@ -130,7 +130,9 @@ struct kafka_sasl {
     char issuer[256], audience[256];
 };
 struct credentials;
-CAIRN_MUST_CHECK cairn_err credentials_open(cairn_store *store, cairn_scope scope, struct credentials **ret, cairn_error *error);
+/* login: somebody will have to log in, so what tells users apart from others is kept. */
+CAIRN_MUST_CHECK cairn_err credentials_open(cairn_store *store, cairn_scope scope, bool login, struct credentials **ret,
+                                            cairn_error *error);
 void credentials_free(struct credentials *credentials);
 struct sasl_users *credentials_users(struct credentials *credentials);
 /* Durable on return. iterations 0 deletes. As sasl_users_put(); CAIRN_E_NOTFOUND: nothing to delete. */

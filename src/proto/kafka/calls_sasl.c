@@ -190,7 +190,7 @@ kafka_sasl_new(cairn_store *store, cairn_scope scope, const struct kafka_sasl_op
         err = error_set(error, CAIRN_E_INVALID, "SASL mechanisms are PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 and OAUTHBEARER, not %s",
                         options->mechanisms);
     if (err == CAIRN_OK)
-        err = credentials_open(store, scope, &sasl->credentials, error);
+        err = credentials_open(store, scope, options->mechanisms[0] != '\0', &sasl->credentials, error);
     if (err != CAIRN_OK)
         goto done;
     sasl->rules.users = credentials_users(sasl->credentials);

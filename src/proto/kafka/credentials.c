@@ -86,9 +86,9 @@ newest(struct credentials *credentials, cairn_str stream, struct buf *to, cairn_
     return err;
 }
 
-/* The store's own, for good. */
+/* The store's own, for good. Where nobody has to log in nothing is shown that comes from it, and none is written. */
 static cairn_err
-get_secret(struct credentials *credentials, uint8_t ret[32], cairn_error *error)
+get_secret(struct credentials *credentials, bool login, uint8_t ret[32], cairn_error *error)
 {
     struct buf data = {0};
     struct json value;
@@ -96,6 +96,9 @@ get_secret(struct credentials *credentials, uint8_t ret[32], cairn_error *error)
     cairn_err err = newest(credentials, CAIRN_STR(CATEGORY), &data, error);
     if (err == CAIRN_E_END) {
         os_random(os_real(), ret, 32);
+        err = CAIRN_OK;
+        if (!login)
+            goto done;
         buf_put_char(&data, '{');
         put_base64(&data, "secret", ret, 32);
         buf_put_char(&data, '}');
@@ -106,6 +109,7 @@ get_secret(struct credentials *credentials, uint8_t ret[32], cairn_error *error)
         if (err == CAIRN_OK && !get_base64(value, "secret", 32, 32, ret, &size))
             err = error_set(error, CAIRN_E_CORRUPT, "the event in " CATEGORY " has no secret");
     }
+done:
     if (data.data)
         OPENSSL_cleanse(data.data, data.size);
     buf_free(&data);
@@ -222,7 +226,7 @@ credentials_put(struct credentials *credentials, cairn_str name, enum sasl_mecha
 /* ---- life ---------------------------------------------------------------------------------------------------------------- */
 
 cairn_err
-credentials_open(cairn_store *store, cairn_scope scope, struct credentials **ret, cairn_error *error)
+credentials_open(cairn_store *store, cairn_scope scope, bool login, struct credentials **ret, cairn_error *error)
 {
     struct credentials *credentials = calloc(1, sizeof *credentials);
     uint8_t secret[32];
@@ -231,7 +235,7 @@ credentials_open(cairn_store *store, cairn_scope scope, struct credentials **ret
     credentials->store = store;
     credentials->scope = scope;
     pthread_mutex_init(&credentials->lock, NULL);
-    cairn_err err = get_secret(credentials, secret, error);
+    cairn_err err = get_secret(credentials, login, secret, error);
     if (err == CAIRN_OK)
         err = sasl_users_new(secret, &credentials->users, error);
     if (err == CAIRN_OK)
