@@ -49,6 +49,7 @@ until_is() {
     shift 2
     for _ in $(seq 400); do
         "$cairn" "$@" >out 2>err && holds "$want" && { ok "$name"; return; }
+        kill -0 "$server" 2>/dev/null || { bad "$name" "the server has ended"; exit 1; }
         read -rt 0.05 <> <(:)
     done
     bad "$name" "not $want of $(head -c 400 out err)"
