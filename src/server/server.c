@@ -286,12 +286,13 @@ say_listening(const struct server *server)
         json_put_text_member(&line, "version", cairn_cstr(cairn_version()));
         buf_put_str(&line, CAIRN_STR("}\n"));
     } else {
+        bool doors = kafka_side_address(server->kafka)[0] || kafka_side_registry_url(server->kafka)[0];
         buf_printf(&line, "Cairn %s is listening on %s", cairn_version(), server->url);
         if (kafka_side_address(server->kafka)[0])
             buf_printf(&line, ", for Kafka's clients on %s", kafka_side_address(server->kafka));
         if (kafka_side_registry_url(server->kafka)[0])
             buf_printf(&line, ", for the schema registry's on %s", kafka_side_registry_url(server->kafka));
-        buf_printf(&line, ", with its data in %s\n", server->config.data);
+        buf_printf(&line, "%s with its data in %s\n", doors ? "," : "", server->config.data);
     }
     fwrite(line.data, 1, line.failed ? 0 : line.size, stdout);
     fflush(stdout);
