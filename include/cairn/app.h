@@ -313,7 +313,12 @@ CAIRN_API void cairn_apps_metrics(cairn_apps *apps, cairn_sink sink, void *conte
 
 /* ---- history --------------------------------------------------------------------------------------------------- */
 
-typedef enum cairn_on_error { CAIRN_ON_ERROR_STOP, CAIRN_ON_ERROR_SKIP, CAIRN_ON_ERROR_PARK } cairn_on_error;
+typedef enum cairn_on_error {
+    CAIRN_ON_ERROR_STOP,
+    CAIRN_ON_ERROR_SKIP,
+    CAIRN_ON_ERROR_PARK,
+    CAIRN_ON_ERROR_DEAD_LETTER /* an event of a topic beside: docs/kafka.md, "Dead letters" */
+} cairn_on_error;
 
 typedef struct cairn_replay_request {
     cairn_str app;

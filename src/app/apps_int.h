@@ -46,8 +46,9 @@ struct app_projection {
     struct app_code *code;         /* held: the runner reads from its manifest */
     struct projection *projection;
     cairn_str name;
+    char app[APP_NAME_MAX + 1];
     uint64_t salt;                 /* how the events that it reads are upcast */
-    cairn_on_error on_error;
+    struct app_on_error on_error;
     _Atomic(struct runner *) runner; /* NULL: it could not be started, failure says why; set once, also later by a retry */
     cairn_error failure;             /* of the first try; never changes afterwards */
 };

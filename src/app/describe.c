@@ -386,7 +386,8 @@ figure_value(const struct runner_numbers *numbers, size_t figure)
     case 4: return (double)numbers->applied_total;
     case 5: return (double)numbers->failed_total;
     case 6: return (double)numbers->parked;
-    default: return (double)numbers->skipped;
+    case 7: return (double)numbers->skipped;
+    default: return (double)numbers->dead_letters;
     }
 }
 
@@ -402,6 +403,7 @@ cairn_apps_metrics(cairn_apps *apps, cairn_sink sink, void *context)
         {"cairn_projection_failed_total", "counter", "Events that could not be applied at first."},
         {"cairn_projection_parked", "gauge", "Events set aside."},
         {"cairn_projection_skipped", "gauge", "Events left out."},
+        {"cairn_projection_dead_letters", "gauge", "Events given up, in a topic of dead letters, that the read model lacks."},
     };
     struct buf out = {0};
     struct app_projection **held = NULL;

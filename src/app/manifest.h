@@ -79,6 +79,13 @@ struct app_topic {
     uint32_t line, category_line, partitions_line; /* in app.yaml */
 };
 
+/* What becomes of an event that a projection cannot apply. */
+struct app_on_error {
+    cairn_on_error what;
+    uint32_t retries;   /* before it is a dead letter */
+    int64_t backoff_us; /* the first */
+};
+
 struct app_manifest {
     cairn_str name, title, description;
     cairn_str digest; /* SHA-256 of all files, hex */
@@ -93,7 +100,7 @@ struct app_manifest {
     struct app_topic *topics;
     size_t topic_count;
     struct projection **projections;
-    cairn_on_error *projection_on_error; /* beside projections */
+    struct app_on_error *projection_on_error; /* beside projections */
     size_t projection_count;
     struct query **queries;
     size_t query_count;

@@ -1,7 +1,9 @@
 /* An app's code, tried: deciders in Lua are loaded, projections and queries parsed and prepared. See manifest_int.h. */
 #include <app/manifest_int.h>
 
+#include <app/sql/runner.h>
 #include <base/error.h>
+#include <base/text.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -181,12 +183,42 @@ read_projection(struct manifest_reader *reader, const cairn_app_file *file, cair
     }
 }
 
-/* projections: {board: {on_error: stop}} */
+#define PROJECTION_RETRIES_MAX 100
+#define PROJECTION_BACKOFF_US 100000
+
+/* One of them. */
+static void
+read_on_error(struct manifest_reader *reader, const struct yaml *at, struct app_on_error *ret)
+{
+    static const char *const choices[] = {"stop", "skip", "park", "dead_letter"}; /* enum cairn_on_error */
+    size_t choice = 0, count = sizeof choices / sizeof *choices;
+    uint64_t backoff_us = PROJECTION_BACKOFF_US;
+    cairn_str text = manifest_text(at, "on_error"), backoff = manifest_text(at, "backoff");
+    while (text.size && choice < count && !cairn_str_equal(text, cairn_cstr(choices[choice])))
+        choice++;
+    if (choice == count)
+        yaml_fault(reader, yaml_get(at, "on_error")->line, "One of stop, skip, park and dead_letter.", "on_error cannot be %.*s",
+                   SHOWN(text));
+    bool dead = choice == CAIRN_ON_ERROR_DEAD_LETTER;
+    const char *const only[] = {"retries", "backoff"};
+    for (size_t i = 0; i < 2 && choice < count && !dead; i++)
+        if (yaml_get(at, only[i]))
+            yaml_fault(reader, yaml_get(at, only[i])->line, "on_error: dead_letter", "%s is for dead letters only", only[i]);
+    if (backoff.size && (!parse_duration(backoff, &backoff_us) || backoff_us == 0 || backoff_us > RUNNER_BACKOFF_MAX_US))
+        yaml_fault(reader, yaml_get(at, "backoff")->line, "Such as 250ms or 2s; at most a minute.", "backoff cannot be %.*s",
+                   SHOWN(backoff));
+    *ret = (struct app_on_error){
+        .what = choice < count ? (cairn_on_error)choice : CAIRN_ON_ERROR_STOP,
+        .retries = dead ? (uint32_t)manifest_whole(reader, at, "retries", 0, PROJECTION_RETRIES_MAX, 0) : 0,
+        .backoff_us = dead ? (int64_t)backoff_us : 0,
+    };
+}
+
+/* projections: {board: {on_error: stop}, sums: {on_error: dead_letter, retries: 5, backoff: 1s}} */
 static void
 read_projection_settings(struct manifest_reader *reader)
 {
-    static const struct manifest_key keys[] = {{"on_error", WANT_TEXT}};
-    static const char *const choices[] = {"stop", "skip", "park"}; /* enum cairn_on_error */
+    static const struct manifest_key keys[] = {{"on_error", WANT_TEXT}, {"retries", WANT_WHOLE}, {"backoff", WANT_TEXT}};
     struct app_manifest *manifest = reader->manifest;
     const struct yaml *part = yaml_get(reader->root, "projections");
     cairn_str name;
@@ -200,17 +232,13 @@ read_projection_settings(struct manifest_reader *reader)
             yaml_fault(reader, at->name_line,
                        manifest_did_you_mean(reader, at->name, projection_name_at, manifest, "Projections are the files in projections/."),
                        "there is no projection %.*s", SHOWN(at->name));
-        if (yaml_is_null(at) || !manifest_check_keys(reader, at, "a projection", keys, 1))
+        struct app_on_error on_error;
+        if (yaml_is_null(at) || !manifest_check_keys(reader, at, "a projection", keys, 3))
             continue;
-        cairn_str text = manifest_text(at, "on_error");
-        size_t choice = text.size ? 0 : 3;
-        while (choice < 3 && !cairn_str_equal(text, cairn_cstr(choices[choice])))
-            choice++;
-        if (choice == 3 && text.size)
-            yaml_fault(reader, yaml_get(at, "on_error")->line, "One of stop, skip and park.", "on_error cannot be %.*s", SHOWN(text));
-        for (size_t i = 0; i < manifest->projection_count && choice < 3; i++)
+        read_on_error(reader, at, &on_error);
+        for (size_t i = 0; i < manifest->projection_count; i++)
             if (cairn_str_equal(projection_name(manifest->projections[i]), at->name))
-                manifest->projection_on_error[i] = (cairn_on_error)choice;
+                manifest->projection_on_error[i] = on_error;
     }
 }
 

@@ -350,7 +350,10 @@ run_projection(struct app_projection *projection, cairn_error *error)
         .upcast = app_code_upcast,
         .upcast_context = projection->code,
         .salt = projection->salt,
-        .on_error = projection->on_error,
+        .on_error = projection->on_error.what,
+        .app = projection->app,
+        .retries = projection->on_error.retries,
+        .backoff_us = projection->on_error.backoff_us,
         .log = apps->options.log != NULL ? log_projection : NULL,
         .log_context = projection,
     };
@@ -377,6 +380,7 @@ start_projection(struct app_code *code, size_t index, uint64_t salt)
     projection->projection = code->manifest->projections[index];
     projection->name = projection_name(projection->projection);
     projection->salt = salt;
+    snprintf(projection->app, sizeof projection->app, "%.*s", (int)code->manifest->name.size, code->manifest->name.data);
     projection->on_error = code->manifest->projection_on_error[index];
     if (run_projection(projection, &projection->failure) != CAIRN_OK)
         apps_log(code->apps, CAIRN_LOG_ERROR, "msg=\"a projection cannot run\" app=%.*s projection=%.*s detail=\"%s\"",
@@ -403,10 +407,16 @@ app_projection_retry(struct app_projection *projection, cairn_error *error)
 }
 
 static bool
+same_on_error(const struct app_on_error *a, const struct app_on_error *b)
+{
+    return a->what == b->what && a->retries == b->retries && a->backoff_us == b->backoff_us;
+}
+
+static bool
 goes_on(const struct app_projection *have, const struct app_code *code, size_t index, uint64_t salt)
 {
     return have != NULL && have->runner != NULL && have->salt == salt
-           && have->on_error == code->manifest->projection_on_error[index]
+           && same_on_error(&have->on_error, &code->manifest->projection_on_error[index])
            && cairn_str_equal(projection_digest(have->projection), projection_digest(code->manifest->projections[index]));
 }
 

@@ -33,7 +33,7 @@ write_again(const struct kafka_struct *table, int16_t version, bool flexible, co
     size_t at = 0;
     for (size_t i = 0; i < kafka_out_gaps(&first); i++) {
         buf_put(&flat, first.bytes.data + at, gaps[i].at - at);
-        buf_put_str(&flat, gaps[i].piece);
+        buf_put_str(&flat, gaps[i].piece.bytes);
         at = gaps[i].at;
     }
     buf_put(&flat, first.bytes.data + at, first.bytes.size - at);

@@ -207,7 +207,10 @@ static const struct edit edits[] = {
     {"upcasts/order_placed_3.lua", "return data", "return data +", "upcasts/order_placed_3.lua", "end", "order_placed_3.lua", NULL, ALONE},
     /* projections and queries */
     {"app.yaml", "  orders: {on_error: skip}", "  order: {on_error: skip}", "app.yaml", "  order: {on_error", "no projection order", "orders", ALONE},
-    {"app.yaml", "on_error: skip", "on_error: ignore", "app.yaml", "ignore", "on_error cannot be ignore", "stop, skip and park", ALONE},
+    {"app.yaml", "on_error: skip", "on_error: ignore", "app.yaml", "ignore", "on_error cannot be ignore", "stop, skip, park and dead_letter", ALONE},
+    {"app.yaml", "on_error: skip", "on_error: skip, retries: 3", "app.yaml", "retries", "retries is for dead letters only", "dead_letter", ALONE},
+    {"app.yaml", "on_error: skip", "on_error: dead_letter, retries: 101", "app.yaml", "retries", "retries", "100", ALONE},
+    {"app.yaml", "on_error: skip", "on_error: dead_letter, backoff: 2m", "app.yaml", "backoff", "backoff cannot be 2m", "at most a minute", ALONE},
     {"app.yaml", "on_error: skip", "onerror: skip", "app.yaml", "onerror", "no member onerror", "on_error", ALONE},
     {"projections/orders.sql", "-- on OrderPlaced", "-- on OrderPlacd", "projections/orders.sql", "OrderPlacd", "does not have", "OrderPlaced", WARNING},
     {"projections/orders.sql", "(:stream_id", "(:stream_idd", "projections/orders.sql", ":stream_idd", "stream_idd", NULL, ALONE},
@@ -355,7 +358,7 @@ TEST(a_good_app_is_read_whole)
     CHECK_INT(m->lua_upcast_count, 1);
     CHECK_INT(m->events[1].schema_text.size, 0);
     CHECK_INT(m->projection_count, 1);
-    CHECK_INT(m->projection_on_error[0], CAIRN_ON_ERROR_SKIP);
+    CHECK_INT(m->projection_on_error[0].what, CAIRN_ON_ERROR_SKIP);
     CHECK_INT(m->query_count, 1);
     CHECK_INT(m->topic_count, 3);
     CHECK(cairn_str_equal(m->topics[0].category, CAIRN_STR("order")) && m->topics[0].partitions == 0 && m->topics[0].config_count == 0);

@@ -5,6 +5,10 @@
  *                              ▼
  *                           stopped (event and error shown) ── retry, skip, park ──► running
  *
+ * Instead of stopping it may go on by itself, as on_error says: the event is skipped, parked, or (after some tries) a dead letter
+ * (store/dead.h). That one is appended before the model goes past the event, under an id that is made of the projection and the
+ * position: after a crash in between, or in a rebuild, it is there already.
+ *
  * The checkpoint is written in the transaction that applies the events, so each takes effect exactly once. A rebuild works
  * on a file beside; when it has caught up it takes the old one's place in one step, and readers of the old one finish on
  * it. A projection never stalls in silence: status says state, positions, lag, rate, time left, failure.
@@ -18,6 +22,8 @@
 
 #include <app/sql/projection.h>
 #include <cairn/store.h>
+
+#define RUNNER_BACKOFF_MAX_US INT64_C(60000000)
 
 struct runner;
 
@@ -33,6 +39,9 @@ struct runner_options {
     void *upcast_context;
     uint64_t salt;                 /* part of the digest: changes when events read differently (upcasters) */
     cairn_on_error on_error;       /* what the app says should happen by itself */
+    const char *app;               /* whose it is, for dead letters; borrowed until runner_free() */
+    uint32_t retries;              /* before an event becomes a dead letter, */
+    int64_t backoff_us;            /* the first after so long, then doubled up to RUNNER_BACKOFF_MAX_US */
     uint32_t checkpoint_every;     /* (250,000) events between copies kept for as-of and incremental replay; at most 4 copies */
     void (*log)(void *context, cairn_log_level level, cairn_str line);
     void *log_context;
@@ -68,15 +77,22 @@ uint64_t runner_position(const struct runner *runner);
 /* Wait for it, at most timeout_ms: CAIRN_E_TIMEOUT; CAIRN_E_SCRIPT with the failure when it has stopped before that. */
 CAIRN_MUST_CHECK cairn_err runner_wait(struct runner *runner, uint64_t position, uint32_t timeout_ms,
                                        cairn_error *error);
+/* Apply these events, which it had given up as dead letters, each in a transaction of its own, in the order given. Those that the model
+ * does not lack (it has had them since, or was built anew) are left alone. dry_run: only look. Waits for the model's thread.
+ * CAIRN_E_BUSY: what serves is outdated and being built anew, or another action is under way. */
+struct dead_return;
+CAIRN_MUST_CHECK cairn_err runner_return_dead(struct runner *runner, struct dead_return *returns, size_t count, bool dry_run,
+                                              cairn_error *error);
 /* The status as one JSON object: name, state, position, end, lag, events_per_s, eta_s, rebuild {position, …}|null,
- * failure {position, stream, type, error, tries}|null, parked, skipped (counts), applied, digest, generation,
+ * failure {position, stream, type, error, tries}|null, parked, skipped, dead_letters (counts), dead_letter_topic (of the newest), applied, digest, generation,
  * outdated (made by another digest: serves, does not advance), as_of_copies [positions]. A failure that passes by itself has
  * "retrying": true. */
 void runner_status(struct runner *runner, struct buf *to);
-/* {"parked_events":[{position, stream, revision, type, error, time}],"skipped_events":[…]}, newest 1,000 each. */
+/* {"parked_events":[{position, stream, revision, type, error, time}],"skipped_events":[…],"dead_letter_events":[…]}, newest
+ * 1,000 each. */
 CAIRN_MUST_CHECK cairn_err runner_faults(struct runner *runner, struct buf *to, cairn_error *error);
 struct runner_numbers {
-    uint64_t position, end, applied_total, failed_total, parked, skipped, rebuild_position;
+    uint64_t position, end, applied_total, failed_total, parked, skipped, dead_letters, rebuild_position;
     double lag_s; /* age of the oldest event not yet applied; 0 when caught up */
     int state;    /* 0 building 1 running 2 paused */
 #define RUNNER_STOPPED 3

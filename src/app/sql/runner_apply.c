@@ -400,7 +400,7 @@ applier_decided(struct applier *applier, uint64_t position)
     applier->guard.own = false;
     if (rc == SQLITE_ROW) {
         const char *kind = (const char *)sqlite3_column_text(applier->find_decided, 0);
-        decided = kind == NULL ? NULL : strcmp(kind, "parked") == 0 ? "parked" : "skipped";
+        decided = kind == NULL ? NULL : strcmp(kind, "parked") == 0 ? "parked" : strcmp(kind, "dead") == 0 ? "dead" : "skipped";
     }
     (void)sqlite3_reset(applier->find_decided);
     return decided;

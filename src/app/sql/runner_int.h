@@ -2,7 +2,7 @@
  *
  *   feed     events from the store, those that the projection wants (runner_feed.c), read ahead (runner_ahead.c)
  *   applier  one read model being written: connection, statements, checkpoint (runner_apply.c, runner_lua.c)
- *   worker   a thread with a feed and an applier: batches, faults, requests (runner_work.c)
+ *   worker   a thread with a feed and an applier: batches, faults, requests (runner_work.c, runner_dead.c)
  *   copies   kept checkpoints and as-of models, made by a thread of their own (runner_copies.c)
  *   runner   who serves, who builds; actions, status (runner.c)
  *
@@ -16,6 +16,7 @@
 #include <app/sql/runner.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <store/dead.h>
 
 #define RUNNER_FORMAT 1              /* of the files */
 #define RUNNER_BATCH_MAX 100000      /* events of a transaction */
@@ -29,7 +30,7 @@
 #define RUNNER_WAL_PAGES 2000        /* then they are moved into the file, by the thread that keeps copies */
 #define RUNNER_WAL_PAGES_MAX 16000   /* then by the worker itself */
 #define RUNNER_STEPS_MAX 10000       /* thousands of SQLite's steps for one event */
-#define RUNNER_FAULTS_MAX 100000     /* parked or skipped; then it stops */
+#define RUNNER_FAULTS_MAX 100000     /* parked, skipped or dead letters; then it stops */
 #define RUNNER_FAULTS_SHOWN 1000
 #define RUNNER_ERROR_MAX 320
 #define RUNNER_COPIES_MAX 4
@@ -146,7 +147,7 @@ cairn_err applier_event(struct applier *applier, const struct feed *feed, const 
 /* Within a transaction: remember that the event is left out. CAIRN_E_LIMIT: too many are. */
 cairn_err applier_put_fault(struct applier *applier, const cairn_recorded *event, const char *kind, const char *why,
                             cairn_error *error);
-/* "skipped", "parked" or NULL: what was decided of the position before. */
+/* "skipped", "parked", "dead" or NULL: what was decided of the position before. */
 const char *applier_decided(struct applier *applier, uint64_t position);
 cairn_err applier_copy_decisions(struct applier *applier, const char *from_path, cairn_error *error);
 /* Statements of ours, which the guard lets through. */
@@ -161,7 +162,24 @@ cairn_err applier_lua_event(struct applier *applier, const cairn_recorded *event
 
 /* ---- the worker */
 
-enum request { REQUEST_NONE, REQUEST_RETRY, REQUEST_SKIP, REQUEST_PARK, REQUEST_REPLAY, REQUEST_SAVE };
+enum request { REQUEST_NONE, REQUEST_RETRY, REQUEST_SKIP, REQUEST_PARK, REQUEST_REPLAY, REQUEST_SAVE, REQUEST_RETURN };
+
+/* REQUEST_RETURN: the caller's, who waits until it is done. */
+struct returning {
+    struct dead_return *returns;
+    size_t count;
+    bool dry_run, done;
+    cairn_err err;
+    cairn_error error;
+};
+
+/* How often an event has been tried that is to be a dead letter. */
+struct tries {
+    uint64_t position; /* UINT64_MAX: none */
+    uint32_t count;
+    int64_t first_us;
+    int64_t next_us;   /* on the monotonic clock: not before */
+};
 
 struct failure {
     uint64_t position, tries;
@@ -187,17 +205,22 @@ struct worker {
     uint64_t delay_us;    /* before the first batch: after damage */
     uint64_t decided_at;  /* what a person asked for the event that it stopped at */
     const char *decided;
+    struct tries tries;
     uint64_t copy_next;   /* applied events at which a copy is wanted */
     uint64_t base;        /* a rebuild began at a copy of this position; later copies go when it takes over */
     /* guarded by runner->lock */
     bool beside, paused, stopped, complete;
     bool working; /* between entering and publishing */
+    bool over; /* its thread takes no more requests */
     bool gone; /* has nothing to say any more: another serves, or it was given up */
     enum request request;
     cairn_err request_result;
+    struct returning *returning;
     cairn_on_error on_error;
     struct failure failure;
-    uint64_t position, applied, failed, faults_parked, faults_skipped;
+    uint64_t position, applied, failed, faults_parked, faults_skipped, faults_dead;
+    char dead_topic[250]; /* where the newest dead letter went */
+    size_t dead_topic_size;
     int64_t last_time_us; /* of the event applied last, while behind */
     double rate;          /* events a second */
     uint64_t rate_position;
@@ -212,6 +235,25 @@ struct worker {
 cairn_err worker_open(struct runner *runner, uint64_t generation, struct worker **ret, cairn_error *error);
 cairn_err worker_begin(struct worker *worker, cairn_error *error); /* its thread */
 void worker_free(struct worker *worker);                           /* ends the thread, closes the file */
+/* runner_work.c, for runner_dead.c. Leave the event out and remember it; what passes is tried again; stop at it. */
+enum outcome { WORK_MORE, WORK_IDLE, WORK_LATER, WORK_STOPPED, WORK_LEAVE };
+enum outcome worker_set_aside(struct worker *worker, const cairn_recorded *event, const char *kind, const char *why);
+enum outcome worker_later(struct worker *worker, uint64_t from, const cairn_recorded *event, const cairn_error *error);
+enum outcome worker_stop_at(struct worker *worker, const cairn_recorded *event, const char *why);
+void worker_note_failure(struct worker *worker, const cairn_recorded *event, const char *why, bool transient);
+cairn_err worker_apply_one(struct worker *worker, const struct feed *feed, const cairn_recorded *event, cairn_err upcast,
+                           cairn_error *error);
+uint64_t *worker_faults(struct worker *worker, const char *kind); /* how many of that kind; guarded by runner->lock */
+
+/* runner_dead.c. It failed alone: try again later, or make it a dead letter and go on. */
+enum outcome worker_give_up(struct worker *worker, const cairn_recorded *event, bool decided, cairn_err err, const cairn_error *error);
+/* Its time to be tried again has not come. */
+bool worker_waits(struct worker *worker);
+cairn_err worker_replay_parked(struct worker *worker, cairn_error *error);
+void worker_return_dead(struct worker *worker, struct returning *returning);
+/* The topic that an event of the stream goes to; for what was given up before. */
+void worker_find_dead_topic(struct worker *worker, cairn_str stream);
+
 /* Called by the worker's thread. */
 bool runner_publish(struct worker *worker);  /* false: another has taken over */
 bool runner_take_over(struct worker *worker, cairn_error *error);

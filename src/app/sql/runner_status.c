@@ -108,6 +108,9 @@ runner_status(struct runner *runner, struct buf *to)
     put_failure(to, worker);
     json_put_u64_member(to, "parked", worker != NULL ? worker->faults_parked : 0);
     json_put_u64_member(to, "skipped", worker != NULL ? worker->faults_skipped : 0);
+    json_put_u64_member(to, "dead_letters", worker != NULL ? worker->faults_dead : 0);
+    if (worker != NULL && worker->dead_topic_size > 0)
+        json_put_text_member(to, "dead_letter_topic", (cairn_str){worker->dead_topic, worker->dead_topic_size});
     json_put_u64_member(to, "applied", worker != NULL ? worker->applied : 0);
     json_put_u64_member(to, "generation", runner->generation);
     json_put_text_member(to, "digest", cairn_cstr(runner->model_digest));
@@ -137,6 +140,7 @@ runner_numbers(struct runner *runner, struct runner_numbers *ret)
         ret->failed_total = worker->failed;
         ret->parked = worker->faults_parked;
         ret->skipped = worker->faults_skipped;
+        ret->dead_letters = worker->faults_dead;
     }
     if (runner->building != NULL)
         ret->rebuild_position = runner->building->position;
@@ -187,6 +191,8 @@ runner_faults(struct runner *runner, struct buf *to, cairn_error *error)
     }
     if (err == CAIRN_OK)
         err = put_faults(db, "skipped", "skipped_events", to, error);
+    if (err == CAIRN_OK)
+        err = put_faults(db, "dead", "dead_letter_events", to, error);
     buf_put_char(to, '}');
     sql_close(db);
     model_release(model);

@@ -25,8 +25,6 @@
 #define BACK_OFF_FIRST_US 10000
 #define RATE_US 500000
 
-enum outcome { WORK_MORE, WORK_IDLE, WORK_LATER, WORK_STOPPED, WORK_LEAVE };
-
 static int64_t
 now_us(void)
 {
@@ -102,16 +100,35 @@ fill_failure(struct failure *failure, const cairn_recorded *event, const char *w
     snprintf(failure->error, sizeof failure->error, "%s", why);
 }
 
+void
+worker_note_failure(struct worker *worker, const cairn_recorded *event, const char *why, bool transient)
+{
+    pthread_mutex_lock(&worker->runner->lock);
+    fill_failure(&worker->failure, event, why, transient);
+    pthread_mutex_unlock(&worker->runner->lock);
+}
+
+uint64_t *
+worker_faults(struct worker *worker, const char *kind)
+{
+    return strcmp(kind, "parked") == 0 ? &worker->faults_parked : strcmp(kind, "dead") == 0 ? &worker->faults_dead : &worker->faults_skipped;
+}
+
 static cairn_err
 count_faults(struct worker *worker, cairn_error *error)
 {
     sqlite3_stmt *count = NULL;
-    cairn_err err = applier_prepare_own(&worker->applier, "SELECT kind = 'parked', count(*) FROM _cairn_fault GROUP BY 1",
+    cairn_err err = applier_prepare_own(&worker->applier, "SELECT kind, count(*), stream, max(position) FROM _cairn_fault GROUP BY kind",
                                         &count, error);
     worker->applier.guard.own = true;
-    while (err == CAIRN_OK && sqlite3_step(count) == SQLITE_ROW)
-        *(sqlite3_column_int(count, 0) != 0 ? &worker->faults_parked : &worker->faults_skipped) =
-            (uint64_t)sqlite3_column_int64(count, 1);
+    while (err == CAIRN_OK && sqlite3_step(count) == SQLITE_ROW) {
+        const char *kind = (const char *)sqlite3_column_text(count, 0), *stream = (const char *)sqlite3_column_text(count, 2);
+        if (kind == NULL || stream == NULL)
+            continue;
+        *worker_faults(worker, kind) += (uint64_t)sqlite3_column_int64(count, 1);
+        if (strcmp(kind, "dead") == 0)
+            worker_find_dead_topic(worker, cairn_cstr(stream));
+    }
     worker->applier.guard.own = false;
     sqlite3_finalize(count);
     return err;
@@ -156,7 +173,7 @@ worker_open(struct runner *runner, uint64_t generation, struct worker **ret, cai
     worker->runner = runner;
     worker->generation = generation;
     worker->on_error = runner->options.on_error;
-    worker->alone = worker->decided_at = UINT64_MAX;
+    worker->alone = worker->decided_at = worker->tries.position = UINT64_MAX;
     worker->batch_max = RUNNER_BATCH_MAX;
     worker->feed = (struct feed){.runner = runner, .stop = &worker->quit};
     snprintf(wal, sizeof wal, "%s-wal", path);
@@ -185,8 +202,8 @@ worker_open(struct runner *runner, uint64_t generation, struct worker **ret, cai
 /* ---- batches ------------------------------------------------------------------------------------------------- */
 
 /* Something that passes: try again later, from `from`. */
-static enum outcome
-later(struct worker *worker, uint64_t from, const cairn_recorded *event, const cairn_error *error)
+enum outcome
+worker_later(struct worker *worker, uint64_t from, const cairn_recorded *event, const cairn_error *error)
 {
     struct runner *runner = worker->runner;
     applier_rollback(&worker->applier);
@@ -222,7 +239,7 @@ damaged(struct worker *worker, const cairn_error *error)
 static enum outcome
 failed_outside(struct worker *worker, uint64_t from, cairn_err err, const cairn_error *error)
 {
-    return err == CAIRN_E_CORRUPT ? damaged(worker, error) : later(worker, from, NULL, error);
+    return err == CAIRN_E_CORRUPT ? damaged(worker, error) : worker_later(worker, from, NULL, error);
 }
 
 static cairn_err
@@ -247,12 +264,11 @@ note_applied(struct worker *worker, const cairn_recorded *event)
 }
 
 /* Leave the event out and remember it. */
-static enum outcome
-set_aside(struct worker *worker, const cairn_recorded *event, const char *kind, const char *why)
+enum outcome
+worker_set_aside(struct worker *worker, const cairn_recorded *event, const char *kind, const char *why)
 {
     cairn_error error = {0};
     struct checkpoint *at = &worker->applier.checkpoint, before = *at;
-    bool parked = strcmp(kind, "parked") == 0;
     cairn_err err = applier_begin(&worker->applier, &error);
     if (err == CAIRN_OK)
         err = applier_put_fault(&worker->applier, event, kind, why, &error);
@@ -265,12 +281,12 @@ set_aside(struct worker *worker, const cairn_recorded *event, const char *kind, 
     if (err != CAIRN_OK) {
         applier_rollback(&worker->applier);
         *at = before;
-        return err == CAIRN_E_CORRUPT ? damaged(worker, &error) : later(worker, event->position, event, &error);
+        return err == CAIRN_E_CORRUPT ? damaged(worker, &error) : worker_later(worker, event->position, event, &error);
     }
     worker->next = event->position + 1;
-    worker->decided_at = UINT64_MAX;
+    worker->decided_at = worker->tries.position = UINT64_MAX;
     pthread_mutex_lock(&worker->runner->lock);
-    *(parked ? &worker->faults_parked : &worker->faults_skipped) += 1;
+    ++*worker_faults(worker, kind);
     worker->failure.there = false;
     pthread_mutex_unlock(&worker->runner->lock);
     runner_moved(worker->runner);
@@ -279,8 +295,8 @@ set_aside(struct worker *worker, const cairn_recorded *event, const char *kind, 
     return WORK_MORE;
 }
 
-static enum outcome
-stop_at(struct worker *worker, const cairn_recorded *event, const char *why)
+enum outcome
+worker_stop_at(struct worker *worker, const cairn_recorded *event, const char *why)
 {
     struct runner *runner = worker->runner;
     struct checkpoint *at = &worker->applier.checkpoint;
@@ -294,7 +310,7 @@ stop_at(struct worker *worker, const cairn_recorded *event, const char *why)
     if (err != CAIRN_OK) {
         at->has_failure = false;
         at->failed--;
-        return err == CAIRN_E_CORRUPT ? damaged(worker, &error) : later(worker, event->position, event, &error);
+        return err == CAIRN_E_CORRUPT ? damaged(worker, &error) : worker_later(worker, event->position, event, &error);
     }
     pthread_mutex_lock(&runner->lock);
     fill_failure(&worker->failure, event, why, false);
@@ -319,18 +335,21 @@ failed_alone(struct worker *worker, const cairn_recorded *event, cairn_err err, 
     if (err == CAIRN_E_CORRUPT)
         return damaged(worker, error);
     if (error_is_transient(err))
-        return later(worker, event->position, event, error);
+        return worker_later(worker, event->position, event, error);
     const char *kind = worker->decided_at == event->position ? worker->decided
                                                              : applier_decided(applier, event->position);
-    if (kind == NULL && worker->on_error != CAIRN_ON_ERROR_STOP)
-        kind = worker->on_error == CAIRN_ON_ERROR_SKIP ? "skipped" : "parked";
-    if (kind != NULL && worker->faults_parked + worker->faults_skipped >= RUNNER_FAULTS_MAX) {
+    bool decided = kind != NULL;
+    if (!decided && worker->on_error != CAIRN_ON_ERROR_STOP)
+        kind = worker->on_error == CAIRN_ON_ERROR_SKIP ? "skipped" : worker->on_error == CAIRN_ON_ERROR_PARK ? "parked" : "dead";
+    if (kind != NULL && worker->faults_parked + worker->faults_skipped + worker->faults_dead >= RUNNER_FAULTS_MAX) {
         char why[RUNNER_ERROR_MAX];
-        snprintf(why, sizeof why, "%d events are parked or skipped already; this one: %.200s", RUNNER_FAULTS_MAX,
+        snprintf(why, sizeof why, "%d events are parked, skipped or dead letters already; this one: %.200s", RUNNER_FAULTS_MAX,
                  error->detail);
-        return stop_at(worker, event, why);
+        return worker_stop_at(worker, event, why);
     }
-    return kind != NULL ? set_aside(worker, event, kind, error->detail) : stop_at(worker, event, error->detail);
+    if (kind != NULL && strcmp(kind, "dead") == 0)
+        return worker_give_up(worker, event, decided, err, error);
+    return kind != NULL ? worker_set_aside(worker, event, kind, error->detail) : worker_stop_at(worker, event, error->detail);
 }
 
 struct batch {
@@ -368,9 +387,9 @@ batch_full(const struct worker *worker, const struct batch *batch)
             && now_us() - batch->begun_us > (worker->far ? RUNNER_BATCH_FAR_US : RUNNER_BATCH_US));
 }
 
-static cairn_err
-apply_one(struct worker *worker, const struct feed *feed, const cairn_recorded *event, cairn_err upcast,
-          cairn_error *error)
+cairn_err
+worker_apply_one(struct worker *worker, const struct feed *feed, const cairn_recorded *event, cairn_err upcast,
+                 cairn_error *error)
 {
     return upcast != CAIRN_OK ? upcast : applier_event(&worker->applier, feed, event, error);
 }
@@ -418,6 +437,8 @@ work(struct worker *worker)
     cairn_error error = {0};
     cairn_err upcast = CAIRN_OK, err = CAIRN_OK;
     uint64_t end = atomic_load(&worker->runner->end);
+    if (worker_waits(worker))
+        return WORK_LATER;
     worker->far = end > worker->next + RUNNER_FAR;
     if (worker->feed.reader == NULL && (err = feed_seek(&worker->feed, worker->next, &error)) != CAIRN_OK)
         return failed_outside(worker, worker->next, err, &error);
@@ -431,7 +452,7 @@ work(struct worker *worker)
         }
         if (batch.count == 0 && (err = applier_begin(&worker->applier, &error)) != CAIRN_OK)
             return failed_outside(worker, batch.from, err, &error);
-        if ((err = apply_one(worker, &worker->feed, &event, upcast, &error)) != CAIRN_OK)
+        if ((err = worker_apply_one(worker, &worker->feed, &event, upcast, &error)) != CAIRN_OK)
             return failed(worker, &batch, &event, err, &error);
         batch.count++;
         worker->applier.checkpoint.applied++;
@@ -447,77 +468,12 @@ work(struct worker *worker)
         worker->applier.checkpoint.applied -= batch.count;
         worker->applier.interrupted = worker->applier.interrupted || err == CAIRN_E_CLOSED;
         /* A damaged log is not this file's fault: wait for somebody to mend it. */
-        return later(worker, batch.from, NULL, &error);
+        return worker_later(worker, batch.from, NULL, &error);
     }
     return finish(worker, &batch, feed_position(&worker->feed), true);
 }
 
 /* ---- requests --------------------------------------------------------------------------------------------------- */
-
-/* Apply one parked event; keeps it, with what is wrong now, when that fails again. */
-static cairn_err
-replay_one(struct worker *worker, uint64_t position, cairn_error *error)
-{
-    struct applier *applier = &worker->applier;
-    struct feed feed = {.runner = worker->runner, .end = position + 1};
-    cairn_recorded event;
-    cairn_err upcast = CAIRN_OK;
-    cairn_err err = feed_seek(&feed, position, error);
-    if (err == CAIRN_OK)
-        err = feed_next(&feed, &event, &upcast, error);
-    if (err == CAIRN_OK && (err = applier_begin(applier, error)) == CAIRN_OK) {
-        cairn_error why = {0};
-        cairn_err applied = apply_one(worker, &feed, &event, upcast, &why);
-        if (applied == CAIRN_OK) {
-            sqlite3_bind_int64(applier->take_fault, 1, (int64_t)position);
-            err = applier_run_own(applier, applier->take_fault, error);
-            applier->checkpoint.applied++;
-        } else {
-            applier_rollback(applier);
-            if (error_is_transient(applied) || applied == CAIRN_E_CORRUPT || applier->interrupted)
-                err = error_set(error, applied, "%s", why.detail);
-            else if ((err = applier_begin(applier, error)) == CAIRN_OK)
-                err = applier_put_fault(applier, &event, "parked", why.detail, error);
-        }
-        if (err == CAIRN_OK)
-            err = applier_commit(applier, error);
-        applier_rollback(applier);
-        if (err == CAIRN_OK && applied == CAIRN_OK) {
-            pthread_mutex_lock(&worker->runner->lock);
-            worker->faults_parked--;
-            pthread_mutex_unlock(&worker->runner->lock);
-        }
-    } else if (err == CAIRN_E_END) {
-        err = CAIRN_OK; /* retention has removed it; it stays in the list */
-    }
-    feed_close(&feed);
-    return err;
-}
-
-static cairn_err
-replay_parked(struct worker *worker, cairn_error *error)
-{
-    struct applier *applier = &worker->applier;
-    sqlite3_stmt *next = NULL;
-    cairn_err err = applier_prepare_own(applier, "SELECT position FROM _cairn_fault WHERE kind = 'parked' AND"
-                                                 " position > ?1 ORDER BY position LIMIT 1", &next, error);
-    int64_t position = -1;
-    while (err == CAIRN_OK && !atomic_load(&worker->quit)) {
-        sqlite3_bind_int64(next, 1, position);
-        applier->guard.own = true;
-        int rc = sqlite3_step(next);
-        applier->guard.own = false;
-        position = rc == SQLITE_ROW ? sqlite3_column_int64(next, 0) : position;
-        (void)sqlite3_reset(next);
-        if (rc != SQLITE_ROW) {
-            err = rc == SQLITE_DONE ? CAIRN_OK : sql_failed(applier->db, rc, "the read model", error);
-            break;
-        }
-        err = replay_one(worker, (uint64_t)position, error);
-    }
-    sqlite3_finalize(next);
-    return err;
-}
 
 /* Paused or not is kept in the file. */
 static cairn_err
@@ -537,12 +493,14 @@ handle_request(struct worker *worker)
     enum request request = worker->request;
     bool paused = worker->paused;
     uint64_t failing = worker->failure.position;
+    struct returning *returning = worker->returning;
     pthread_mutex_unlock(&runner->lock);
     if (request == REQUEST_NONE)
         return;
     switch (request) {
     case REQUEST_SAVE: err = save_state(worker, paused, &error); break;
-    case REQUEST_REPLAY: err = replay_parked(worker, &error); break;
+    case REQUEST_RETURN: worker_return_dead(worker, returning); break;
+    case REQUEST_REPLAY: err = worker_replay_parked(worker, &error); break;
     case REQUEST_SKIP:
     case REQUEST_PARK:
         worker->decided_at = failing;
@@ -554,6 +512,11 @@ handle_request(struct worker *worker)
     if (request == REQUEST_RETRY || request == REQUEST_SKIP || request == REQUEST_PARK) {
         worker->stopped = false;
         worker->back_off_us = 0;
+        worker->tries.next_us = 0;
+    }
+    if (request == REQUEST_RETURN) {
+        returning->done = true; /* it is its caller's from here on */
+        worker->returning = NULL;
     }
     worker->request = REQUEST_NONE;
     worker->request_result = err;
@@ -706,7 +669,7 @@ work_on(struct worker *worker)
         error = (cairn_error){0};
         if (outcome == WORK_IDLE && worker->beside && !runner_take_over(worker, &error)) {
             if (error.code != CAIRN_OK)
-                (void)later(worker, worker->next, NULL, &error);
+                (void)worker_later(worker, worker->next, NULL, &error);
             outcome = WORK_LATER;
         }
         if (outcome == WORK_LATER)
@@ -726,7 +689,14 @@ worker_main(void *context)
     leave(worker);
     pthread_mutex_lock(&runner->lock);
     bool gone = worker->gone;
+    worker->over = true;
+    if (worker->returning != NULL) { /* nobody will see to it */
+        worker->returning->err = error_set(&worker->returning->error, CAIRN_E_CLOSED, "the projection is stopping, or being built anew");
+        worker->returning->done = true;
+        worker->returning = NULL;
+    }
     pthread_mutex_unlock(&runner->lock);
+    runner_moved(runner);
     worker->applier.stop = NULL;
     applier_rollback(&worker->applier);
     if (!gone && worker->next > worker->applier.checkpoint.position
