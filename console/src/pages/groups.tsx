@@ -194,7 +194,8 @@ const WHERE: [Where, string, string?][] = [
 
 function Move({ group, done }: { group: Group; done: () => void }) {
   const topics = [...new Set(group.offsets.map(({ topic }) => topic))];
-  const [topic, setTopic] = useState(topics[0] ?? "");
+  const [typed, setTopic] = useState<string | null>(null);
+  const topic = typed ?? topics[0] ?? ""; /* the first there is, also when it comes later */
   const [where, setWhere] = useState<Where>("earliest");
   const [value, setValue] = useState("");
   const [plan, setPlan] = useState<{ reset: Reset; body: string } | null>(null);
