@@ -385,8 +385,9 @@ run_replay(const struct args *args)
                                      .decisions = arg_flag(args, "decisions"),
                                      .on_error = on_error ? on_error : "stop"};
     struct wire *wire;
-    if (on_error && strcmp(on_error, "stop") != 0 && strcmp(on_error, "skip") != 0 && strcmp(on_error, "park") != 0)
-        return fail(EXIT_USAGE, "replay", "stop, skip or park", "--on-error: \"%s\"", on_error);
+    if (on_error && strcmp(on_error, "stop") != 0 && strcmp(on_error, "skip") != 0 && strcmp(on_error, "park") != 0
+        && strcmp(on_error, "dead_letter") != 0)
+        return fail(EXIT_USAGE, "replay", "stop, skip, park or dead_letter", "--on-error: \"%s\"", on_error);
     int code = arg_u64(args, "from", 0, &options.from);
     if (!code)
         code = arg_u64(args, "parallel", 0, &options.parallel);

@@ -58,6 +58,8 @@ config_of(const struct args *args, struct read_choice *choice, cairn_query_item 
     ret->retry_delay_ms = (uint32_t)(delay_us / 1000);
     ret->retry_max = (uint32_t)retries;
     ret->outstanding_max = (uint32_t)outstanding;
+    ret->dead_letter_topic = cairn_cstr(arg_text(args, "dead-letter-topic"));
+    ret->dead_letter = arg_flag(args, "dead-letter") || ret->dead_letter_topic.size > 0;
     return 0;
 }
 
@@ -98,7 +100,7 @@ static const struct {
     bool right;
 } list_columns[] = {{"GROUP", "name", false},        {"CHECKPOINT", "checkpoint", true}, {"END", "end", true},
                     {"OUTSTANDING", "outstanding", true}, {"RETRYING", "retrying", true}, {"PARKED", "parked", true},
-                    {"ACKNOWLEDGED", "acked_total", true}};
+                    {"DEAD", "dead_letters", true}, {"ACKNOWLEDGED", "acked_total", true}};
 #define LIST_COLUMNS (sizeof list_columns / sizeof *list_columns)
 
 static void

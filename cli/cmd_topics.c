@@ -337,3 +337,109 @@ run_topics_read(const struct args *args)
     topic_close(wire);
     return code;
 }
+
+/* ---- replay ------------------------------------------------------------------------------------------------------------------ */
+
+static const char *const replay_members[] = {"looked_at", "replayed", "appended", "before", "failed", "waiting", "no_consumer", "gone"};
+#define REPLAY_MEMBERS (sizeof replay_members / sizeof *replay_members)
+
+/* What is asked for, and where to go on. */
+static int
+put_replay(const struct args *args, struct buf *to, cairn_str next)
+{
+    static const char *const numbers[] = {"partition", "from", "to"};
+    uint64_t n;
+    int code = 0;
+    buf_clear(to);
+    buf_put_char(to, '{');
+    for (size_t i = 0; i < 3 && !code; i++)
+        if (arg_text(args, numbers[i]) && !(code = arg_u64(args, numbers[i], 0, &n)))
+            json_put_u64_member(to, numbers[i], n);
+    if (arg_text(args, "consumer"))
+        json_put_text_member(to, "consumer", cairn_cstr(arg_text(args, "consumer")));
+    json_put_bool_member(to, "dry_run", arg_flag(args, "dry-run"));
+    if (next.size) {
+        json_put_name(to, "next");
+        buf_put_str(to, next);
+    }
+    buf_put_char(to, '}');
+    return code;
+}
+
+static void
+say_failures(struct json failures)
+{
+    struct json none, failure;
+    struct arena arena = {0};
+    for (struct json_walk walk = json_walk(failures); json_next(&walk, &none, &failure);) {
+        cairn_str consumer = topic_bytes(failure, "consumer", &arena), error = topic_bytes(failure, "error", &arena);
+        note("partition %llu, offset %llu: %.*s: %.*s", (unsigned long long)wire_number(failure, "partition"),
+             (unsigned long long)wire_number(failure, "offset"), (int)consumer.size, consumer.size ? consumer.data : "", (int)error.size,
+             error.size ? error.data : "");
+    }
+    arena_free(&arena);
+}
+
+static void
+say_replayed(const struct args *args, const uint64_t *counts)
+{
+    static const char *const said[] = {
+        "looked at", "sent back", "appended to the topic that they came from", "sent back before, or had since", "failed again",
+        "wait: the subscription has no room for them; run this again later", "of consumers that are not there", "not in the log any more"};
+    struct buf text = {0};
+    if (out.json) {
+        buf_put_char(&text, '{');
+        json_put_text_member(&text, "topic", cairn_cstr(args->operands[0]));
+        json_put_bool_member(&text, "dry_run", arg_flag(args, "dry-run"));
+        for (size_t i = 0; i < REPLAY_MEMBERS; i++)
+            json_put_u64_member(&text, replay_members[i], counts[i]);
+        buf_put_char(&text, '}');
+        printf("%.*s\n", (int)text.size, text.data);
+        buf_free(&text);
+        return;
+    }
+    if (arg_flag(args, "dry-run"))
+        printf("a dry run: nothing is changed\n");
+    for (size_t i = 0; i < REPLAY_MEMBERS; i++)
+        if (counts[i] > 0 || i < 2)
+            printf("%8llu %s\n", (unsigned long long)counts[i], said[i]);
+}
+
+int
+run_topics_replay(const struct args *args)
+{
+    struct wire *wire;
+    struct buf next = {0};
+    uint64_t counts[REPLAY_MEMBERS] = {0};
+    bool more = true;
+    int code = topic_open(args, &wire);
+    if (code)
+        return code;
+    while (more && !code && !interrupted) {
+        struct call call = {.method = "POST", .content_type = "application/json", .patient = true};
+        struct json report;
+        code = put_replay(args, &wire->body, buf_str(&next));
+        if (code)
+            break;
+        call.body = buf_str(&wire->body);
+        wire_path(wire, "/v1/topics/", cairn_cstr(args->operands[0]), "/replay");
+        code = topic_perform(args, wire, &call, LIST, &report);
+        if (code)
+            break;
+        for (size_t i = 0; i < REPLAY_MEMBERS; i++)
+            counts[i] += wire_number(report, replay_members[i]);
+        if (!out.json)
+            say_failures(json_get(report, "failures"));
+        struct json on = json_get(report, "next");
+        more = on.type == JSON_OBJECT;
+        buf_clear(&next);
+        buf_put_str(&next, more ? on.raw : (cairn_str){0});
+        if (next.failed)
+            code = fail(EXIT_FAILED, args->command->name, NULL, "out of memory");
+    }
+    if (!code)
+        say_replayed(args, counts);
+    buf_free(&next);
+    topic_close(wire);
+    return code ? code : counts[4] > 0 ? EXIT_FAILED : 0;
+}

@@ -29,10 +29,19 @@ const struct option topics_read_options[] = {
     {"limit", 'n', "N", "at most so many of each partition (100; 0: all)", NULL, 0},
     END,
 };
+const struct option topics_replay_options[] = {
+    {"partition", 'p', "N", "only this one", NULL, 0},
+    {"from", 'f', "OFFSET", "only from this one on", NULL, 0},
+    {"to", 0, "OFFSET", "only those before this one", NULL, 0},
+    {"consumer", 'c', "NAME", "only what it gave up: a subscription, or APP/PROJECTION", NULL, 0},
+    {"dry-run", 'n', NULL, "say what would be sent back, and change nothing", NULL, 0},
+    END,
+};
 const struct example topics_examples[] = {
     {"the streams order-… as a topic of six partitions", "cairn topics create order --partitions 6"},
     {"keep the newest record of each key", "cairn topics set order cleanup.policy=compact"},
     {"the newest records of every partition", "cairn topics read order --from latest"},
+    {"dead letters back to who gave them up", "cairn topics replay order.dlq"},
     {NULL, NULL},
 };
 const struct option groups_reset_options[] = {

@@ -8,7 +8,7 @@ extern const struct option names_options[];
 extern const struct option topics_show_options[];
 extern const struct option topics_create_options[];
 extern const struct option topics_set_options[];
-extern const struct option topics_read_options[];
+extern const struct option topics_read_options[], topics_replay_options[];
 extern const struct example topics_examples[];
 extern const struct option groups_reset_options[];
 extern const struct example groups_examples[];

@@ -295,7 +295,9 @@ static const struct option subscription_create_options[] = {
     {"tag", 'g', "TAG", "or on tags; several: all of them", NULL, OPTION_REPEATS},
     {"from", 'f', "N|start|end", "where a new group begins (start)", "start end", 0},
     {"ack-timeout", 0, "DURATION", "hand out again when not acknowledged in time (30s)", NULL, 0},
-    {"retries", 0, "N", "deliveries before an event is parked (10)", NULL, 0},
+    {"retries", 0, "N", "deliveries before an event is given up: parked, or a dead letter (10)", NULL, 0},
+    {"dead-letter", 0, NULL, "what is given up goes to TOPIC.dlq instead of being parked", NULL, 0},
+    {"dead-letter-topic", 0, "TOPIC", "the same, to this topic", NULL, 0},
     {"retry-delay", 0, "DURATION", "before the second delivery, then doubled (200ms)", NULL, 0},
     {"outstanding", 0, "N", "most events handed out at once (1000)", NULL, 0},
     END,
@@ -458,7 +460,7 @@ static const struct option replay_options[] = {
     {"decisions", 0, NULL, "also decide again what was decided, and compare", NULL, 0},
     {"from", 'f', "POSITION", "go on from the newest checkpoint kept at or before it (from the beginning)", NULL, 0},
     {"parallel", 0, "N", "at once (the server's processors)", NULL, 0},
-    {"on-error", 0, "WHAT", "an event that cannot be applied: stop, skip or park (stop)", "stop skip park", 0},
+    {"on-error", 0, "WHAT", "an event that cannot be applied: stop, skip, park or dead_letter (stop)", "stop skip park dead_letter", 0},
     END,
 };
 static const struct example replay_examples[] = {
@@ -635,7 +637,7 @@ const struct command commands[] = {
     {"subscription delete", "forget a group", "GROUP", "",
      no_options, subscription_examples, run_subscription_delete, 1, 1, 0},
 
-    {"topics", "categories as Kafka's topics", "[list|show|create|grow|set|delete|read …]",
+    {"topics", "categories as Kafka's topics", "[list|show|create|grow|set|delete|read|replay …]",
      "A topic is a category of streams, read by partition and offset: what is appended to a stream of the category is in the topic, "
      "and what Kafka's clients produce to the topic are events like any other.",
      names_options, topics_examples, run_topics_list, 0, 0, COMMAND_GROUP},
@@ -655,6 +657,10 @@ const struct command commands[] = {
      no_options, topics_examples, run_topics_delete, 1, 1, 0},
     {"topics read", "show records of a topic", "TOPIC", "Partition after partition, in the order of their offsets.",
      topics_read_options, topics_examples, run_topics_read, 1, 1, 0},
+    {"topics replay", "send dead letters back", "TOPIC",
+     "A subscription's event is handed out again, a projection's is applied again; a record that no consumer of Cairn's gave up is "
+     "appended to the topic that it came from. Each once, however often this is run. Exit code 1 when one failed again.",
+     topics_replay_options, topics_examples, run_topics_replay, 1, 1, 0},
     {"groups", "consumer groups of Kafka's clients", "[list|show|reset|delete …]",
      "Who is in a group, what each of its members reads, and how far they are. (`cairn subscription` is for those who speak Cairn's own "
      "API.)",

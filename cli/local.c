@@ -454,6 +454,7 @@ put_group(void *context, const cairn_group_status *status)
     json_put_u64_member(to, "outstanding", status->outstanding);
     json_put_u64_member(to, "retrying", status->retrying);
     json_put_u64_member(to, "parked", status->parked);
+    json_put_u64_member(to, "dead_letters", status->dead_letters);
     json_put_u64_member(to, "acked_total", status->acked_total);
     buf_put_char(to, '}');
 }

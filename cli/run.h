@@ -41,6 +41,7 @@ int run_topics_grow(const struct args *args);
 int run_topics_set(const struct args *args);
 int run_topics_delete(const struct args *args);
 int run_topics_read(const struct args *args);
+int run_topics_replay(const struct args *args);
 /* cmd_kgroups.c */
 int run_groups_list(const struct args *args);
 int run_groups_show(const struct args *args);

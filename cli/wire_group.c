@@ -38,6 +38,10 @@ put_config(struct buf *to, const cairn_group_config *config)
         if (numbers[i].value) {
             json_put_u64_member(to, numbers[i].name, numbers[i].value);
         }
+    if (config->dead_letter_topic.size)
+        json_put_text_member(to, "dead_letter", config->dead_letter_topic);
+    else if (config->dead_letter)
+        json_put_bool_member(to, "dead_letter", true);
     buf_put_char(to, '}');
 }
 

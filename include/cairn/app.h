@@ -311,6 +311,31 @@ CAIRN_API CAIRN_MUST_CHECK cairn_err cairn_projection_status(cairn_apps *apps, c
 /* Commands, deciders' caches and projections in figures, as Prometheus text. */
 CAIRN_API void cairn_apps_metrics(cairn_apps *apps, cairn_sink sink, void *context);
 
+/* ---- dead letters ------------------------------------------------------------------------------------------------ */
+
+/* Which dead letters of a topic are to go back to who gave them up. */
+typedef struct cairn_dead_request {
+    cairn_scope scope;
+    cairn_str topic;
+    bool has_partition;     /* only this one */
+    uint32_t partition;
+    uint64_t from, to;      /* only these offsets of a partition: from this one on, before that one (0: all) */
+    cairn_str consumer;     /* only what it gave up: a subscription's name, or "app/projection"; empty: everybody */
+    bool dry_run;           /* tell what would be, change nothing */
+    uint32_t limit;         /* (1,000) records looked at; at most 10,000 */
+    uint32_t next_partition; /* go on where a report's "next" says; zeros: begin */
+    uint64_t next_offset, until;
+} cairn_dead_request;
+
+/* Send dead letters back (docs/kafka.md, "Dead letters"): a subscription's event is handed out again, a projection's is applied again in
+ * a transaction of its own; a record that no consumer of Cairn's gave up is appended to the topic that it came from. Each once,
+ * however often this is called. apps may be NULL: then projections are not there.
+ *
+ * The sink gets {"topic","dry_run","looked_at","replayed","appended","before","failed","waiting","no_consumer","gone","failures":[…],
+ * "next":{"partition","offset","until"}|null}. CAIRN_E_NOTFOUND: no such topic. After an error some may have gone back: call again. */
+CAIRN_API CAIRN_MUST_CHECK cairn_err cairn_dead_letters_replay(cairn_store *store, cairn_apps *apps, const cairn_dead_request *request,
+                                                               cairn_sink sink, void *context, cairn_error *error);
+
 /* ---- history --------------------------------------------------------------------------------------------------- */
 
 typedef enum cairn_on_error {

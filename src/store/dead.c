@@ -225,9 +225,8 @@ put_time_header(struct buf *to, const char *name, int64_t time_us)
     json_put_time(to, time_us);
 }
 
-/* The record's own headers go on; those of this binding, and what an earlier dead letter said, are made anew. */
-static void
-put_old_headers(struct buf *to, cairn_str meta)
+void
+dead_put_headers(struct buf *to, cairn_str meta)
 {
     struct json name, value;
     struct json headers = json_get(json_get(json_trusted(meta), "kafka"), "headers");
@@ -256,7 +255,7 @@ put_headers(struct buf *to, const struct making *making)
     json_put_name(to, "kafka_headers");
     buf_put_char(to, '{');
     if (!making->lean && event->event.meta.size > 0)
-        put_old_headers(to, event->event.meta);
+        dead_put_headers(to, event->event.meta);
     json_put_text_member(to, "ce_type", event->event.type);
     json_put_text_member(to, "dlq_kind", cairn_cstr(consumer->kind));
     if (consumer->app.size > 0)
@@ -366,9 +365,8 @@ fit(struct making *making, struct arena *arena, cairn_event *to, cairn_error *er
                : CAIRN_OK;
 }
 
-/* The same key in another category: what stands behind the first '-'. */
-static cairn_err
-make_stream(cairn_str category, cairn_str from, struct arena *arena, cairn_str *ret, cairn_error *error)
+cairn_err
+dead_move_stream(cairn_str category, cairn_str from, struct arena *arena, cairn_str *ret, cairn_error *error)
 {
     char text[RECORD_STREAM_MAX], room[RECORD_STREAM_MAX];
     cairn_str behind = {from.data + category_of(from).size, from.size - category_of(from).size}, key;
@@ -435,7 +433,7 @@ make_of(struct making *making, bool once, struct arena *arena, struct dead_lette
                                             : ensure_topic(making->store, making->scope, name, making->source.partitions,
                                                            category_text, &category, error);
     if (err == CAIRN_OK)
-        err = make_stream(category, event->stream, arena, &ret->stream, error);
+        err = dead_move_stream(category, event->stream, arena, &ret->stream, error);
     if (err == CAIRN_OK)
         err = fit(making, arena, &ret->event, error);
     if (err == CAIRN_OK && once)

@@ -102,6 +102,12 @@ struct dead_return {
 CAIRN_MUST_CHECK cairn_err group_return_dead(cairn_store *store, cairn_scope scope, cairn_str name, cairn_str topic,
                                              struct dead_return *returns, size_t count, bool dry_run, cairn_error *error);
 
+/* The stream of the same key in another category. In the arena. CAIRN_E_NOMEM. */
+CAIRN_MUST_CHECK cairn_err dead_move_stream(cairn_str category, cairn_str from, struct arena *arena, cairn_str *ret, cairn_error *error);
+/* The members of meta.kafka.headers (or meta.kafka_headers) that go on with the record: those of the binding (ce_…, content-type), and what
+ * a dead letter said (dlq_…), are made anew. */
+void dead_put_headers(struct buf *to, cairn_str meta);
+
 /* Something that passes: worth trying again. */
 bool dead_error_passes(cairn_err err);
 

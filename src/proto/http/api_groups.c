@@ -43,6 +43,10 @@ put_config(struct buf *to, const cairn_group_config *config)
     json_put_u64_member(to, "retry_max", config->retry_max);
     json_put_u64_member(to, "retry_delay_ms", config->retry_delay_ms);
     json_put_u64_member(to, "outstanding_max", config->outstanding_max);
+    if (config->dead_letter_topic.size > 0)
+        json_put_text_member(to, "dead_letter", config->dead_letter_topic);
+    else
+        json_put_bool_member(to, "dead_letter", config->dead_letter);
 }
 
 static void
@@ -59,6 +63,8 @@ put_status(void *context, const cairn_group_status *status)
     json_put_u64_member(to, "outstanding", status->outstanding);
     json_put_u64_member(to, "retrying", status->retrying);
     json_put_u64_member(to, "parked", status->parked);
+    json_put_u64_member(to, "dead_letters", status->dead_letters);
+    put_text(to, "dead_letter_topic", status->dead_letter_topic);
     json_put_u64_member(to, "acked_total", status->acked_total);
     json_put_name(to, "last_activity");
     if (status->last_activity_us > 0)
@@ -120,6 +126,7 @@ copy_config(void *context, const cairn_group_status *status)
     to->config = status->config;
     to->config.stream = copy_text(to, status->config.stream);
     to->config.category = copy_text(to, status->config.category);
+    to->config.dead_letter_topic = copy_text(to, status->config.dead_letter_topic);
     to->config.query.items = items;
     to->failed |= query->item_count > 0 && !items;
     for (size_t i = 0; items && i < query->item_count; i++)

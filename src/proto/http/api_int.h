@@ -322,6 +322,7 @@ HANDLER(api_topic_get);
 HANDLER(api_topic_put);
 HANDLER(api_topic_patch);
 HANDLER(api_topic_delete);
+HANDLER(api_topic_replay);
 HANDLER(api_records);
 HANDLER(api_kgroup_list);
 HANDLER(api_kgroup_get);

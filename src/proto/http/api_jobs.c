@@ -305,7 +305,7 @@ run_replay(struct job *job, struct buf *report, cairn_error *error)
 static cairn_err
 read_replay(struct api_call *call, cairn_replay_request *ret, cairn_error *error)
 {
-    static const char *const policies[] = {"stop", "skip", "park"};
+    static const char *const policies[] = {"stop", "skip", "park", "dead_letter"};
     struct json body = {0}, name, value;
     uint64_t number;
     if (call->body.size == 0)
@@ -342,7 +342,7 @@ read_replay(struct api_call *call, cairn_replay_request *ret, cairn_error *error
         if (!known)
             err = error_set(error, CAIRN_E_INVALID,
                             "%.*s: known are projection (text), aggregates, decisions (true or false), from (a position), "
-                            "parallel (1 to 64), on_error (stop, skip or park)",
+                            "parallel (1 to 64), on_error (stop, skip, park or dead_letter)",
                             (int)(name.raw.size < 64 ? name.raw.size : 64), name.raw.data);
     }
     return err;

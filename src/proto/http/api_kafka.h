@@ -66,6 +66,9 @@ struct topic_body {
 /* patch: no category; a setting that is null goes back to its default. */
 CAIRN_MUST_CHECK cairn_err parse_topic(struct parse *parse, cairn_str body, bool patch, struct topic_body *ret);
 
+/* POST …/replay; the body may be empty. */
+CAIRN_MUST_CHECK cairn_err parse_replay(struct parse *parse, cairn_str body, cairn_dead_request *ret);
+
 struct reset_body {
     cairn_str topic;
     const uint32_t *partitions; /* count 0: all */

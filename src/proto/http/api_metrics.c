@@ -130,7 +130,7 @@ put_server(struct buf *to, struct api *api)
 
 /* Lag and liveness of each consumer group: a group that stalls must be seen. */
 struct group_rows {
-    struct buf lag, parked, outstanding, idle;
+    struct buf lag, parked, outstanding, dead, idle;
 };
 
 void
@@ -167,6 +167,8 @@ add_group(void *context, const cairn_group_status *status)
     buf_printf(&rows->parked, "%llu\n", (unsigned long long)status->parked);
     put_label(&rows->outstanding, "cairn_subscription_outstanding_events", status->name);
     buf_printf(&rows->outstanding, "%llu\n", (unsigned long long)status->outstanding);
+    put_label(&rows->dead, "cairn_subscription_dead_letters_total", status->name);
+    buf_printf(&rows->dead, "%llu\n", (unsigned long long)status->dead_letters);
     if (status->last_activity_us > 0) {
         put_label(&rows->idle, "cairn_subscription_last_activity_timestamp_seconds", status->name);
         buf_printf(&rows->idle, "%.3f\n", (double)status->last_activity_us / 1e6);
@@ -187,6 +189,9 @@ put_groups(struct buf *to, struct api *api, cairn_error *error)
         metric_head(to, "cairn_subscription_outstanding_events", "gauge",
                  "Events delivered and not yet done with.");
         buf_put_str(to, buf_str(&rows.outstanding));
+        metric_head(to, "cairn_subscription_dead_letters_total", "counter",
+                 "Events a group has given up, as dead letters in a topic.");
+        buf_put_str(to, buf_str(&rows.dead));
         metric_head(to, "cairn_subscription_last_activity_timestamp_seconds", "gauge",
                  "When a group last took, acknowledged or refused an event.");
         buf_put_str(to, buf_str(&rows.idle));
@@ -194,6 +199,7 @@ put_groups(struct buf *to, struct api *api, cairn_error *error)
     buf_free(&rows.lag);
     buf_free(&rows.parked);
     buf_free(&rows.outstanding);
+    buf_free(&rows.dead);
     buf_free(&rows.idle);
     return err;
 }

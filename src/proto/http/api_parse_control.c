@@ -357,6 +357,20 @@ parse_retention(struct parse *parse, cairn_str body, cairn_retention *ret)
     return err;
 }
 
+/* true, false, or the topic's name. */
+static cairn_err
+parse_dead_letter(struct parse *parse, const struct field *at, struct json value, void *into)
+{
+    cairn_group_config *config = into;
+    config->dead_letter = value.type == JSON_TRUE || value.type == JSON_STRING;
+    config->dead_letter_topic = (cairn_str){0};
+    if (value.type == JSON_STRING)
+        return parse_name(parse, at, value, false, &config->dead_letter_topic);
+    return value.type == JSON_TRUE || value.type == JSON_FALSE
+               ? CAIRN_OK
+               : parse_fail(parse, CAIRN_E_INVALID, at, "must be true, false or a topic's name");
+}
+
 cairn_err
 parse_group(struct parse *parse, cairn_str body, cairn_group_config *ret)
 {
@@ -369,6 +383,7 @@ parse_group(struct parse *parse, cairn_str body, cairn_group_config *ret)
         {"retry_max", parse_u32, offsetof(cairn_group_config, retry_max)},
         {"retry_delay_ms", parse_u32, offsetof(cairn_group_config, retry_delay_ms)},
         {"outstanding_max", parse_u32, offsetof(cairn_group_config, outstanding_max)},
+        {"dead_letter", parse_dead_letter, 0},
     };
     cairn_group_config config = *ret;
     struct json value;

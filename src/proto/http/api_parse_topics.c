@@ -114,6 +114,74 @@ parse_topic(struct parse *parse, cairn_str body, bool patch, struct topic_body *
     return err;
 }
 
+/* ---- dead letters that are to go back --------------------------------------------------------------------------------------------- */
+
+static cairn_err
+parse_next(struct parse *parse, const struct field *at, struct json value, cairn_dead_request *ret)
+{
+    static const char *const members[] = {"partition", "offset", "until"};
+    struct json name, item;
+    uint64_t seen = 0;
+    cairn_err err = CAIRN_OK;
+    if (value.type == JSON_NULL)
+        return CAIRN_OK;
+    if (value.type != JSON_OBJECT)
+        return parse_fail(parse, CAIRN_E_INVALID, at, "must be an object, or null");
+    for (struct json_walk walk = json_walk(value); err == CAIRN_OK && json_next(&walk, &name, &item);) {
+        unsigned i;
+        int64_t n = 0;
+        err = parse_member(parse, at, name, members, 3, &seen, &i);
+        if (err != CAIRN_OK)
+            break;
+        const struct field here = {at, members[i], 0};
+        err = parse_number(parse, &here, item, i == 2, i == 0 ? CAIRN_PARTITIONS_MAX - 1 : INT64_MAX - 1, &n);
+        if (i == 0)
+            ret->next_partition = (uint32_t)n;
+        else
+            *(i == 1 ? &ret->next_offset : &ret->until) = (uint64_t)n;
+    }
+    return err == CAIRN_OK && seen != 7 ? parse_fail(parse, CAIRN_E_INVALID, at, "has partition, offset and until") : err;
+}
+
+cairn_err
+parse_replay(struct parse *parse, cairn_str body, cairn_dead_request *ret)
+{
+    static const char *const members[] = {"partition", "from", "to", "limit", "consumer", "dry_run", "next"};
+    static const struct {
+        int64_t least, most;
+    } ranges[] = {{0, CAIRN_PARTITIONS_MAX - 1}, {0, INT64_MAX - 1}, {0, INT64_MAX - 1}, {1, 10000}};
+    struct json value, name, item;
+    uint64_t seen = 0;
+    cairn_err err = CAIRN_OK;
+    *ret = (cairn_dead_request){0};
+    if (body.size == 0)
+        return CAIRN_OK;
+    err = parse_object(parse, body, &value);
+    if (err != CAIRN_OK)
+        return err;
+    for (struct json_walk walk = json_walk(value); err == CAIRN_OK && json_next(&walk, &name, &item);) {
+        unsigned i;
+        int64_t n = 0;
+        err = parse_member(parse, NULL, name, members, 7, &seen, &i);
+        if (err != CAIRN_OK)
+            break;
+        const struct field here = {NULL, members[i], 0};
+        err = i < 4    ? parse_number(parse, &here, item, ranges[i].least, ranges[i].most, &n)
+              : i == 4 ? parse_name(parse, &here, item, true, &ret->consumer)
+              : i == 5 ? parse_flag(parse, &here, item, &ret->dry_run)
+                       : parse_next(parse, &here, item, ret);
+        if (i == 0) {
+            ret->has_partition = true;
+            ret->partition = (uint32_t)n;
+        } else if (i == 3) {
+            ret->limit = (uint32_t)n;
+        } else if (i < 3) {
+            *(i == 1 ? &ret->from : &ret->to) = (uint64_t)n;
+        }
+    }
+    return err;
+}
+
 /* ---- where a group's offsets are to go --------------------------------------------------------------------------------------------- */
 
 static cairn_err

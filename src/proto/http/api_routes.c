@@ -172,6 +172,14 @@ static const struct api_route routes[] = {
      {{0}},
      {{204, "Deleted, durable", {{0}}}},
      "400 403 404 429 500 501 503 507"},
+    {"POST", "/v1/topics/{topic}/replay", "replayDeadLetters", "topics", api_topic_replay, RUN_WORK, 0,
+     "Send dead letters back to who gave them up",
+     "A subscription's event is handed out again, a projection's is applied again in a transaction of its own; a record that no "
+     "consumer of Cairn's gave up is appended to the topic that it came from. Each once, however often this is called. Looks at "
+     "limit records; next says where to go on.",
+     {JSON_BODY("DeadReplay")},
+     {{200, "What came of them, durable", {JSON_BODY("DeadReplayed")}}},
+     "400 403 404 413 415 422 429 500 503 507"},
     {"GET", "/v1/topics/{topic}/partitions/{partition}/records", "readRecords", "topics", api_records, RUN_WORK,
      ARG(FROM_OFFSET) | ARG(AT) | ARG(LIMIT), "Read records of a partition",
      "Events with their offset, timestamp, key and headers, as a Kafka client would see them.",

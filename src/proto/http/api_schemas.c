@@ -34,7 +34,9 @@
     "\"stream\":" TEXT ",\"category\":" TEXT ",\"query\":" REF("Query") ","                               \
     "\"from\":{\"oneOf\":[" WHOLE ",{\"type\":\"string\",\"enum\":[\"start\",\"end\"]}],\"default\":0},"  \
     "\"ack_timeout_ms\":" SETTING("30000") ",\"retry_max\":" SETTING("10") ","                            \
-    "\"retry_delay_ms\":" SETTING("200") ",\"outstanding_max\":" SETTING("1000")
+    "\"retry_delay_ms\":" SETTING("200") ",\"outstanding_max\":" SETTING("1000") \
+    ",\"dead_letter\":{\"oneOf\":[{\"type\":\"boolean\"}," NAME "],\"default\":false,\"description\":" \
+    "\"What is given up goes to a topic of dead letters: that of the event's topic, or this one.\"}"
 #define POSITIONS "{\"type\":\"array\",\"minItems\":1,\"maxItems\":10000,\"items\":" WHOLE "}"
 #define ONE_WHOLE(name) OBJECT("\"" name "\"", "\"" name "\":" WHOLE)
 
@@ -93,7 +95,7 @@ const char api_schemas[] =
     "\"Projections\":" OBJECT("\"projections\"", "\"projections\":" LIST(REF("Projection"))) ","
     "\"ReplayRequest\":" CLOSED("", "\"projection\":" TEXT ",\"aggregates\":{\"type\":\"boolean\"},\"decisions\":{\"type\":"
         "\"boolean\"},\"from\":" WHOLE ",\"parallel\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":64},"
-        "\"on_error\":{\"type\":\"string\",\"enum\":[\"stop\",\"skip\",\"park\"]}") ","
+        "\"on_error\":{\"type\":\"string\",\"enum\":[\"stop\",\"skip\",\"park\",\"dead_letter\"]}") ","
     "\"Expected\":{\"oneOf\":[{\"type\":\"string\",\"enum\":[\"any\",\"none\",\"exists\"]}," WHOLE "],"
     "\"default\":\"any\"},"
     "\"NewEvent\":" CLOSED("\"type\"", NEW_EVENT_MEMBERS) ","
@@ -137,7 +139,7 @@ const char api_schemas[] =
     "\"SubscriptionConfig\":" CLOSED("", GROUP_MEMBERS) ","
     "\"Subscription\":" OBJECT("\"name\"", "\"name\":" TEXT "," GROUP_MEMBERS ","
         "\"checkpoint\":" WHOLE ",\"end\":" WHOLE ",\"lag\":" WHOLE ",\"outstanding\":" WHOLE ",\"retrying\":" WHOLE ","
-        "\"parked\":" WHOLE ",\"acked_total\":" WHOLE ",\"last_activity\":{\"type\":[\"string\",\"null\"]}") ","
+        "\"parked\":" WHOLE ",\"dead_letters\":" WHOLE ",\"dead_letter_topic\":" TEXT ",\"acked_total\":" WHOLE ",\"last_activity\":{\"type\":[\"string\",\"null\"]}") ","
     "\"SubscriptionList\":" OBJECT("\"subscriptions\"", "\"subscriptions\":" LIST(REF("Subscription"))) ","
     "\"Deliveries\":" OBJECT("\"events\"", "\"events\":" LIST(OBJECT(EVENT_REQUIRED ",\"delivery\"",
         EVENT_MEMBERS ",\"delivery\":{\"type\":\"integer\",\"minimum\":1}"))) ","
@@ -162,6 +164,15 @@ const char api_schemas[] =
         REF("TopicConfig")) ","
     "\"TopicChange\":" CLOSED("", "\"partitions\":" PARTITIONS ",\"config\":{\"type\":\"object\",\"maxProperties\":64,"
         "\"additionalProperties\":{\"type\":[\"string\",\"number\",\"boolean\",\"null\"]}}") ","
+    "\"DeadReplay\":" CLOSED("", "\"partition\":" WHOLE ",\"from\":" WHOLE ",\"to\":" WHOLE ",\"consumer\":" TEXT
+        ",\"dry_run\":{\"type\":\"boolean\",\"default\":false},\"limit\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":10000,"
+        "\"default\":1000},\"next\":{\"description\":\"What the answer before said.\",\"oneOf\":[{\"type\":\"null\"}," REF("DeadNext") "]}") ","
+    "\"DeadNext\":" CLOSED("\"partition\",\"offset\",\"until\"", "\"partition\":" WHOLE ",\"offset\":" WHOLE ",\"until\":" WHOLE) ","
+    "\"DeadReplayed\":" OBJECT("\"topic\",\"dry_run\",\"replayed\",\"next\"", "\"topic\":" TEXT ",\"dry_run\":{\"type\":\"boolean\"},"
+        "\"looked_at\":" WHOLE ",\"replayed\":" WHOLE ",\"appended\":" WHOLE ",\"before\":" WHOLE ",\"failed\":" WHOLE
+        ",\"waiting\":" WHOLE ",\"no_consumer\":" WHOLE ",\"gone\":" WHOLE ",\"failures\":" LIST(OBJECT(
+        "\"partition\",\"offset\",\"error\"", "\"partition\":" WHOLE ",\"offset\":" WHOLE ",\"consumer\":" TEXT ",\"error\":" TEXT))
+        ",\"next\":{\"oneOf\":[{\"type\":\"null\"}," REF("DeadNext") "]}") ","
     "\"RecordPage\":" OBJECT("\"records\",\"next\",\"end\",\"start_offset\",\"end_offset\"", "\"records\":"
         LIST(OBJECT(EVENT_REQUIRED ",\"partition\",\"offset\",\"timestamp\",\"headers\",\"tombstone\"", EVENT_MEMBERS
         ",\"partition\":" WHOLE ",\"offset\":" WHOLE ",\"timestamp\":" TIME_OR_NULL ",\"key\":{\"type\":[\"string\",\"null\"]},"

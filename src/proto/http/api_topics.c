@@ -274,3 +274,15 @@ api_topic_delete(struct api_call *call, cairn_error *error)
     call->status = 204;
     return api_kafka_problem(call, broker_topic_delete(broker, call->parts[0], &why), why.text, error);
 }
+
+cairn_err
+api_topic_replay(struct api_call *call, cairn_error *error)
+{
+    struct parse parse = {.arena = call->arena, .error = error};
+    cairn_dead_request request;
+    cairn_err err = parse_replay(&parse, call->body, &request);
+    call->malformed = parse.malformed;
+    request.topic = call->parts[0];
+    return err == CAIRN_OK ? cairn_dead_letters_replay(call->api->store, call->api->config.apps, &request, buf_sink, call->out, error)
+                           : err;
+}
