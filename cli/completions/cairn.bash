@@ -52,6 +52,7 @@ _cairn() {
         'topics set') cmd='topics set' ;;
         'topics delete') cmd='topics delete' ;;
         'topics read') cmd='topics read' ;;
+        'topics replay') cmd='topics replay' ;;
         ' groups') cmd='groups' ;;
         'groups list') cmd='groups list' ;;
         'groups show') cmd='groups show' ;;
@@ -166,6 +167,7 @@ _cairn() {
         'subscription create --from'|'subscription create -f') COMPREPLY=($(compgen -W 'start end' -- "$cur")); return 0 ;;
         'subscription create --ack-timeout') return 0 ;;
         'subscription create --retries') return 0 ;;
+        'subscription create --dead-letter-topic') return 0 ;;
         'subscription create --retry-delay') return 0 ;;
         'subscription create --outstanding') return 0 ;;
         'subscription take --limit'|'subscription take -n') return 0 ;;
@@ -183,6 +185,10 @@ _cairn() {
         'topics read --from'|'topics read -f') COMPREPLY=($(compgen -W 'earliest latest' -- "$cur")); return 0 ;;
         'topics read --at') return 0 ;;
         'topics read --limit'|'topics read -n') return 0 ;;
+        'topics replay --partition'|'topics replay -p') return 0 ;;
+        'topics replay --from'|'topics replay -f') return 0 ;;
+        'topics replay --to') return 0 ;;
+        'topics replay --consumer'|'topics replay -c') return 0 ;;
         'groups --prefix'|'groups -p') return 0 ;;
         'groups --limit'|'groups -n') return 0 ;;
         'groups list --prefix'|'groups list -p') return 0 ;;
@@ -219,7 +225,7 @@ _cairn() {
         'replay --projection'|'replay -p') return 0 ;;
         'replay --from'|'replay -f') return 0 ;;
         'replay --parallel') return 0 ;;
-        'replay --on-error') COMPREPLY=($(compgen -W 'stop skip park' -- "$cur")); return 0 ;;
+        'replay --on-error') COMPREPLY=($(compgen -W 'stop skip park dead_letter' -- "$cur")); return 0 ;;
         'migrate --sample') return 0 ;;
         'migrate --batch'|'migrate -b') return 0 ;;
         'migrate --backup') COMPREPLY=($(compgen -d -- "$cur")); return 0 ;;
@@ -268,7 +274,7 @@ _cairn() {
     'snapshot get') options+=''; streams=1 ;;
     'snapshot put') options+=' --revision --state --content-type'; streams=1 ;;
     'subscription') options+=''; words='create list take ack nack parked replay delete ' ;;
-    'subscription create') options+=' --stream --category --type --tag --from --ack-timeout --retries --retry-delay --outstanding' ;;
+    'subscription create') options+=' --stream --category --type --tag --from --ack-timeout --retries --dead-letter --dead-letter-topic --retry-delay --outstanding' ;;
     'subscription list') options+='' ;;
     'subscription take') options+=' --limit --ack' ;;
     'subscription ack') options+='' ;;
@@ -276,7 +282,7 @@ _cairn() {
     'subscription parked') options+=' --limit' ;;
     'subscription replay') options+='' ;;
     'subscription delete') options+='' ;;
-    'topics') options+=' --prefix --limit'; words='list show create grow set delete read ' ;;
+    'topics') options+=' --prefix --limit'; words='list show create grow set delete read replay ' ;;
     'topics list') options+=' --prefix --limit' ;;
     'topics show') options+=' --all' ;;
     'topics create') options+=' --partitions --category --set' ;;
@@ -284,6 +290,7 @@ _cairn() {
     'topics set') options+=' --unset' ;;
     'topics delete') options+='' ;;
     'topics read') options+=' --partition --from --at --limit' ;;
+    'topics replay') options+=' --partition --from --to --consumer --dry-run' ;;
     'groups') options+=' --prefix --limit'; words='list show reset delete ' ;;
     'groups list') options+=' --prefix --limit' ;;
     'groups show') options+='' ;;
