@@ -513,6 +513,6 @@ consumer_describe(struct kgroup *group, struct arena *arena, struct group_info *
     ret->members = members;
     ret->generation = group->consumer->epoch;
     ret->assignment_epoch = group->consumer->target_epoch;
-    ret->protocol_type = CAIRN_STR("consumer");
+    ret->protocol = choose_assignor(group) == ASSIGNOR_RANGE ? CAIRN_STR("range") : CAIRN_STR("uniform");
     return described ? KAFKA_NONE : KAFKA_COORDINATOR_NOT_AVAILABLE;
 }

@@ -122,6 +122,8 @@ void drop_subscription(struct kgroup *group, struct consumer *consumer);
 void slots_tidy(struct kgroup *group);
 void slots_free(struct consumer_group *consumers);
 bool make_target(struct turn *turn);
+/* The one that most ask for; uniform where nobody asks. */
+enum assignor choose_assignor(const struct kgroup *group);
 struct pattern *pattern_take(struct consumer_group *consumers, cairn_str text, char *ret_message, size_t message_size);
 void pattern_give_back(struct consumer_group *consumers, struct pattern *pattern);
 

@@ -86,9 +86,11 @@ copy_str(struct arena *arena, cairn_str text, cairn_str *ret)
 static bool
 describe_whole(const struct kgroup *group, struct arena *arena, struct group_info *ret)
 {
+    const bool consumer = group->type == GROUP_CONSUMER;
     *ret = (struct group_info){.state = cairn_cstr(state_name(group)), .generation = group->generation,
-                               .type = group->type == GROUP_CONSUMER ? "consumer" : "classic"};
-    return copy_str(arena, group->name, &ret->group) && copy_str(arena, group->protocol_type, &ret->protocol_type)
+                               .type = consumer ? "consumer" : "classic"};
+    return copy_str(arena, group->name, &ret->group)
+           && copy_str(arena, consumer ? CAIRN_STR("consumer") : group->protocol_type, &ret->protocol_type)
            && copy_str(arena, group->protocol, &ret->protocol);
 }
 

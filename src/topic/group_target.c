@@ -326,8 +326,7 @@ resolve(struct turn *turn, struct member *member, const struct topics_seen *seen
 
 /* ---- the target --------------------------------------------------------------------------------------------------------------------- */
 
-/* The one that most ask for; uniform where nobody asks. */
-static enum assignor
+enum assignor
 choose_assignor(const struct kgroup *group)
 {
     size_t votes[ASSIGNOR_RANGE + 1] = {0};

@@ -71,32 +71,41 @@ start_server() {
 
 # ---- the tests ---------------------------------------------------------------------------------------------------------------
 
-# one TESTS DIR NAME SECONDS: a name is a number, or number/subtest. 0: passed; 1: not; 2: it left itself out
+# one DIR NAME SECONDS LABEL: a name is a number, or number/subtest; with @consumer, by the new protocol of groups (KIP-848).
+# 0: passed; 1: not; 2: it left itself out
 one() {
-    local dir=$1 name=$2 seconds=$3 log=$B/librdkafka/logs/$4-${2//\//-}.log subtest=
+    local dir=$1 name=${2%@*} seconds=$3 log=$B/librdkafka/logs/$4-${2//\//-}.log protocol='' subtest=''
     mkdir -p "${log%/*}"
-    case $name in */*) subtest=${name#*/} ;; esac
-    (cd "$dir/tests" && env ${subtest:+"SUBTESTS=$subtest"} "TESTS=${name%%/*}" timeout -k 5 "$seconds" ./test-runner -p1 -Q) >"$log" 2>&1 || return 1
-    if grep -aq "Test ${name%%/*}_.* SKIPPED" "$log"; then return 2; fi
+    case $2 in *@*) protocol=${2#*@} ;; esac
+    case $name in */*) subtest=${name#*/} name=${name%%/*} ;; esac
+    (cd "$dir/tests" && exec env ${subtest:+"SUBTESTS=$subtest"} ${protocol:+"TEST_CONSUMER_GROUP_PROTOCOL=$protocol"} "TESTS=$name" \
+        timeout -k 5 "$seconds" ./test-runner -p1 -Q) >"$log" 2>&1 || return 1
+    if grep -aq "Test ${name}_.* SKIPPED" "$log"; then return 2; fi
 }
 
 # suite NAME LIST DIR
 suite() {
-    local label=$1 list=$2 dir=$3 name verdict seconds why got
+    local label=$1 list=$2 dir=$3 name number verdict seconds why got
     echo "bootstrap.servers=$BROKERS" >"$dir/tests/test.conf"
     export LD_LIBRARY_PATH=$dir/src:$dir/src-cpp KAFKA_PATH=$root/tests/interop/librdkafka_bin TEST_KAFKA_VERSION
     while read -r name verdict seconds why; do
         case $name in \#* | '') continue ;; esac
-        case $only in '  ' | *" ${name%%/*} "*) ;; *) continue ;; esac
+        number=${name%%[/@]*}
+        case $only in '  ' | *" $number "*) ;; *) continue ;; esac
         case $verdict in no) echo "# $label $name does not apply: $why"; continue ;; esac
         one "$dir" "$name" "$seconds" "$label"
         got=$?
+        if [ $got -eq 1 ] && [ "$verdict" = pass ]; then # many of them measure times: a machine that is busy gets another chance
+            echo "# $label $name: once more"
+            one "$dir" "$name" "$seconds" "$label"
+            got=$?
+        fi
         case $verdict/$got in
         pass/0) ok "$label $name" ;;
         fails/0) ok "$label $name"; echo "# … although the list says that it fails: $why" ;;
         fails/*) echo "# $label $name fails, as listed: $why" ;;
         pass/2) bad "$label $name" "it left itself out" ;;
-        *) bad "$label $name" "$(grep -aE 'Test assertion failed|### Test|expected' "$B/librdkafka/logs/$label-${name//\//-}.log" | head -n 2 | tr '\n' ' ')" ;;
+        *) bad "$label $name" "$(grep -aE 'Test assertion failed|### Test' "$B/librdkafka/logs/$label-${name//\//-}.log" | head -n 2 | tr '\n' ' ')" ;;
         esac
         kill -0 "$server" 2>/dev/null || { bad "the server lives" "$(tail -n 3 "$work/serve.err")"; exit 1; }
     done <"$list"

@@ -76,6 +76,8 @@ TEST(a_partition_is_given_only_when_it_has_been_given_up)
     struct group_info info;
     CHECK_INT(groups_describe(stage.rig.groups, CAIRN_STR("g"), &arena, &info), KAFKA_NONE);
     CHECK_STR(info.type, "consumer");
+    CHECK(cairn_str_equal(info.protocol_type, CAIRN_STR("consumer")));
+    CHECK(cairn_str_equal(info.protocol, CAIRN_STR("uniform")));
     CHECK_INT(info.generation, 2);
     CHECK_INT(info.assignment_epoch, 2);
     CHECK_INT(info.member_count, 2);
