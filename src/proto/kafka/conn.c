@@ -323,7 +323,8 @@ may_begin(const struct kafka_conn *c)
     const struct kafka_call *call = c->to_begin;
     if (!call || c->closing || c->ending || c->unsent > CONN_UNSENT_BYTES)
         return false;
-    return c->begun_count == 0 || (c->begun_pipelined && (call->handler->flags & KAFKA_PIPELINED));
+    unsigned flags = call->handler->flags;
+    return c->begun_count == 0 || (c->begun_flags & flags & KAFKA_PIPELINED) || ((c->begun_flags & KAFKA_WAITS) && (flags & KAFKA_OVERTAKES));
 }
 
 static void
@@ -332,9 +333,9 @@ begin_calls(struct kafka_conn *c)
     c->stalled = false;
     while (may_begin(c)) {
         struct kafka_call *call = c->to_begin;
-        bool pipelined = call->handler->flags & KAFKA_PIPELINED;
+        unsigned flags = call->handler->flags;
         c->to_begin = call->next;
-        c->begun_pipelined = pipelined && (c->begun_count == 0 || c->begun_pipelined);
+        c->begun_flags = c->begun_count == 0 ? flags : c->begun_flags & flags;
         c->begun_count++;
         if (!call_begin(call)) {
             c->begun_count--;

@@ -32,7 +32,7 @@ struct kafka_conn {
     struct kafka_call *to_begin;               /* the first that is QUEUED */
     struct kafka_call *reading;                /* its request is arriving */
     unsigned call_count, begun_count;
-    bool begun_pipelined; /* every call that has begun and is not answered is pipelined */
+    unsigned begun_flags; /* of the handlers: those that all calls have which have begun and are not answered */
     size_t request_bytes; /* charged for its calls */
     char head[4];         /* of the next request: its size */
     unsigned head_size;

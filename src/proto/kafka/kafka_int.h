@@ -13,7 +13,8 @@
  *
  * Order: calls of a connection begin in the order of its requests, and are answered in it. A call begins when all before it
  * have been answered, as in Kafka; except that calls with KAFKA_PIPELINED may begin while others with KAFKA_PIPELINED wait
- * for theirs (producing: the next batch comes before the one before is durable). */
+ * for theirs (producing: the next batch comes before the one before is durable), and those with KAFKA_OVERTAKES while those with
+ * KAFKA_WAITS wait (leaving a group while a join waits for others, who would otherwise wait for one that has gone). */
 #ifndef PROTO_KAFKA_KAFKA_INT_H
 #define PROTO_KAFKA_KAFKA_INT_H
 
@@ -35,6 +36,8 @@ struct kafka_session;
 #define KAFKA_WORK 1u         /* on a pool thread: it may block */
 #define KAFKA_PIPELINED 2u    /* see above */
 #define KAFKA_BEFORE_LOGIN 4u /* also for clients that have yet to log in */
+#define KAFKA_WAITS 8u        /* perhaps long, for other clients */
+#define KAFKA_OVERTAKES 16u   /* those */
 
 struct kafka_handler {
     void (*run)(struct kafka_call *call); /* NULL: not served, and not told of by ApiVersions */
