@@ -117,7 +117,7 @@ TEST(wrong_schemas_are_refused)
         {"{\"minLength\":-1}", "/minLength: must be a whole number, 0 or more"},
         {"{\"multipleOf\":0}", "/multipleOf: must be above 0"},
         {"{\"items\":[{}]}", "/items: must be a schema; a list of schemas is \"prefixItems\""},
-        {"{\"$schema\":\"http://json-schema.org/draft-04/schema#\"}", "/$schema: http://json-schema.org/draft-04/schema# is not known"},
+        {"{\"$schema\":\"http://json-schema.org/draft-03/schema#\"}", "/$schema: http://json-schema.org/draft-03/schema# is not known"},
         {"{\"$defs\":{\"x\":{\"type\":1}}}", "/$defs/x/type: must be"},
         {"[]", ": must be a schema"},
         {"{", "at byte 1"},
