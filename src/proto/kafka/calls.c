@@ -144,6 +144,7 @@ const struct kafka_calls kafka_calls = {
         [KAFKA_API_DELETE_GROUPS] = {answer_delete_groups, KAFKA_WORK},
         [KAFKA_API_INCREMENTAL_ALTER_CONFIGS] = {answer_incremental_alter_configs, KAFKA_WORK},
         [KAFKA_API_OFFSET_DELETE] = {answer_offset_delete, KAFKA_WORK},
+        [KAFKA_API_DESCRIBE_CLIENT_QUOTAS] = {answer_describe_client_quotas, 0},
         [KAFKA_API_DESCRIBE_USER_SCRAM_CREDENTIALS] = {answer_describe_user_scram_credentials, KAFKA_WORK},
         [KAFKA_API_ALTER_USER_SCRAM_CREDENTIALS] = {answer_alter_user_scram_credentials, KAFKA_WORK},
         [KAFKA_API_DESCRIBE_CLUSTER] = {answer_describe_cluster, 0},

@@ -102,6 +102,7 @@ void answer_consumer_group_describe(struct kafka_call *call);   /* (w) */
 void answer_describe_acls(struct kafka_call *call);             /* calls_acls.c (w) */
 void answer_create_acls(struct kafka_call *call);               /* (w) */
 void answer_delete_acls(struct kafka_call *call);               /* (w) */
+void answer_describe_client_quotas(struct kafka_call *call);          /* calls_users.c */
 void answer_describe_user_scram_credentials(struct kafka_call *call); /* calls_users.c (w) */
 void answer_alter_user_scram_credentials(struct kafka_call *call);    /* (w) */
 void answer_sasl_handshake(struct kafka_call *call);            /* calls_sasl.c */

@@ -1,4 +1,4 @@
-/* Users' SCRAM credentials (KIP-554): DescribeUserScramCredentials, AlterUserScramCredentials. */
+/* Users: their SCRAM credentials (KIP-554): DescribeUserScramCredentials, AlterUserScramCredentials; and DescribeClientQuotas. */
 #include <proto/kafka/calls_int.h>
 
 #include <openssl/crypto.h>
@@ -169,5 +169,17 @@ answer_alter_user_scram_credentials(struct kafka_call *call)
         if (err != KAFKA_NONE && !to->error_message.data)
             to->error_message = error_text(err);
     }
+    kafka_respond(call, &out);
+}
+
+/* ---- quotas ------------------------------------------------------------------------------------------------------------------ */
+
+/* There are none: which admin tools want to hear before they show anything of a user. */
+void
+answer_describe_client_quotas(struct kafka_call *call)
+{
+    struct kafka_describe_client_quotas_response out;
+    KAFKA_DEFAULTS(describe_client_quotas_response, &out);
+    out.entries_count = 0;
     kafka_respond(call, &out);
 }
