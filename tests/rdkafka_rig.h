@@ -207,7 +207,7 @@ rig_new(rd_kafka_type_t type, rd_kafka_conf_t *conf)
         CHECK_RK(rd_kafka_poll_set_consumer(rk));
     return rk;
 }
-#define SETTINGS(...) ((const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
+#define SETTINGS(...) ((const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL, NULL})
 #define PRODUCER(serve, ...) rig_new(RD_KAFKA_PRODUCER, rig_conf(serve, SETTINGS(__VA_ARGS__)))
 #define CONSUMER(serve, ...) rig_new(RD_KAFKA_CONSUMER, rig_conf(serve, SETTINGS(__VA_ARGS__)))
 

@@ -358,6 +358,330 @@ storm(struct group *groups, size_t count)
     serve_end(&serve);
 }
 
+/* ---- members that stall ---------------------------------------------------------------------------------------------------------------- */
+
+/* Run this program again, as "--stalled BROKER" or "--teller BROKER NAME FIRST"; it dies with this process. */
+static pid_t
+run_again(char *const *arguments, int *ret_out, int *ret_in)
+{
+    int out[2], in[2];
+    assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(in, O_CLOEXEC), 0);
+    fflush(NULL);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        dup2(in[0], 0);
+        dup2(out[1], 1);
+        execv("/proc/self/exe", arguments);
+        _exit(127);
+    }
+    close(out[1]);
+    close(in[0]);
+    *ret_out = out[0];
+    *ret_in = in[1];
+    return pid;
+}
+
+/* A member in a process of its own: reads, is stopped, goes on and commits what it has read. */
+static int
+stalled(const char *broker)
+{
+    struct group group = {.name = "stalled", .strategy = "range"};
+    char byte;
+    snprintf(serve.broker, sizeof serve.broker, "%s", broker);
+    group_begin(&group);
+    struct member *member = member_open(&group, "6000");
+    for (int32_t p = 0; p < PARTITIONS; p++)
+        group.whole[p] = RECORDS_MAX - 1; /* the book is the parent's */
+    while (member->pending == 0)
+        member_poll(member, 20);
+    if (write(1, "r", 1) != 1 || read(0, &byte, 1) != 1)
+        return 1;
+    commit(member);
+    printf("%u %u\n", group.commits, group.refused);
+    fflush(stdout);
+    rd_kafka_destroy_flags(member->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    return 0;
+}
+
+static unsigned
+count_mine(const struct member *member)
+{
+    unsigned count = 0;
+    for (int32_t p = 0; p < PARTITIONS; p++)
+        count += member->mine[p];
+    return count;
+}
+
+/* Goal: who is away for longer than its session, or its poll interval, loses its partitions, and cannot commit on top of whoever has them.
+ * Method: one member's process is stopped (SIGSTOP), one does not poll; a third one reads and commits all; then they go on. */
+TEST(members_that_stall)
+{
+    struct group group = {.name = "stalled", .strategy = "range"};
+    char answer[32] = "";
+    int out, in;
+    pthread_t producer;
+    for (int32_t p = 0; p < PARTITIONS; p++)
+        atomic_store(&produced[p], 0);
+    atomic_store(&stop_producer, false);
+    serve = (struct serve){0};
+    serve_start(&serve);
+    rd_kafka_t *admin = PRODUCER(&serve);
+    rig_make_topic(admin, TOPIC, PARTITIONS);
+    rd_kafka_destroy(admin);
+    group_begin(&group);
+    pthread_create(&producer, NULL, produce, NULL);
+    char program[] = "kafka_storm", flag[] = "--stalled";
+    char *arguments[] = {program, flag, serve.broker, NULL};
+    pid_t pid = run_again(arguments, &out, &in);
+    struct member *sleeper = member_open(&group, "6000"), *diligent = member_open(&group, "300000");
+    struct pollfd ready = {out, POLLIN, 0};
+    UNTIL(count_mine(sleeper) == 2 && count_mine(diligent) == 2 && sleeper->pending > 0 && poll(&ready, 1, 0) == 1,
+          (member_poll(sleeper, 1), member_poll(diligent, 1)));
+    CHECK_INT(read(out, answer, 1), 1);
+    kill(pid, SIGSTOP);
+
+    /* The commit that the sleeper will make: of what it had, which is not committed. */
+    UNTIL(count_mine(diligent) == PARTITIONS && group.commits > 0, member_poll(diligent, 20));
+    atomic_store(&stop_producer, true);
+    pthread_join(producer, NULL);
+    UNTIL(group_has_all(&group), member_poll(diligent, 20));
+    unsigned commits = group.commits;
+    memset(sleeper->dirty, 1, sizeof sleeper->dirty);
+    commit(sleeper);
+    CHECK_INT(group.commits, commits);
+    CHECK_INT(group.refused, 1);
+
+    kill(pid, SIGCONT);
+    CHECK_INT(write(in, "g", 1), 1);
+    size_t size = 0;
+    while (size < sizeof answer - 1 && read(out, answer + size, 1) == 1)
+        size++;
+    answer[size] = '\0';
+    CHECK_STR(answer, "0 1\n");
+    CHECK_INT(waitpid(pid, NULL, 0), pid);
+
+    /* It is welcome again, and goes on where the others are. */
+    UNTIL(count_mine(sleeper) == PARTITIONS / 2 && count_mine(diligent) == PARTITIONS / 2, (member_poll(sleeper, 1), member_poll(diligent, 1)));
+    member_close(sleeper);
+    member_close(diligent);
+    group_end(&group);
+    close(in);
+    close(out);
+    serve_end(&serve);
+}
+
+/* ---- a transactional producer that dies ------------------------------------------------------------------------------------------------- */
+
+#define MONEY "money"
+#define MONEY_PARTITIONS 3
+#define EACH 8
+#define TRANSACTIONS_MAX 100000
+
+/* The producer, in a process of its own, until it is killed. It says a letter and a number before and after each step: 'b' begun, 'h' half of
+ * its records are at the server, 'c' about to commit, 'C' committed, 'A' aborted, 'F' replaced by another instance. */
+static int
+teller(const char *broker, const char *name, unsigned number)
+{
+    uint64_t seed = number;
+    snprintf(serve.broker, sizeof serve.broker, "%s", broker);
+    rd_kafka_t *rk = PRODUCER(&serve, "transactional.id", name);
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    rd_kafka_error_t *error = rd_kafka_init_transactions(rk, RIG_PATIENCE_MS);
+    for (; !error; number++) {
+        bool commits = test_random(&seed) % 4 != 0;
+        error = rd_kafka_begin_transaction(rk);
+        printf("b %u\n", number);
+        for (int i = 0; !error && i < EACH * MONEY_PARTITIONS; i++) {
+            char value[64];
+            int size = snprintf(value, sizeof value, "%s %u %d", name, number, i / MONEY_PARTITIONS);
+            if (rd_kafka_producev(rk, RD_KAFKA_V_TOPIC(MONEY), RD_KAFKA_V_PARTITION(i % MONEY_PARTITIONS), RD_KAFKA_V_VALUE(value, (size_t)size),
+                                  RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END) != 0)
+                break; /* the commit says why */
+            if (i == EACH * MONEY_PARTITIONS / 2) {
+                rd_kafka_flush(rk, RIG_PATIENCE_MS);
+                printf("h %u\n", number);
+            }
+        }
+        if (commits)
+            printf("c %u\n", number);
+        if (!error)
+            error = commits ? rd_kafka_commit_transaction(rk, RIG_PATIENCE_MS) : rd_kafka_abort_transaction(rk, RIG_PATIENCE_MS);
+        if (!error)
+            printf("%c %u\n", commits ? 'C' : 'A', number);
+    }
+    printf("%c %u %s\n", rd_kafka_error_is_fatal(error) ? 'F' : '?', number, rd_kafka_error_string(error));
+    return 0;
+}
+
+static struct teller {
+    const char *name;
+    pid_t pid;
+    int in;
+    FILE *out;
+    char state[TRANSACTIONS_MAX]; /* the last letter of each transaction */
+    unsigned last;
+    unsigned records[TRANSACTIONS_MAX];
+    uint32_t newest[MONEY_PARTITIONS]; /* plus one: of what has been read */
+} tellers[2] = {{.name = "mortal"}, {.name = "other"}};
+
+static void
+teller_start(struct teller *who)
+{
+    char program[] = "kafka_storm", flag[] = "--teller", name[16], number[16];
+    int out;
+    snprintf(name, sizeof name, "%s", who->name);
+    snprintf(number, sizeof number, "%u", who->last + 1);
+    char *arguments[] = {program, flag, serve.broker, name, number, NULL};
+    who->pid = run_again(arguments, &out, &who->in);
+    who->out = fdopen(out, "r");
+    setvbuf(who->out, NULL, _IONBF, 0);
+}
+
+/* The next thing it says; false: it has ended. */
+static bool
+teller_said(struct teller *who)
+{
+    char line[256];
+    if (!fgets(line, sizeof line, who->out) || !strchr(line, '\n'))
+        return false;
+    who->last = (unsigned)strtoul(line + 2, NULL, 10);
+    if (line[0] == '?' || who->last >= TRANSACTIONS_MAX)
+        fail_msg("%s: %s", who->name, line);
+    who->state[who->last] = line[0];
+    return true;
+}
+
+static void
+teller_kill(struct teller *who)
+{
+    kill(who->pid, SIGKILL);
+    waitpid(who->pid, NULL, 0);
+    while (teller_said(who)) /* what was on its way */
+        continue;
+    fclose(who->out);
+    close(who->in);
+}
+
+static void
+teller_until(struct teller *who, char letter)
+{
+    do
+        if (!teller_said(who))
+            fail_msg("%s has ended", who->name);
+    while (who->state[who->last] != letter);
+}
+
+static void
+count_money(const rd_kafka_message_t *message)
+{
+    char value[64], name[16];
+    unsigned number, i;
+    snprintf(value, sizeof value, "%.*s", (int)message->len, (const char *)message->payload);
+    CHECK_INT(sscanf(value, "%15s %u %u", name, &number, &i), 3);
+    struct teller *who = &tellers[strcmp(name, tellers[0].name) != 0];
+    if (!strchr("cC", who->state[number]))
+        fail_msg("a record of %s's transaction %u is seen, which is '%c'", name, number, who->state[number]);
+    uint32_t *newest = &who->newest[message->partition]; /* number of the transaction and of the record in it */
+    if (number * EACH + i + 1 <= *newest)
+        fail_msg("record %u of %s's transaction %u comes too late, or again", i, name, number);
+    *newest = number * EACH + i + 1;
+    who->records[number]++;
+}
+
+static void
+read_money(void)
+{
+    int ended = 0;
+    rd_kafka_t *rk = CONSUMER(&serve, "group.id", "verifier", "enable.partition.eof", "true", "enable.auto.commit", "false", "isolation.level", "read_committed");
+    rd_kafka_topic_partition_list_t *partitions = rd_kafka_topic_partition_list_new(MONEY_PARTITIONS);
+    for (int32_t p = 0; p < MONEY_PARTITIONS; p++)
+        rd_kafka_topic_partition_list_add(partitions, MONEY, p)->offset = 0;
+    CHECK_RK(rd_kafka_assign(rk, partitions));
+    rd_kafka_topic_partition_list_destroy(partitions);
+    while (ended < MONEY_PARTITIONS) {
+        rd_kafka_message_t *message = rd_kafka_consumer_poll(rk, RIG_PATIENCE_MS);
+        assert_non_null(message);
+        if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
+            ended++;
+        else {
+            CHECK_RK(message->err);
+            count_money(message);
+        }
+        rd_kafka_message_destroy(message);
+    }
+    rd_kafka_consumer_close(rk);
+    rd_kafka_destroy(rk);
+}
+
+/* Goal: whatever a producer was doing when it was killed, each of its transactions is there whole or not at all, those of which it was told so
+ *       are there, and another producer does not notice. One that was thought dead commits nothing more.
+ * Method: two producers; one is killed again and again after a random step, and once stopped while its successor goes on. */
+TEST(producers_that_die_in_a_transaction)
+{
+    uint64_t seed = test_seed();
+    unsigned deaths = 12 * test_scale(), count[128] = {0};
+    deaths = deaths > 200 ? 200 : deaths;
+    serve = (struct serve){0};
+    serve_start(&serve);
+    rd_kafka_t *admin = PRODUCER(&serve);
+    rig_make_topic(admin, MONEY, MONEY_PARTITIONS);
+    rd_kafka_destroy(admin);
+    struct teller *mortal = &tellers[0], *other = &tellers[1];
+    teller_start(other);
+    teller_until(other, 'C');
+    for (unsigned i = 0; i < deaths; i++) {
+        teller_start(mortal);
+        teller_until(mortal, 'C');
+        teller_until(mortal, "bhcC"[i % 4]);
+        for (uint64_t steps = test_random(&seed) % 8; steps > 0; steps--)
+            CHECK(teller_said(mortal));
+        teller_kill(mortal);
+        teller_until(other, 'C');
+    }
+
+    teller_start(mortal);
+    teller_until(mortal, 'C');
+    teller_until(mortal, 'h');
+    kill(mortal->pid, SIGSTOP);
+    static struct teller zombie;
+    zombie = *mortal;
+    mortal->last += 1000; /* numbers that the one before has not used */
+    teller_start(mortal);
+    teller_until(mortal, 'C');
+    kill(zombie.pid, SIGCONT);
+    unsigned before = zombie.last;
+    while (teller_said(&zombie) && zombie.state[zombie.last] != 'F')
+        if (zombie.last > before + 1 || zombie.state[zombie.last] == 'C')
+            CHECK(zombie.state[zombie.last] != 'C');
+    CHECK_INT(zombie.state[zombie.last], 'F');
+    mortal->state[before] = 'F';
+    teller_kill(&zombie);
+    teller_kill(mortal);
+    teller_kill(other);
+
+    /* Its open transactions end when somebody takes its name. */
+    for (size_t i = 0; i < 2; i++) {
+        rd_kafka_t *rk = PRODUCER(&serve, "transactional.id", tellers[i].name);
+        CHECK_RKE(rd_kafka_init_transactions(rk, RIG_PATIENCE_MS));
+        rd_kafka_destroy(rk);
+    }
+    read_money();
+    for (size_t i = 0; i < 2; i++)
+        for (unsigned n = 0; n < TRANSACTIONS_MAX; n++) {
+            const struct teller *who = &tellers[i];
+            count[(unsigned char)who->state[n]]++;
+            bool whole = who->records[n] == EACH * MONEY_PARTITIONS, none = who->records[n] == 0;
+            if (who->state[n] == 'C' ? !whole : who->state[n] == 'c' ? !whole && !none : !none)
+                fail_msg("%s's transaction %u is '%c', and %u of its records are there", who->name, n, who->state[n], who->records[n]);
+        }
+    printf("%u deaths: %u transactions committed, %u aborted, %u died before their commit, %u during it\n", deaths, count['C'], count['A'], count['b'] + count['h'],
+           count['c']);
+    serve_end(&serve);
+}
+
 TEST(storm_of_eager_members)
 {
     struct group groups[2] = {{.name = "range", .strategy = "range"}, {.name = "roundrobin", .strategy = "roundrobin,range"}};
@@ -373,7 +697,12 @@ TEST(storm_of_cooperative_members_and_of_the_next_protocol)
 int
 main(int argc, char **argv)
 {
-    const struct CMUnitTest eager[] = {RUN(storm_of_eager_members)}, new[] = {RUN(storm_of_cooperative_members_and_of_the_next_protocol)};
+    const struct CMUnitTest eager[] = {RUN(storm_of_eager_members), RUN(members_that_stall), RUN(producers_that_die_in_a_transaction)};
+    const struct CMUnitTest new[] = {RUN(storm_of_cooperative_members_and_of_the_next_protocol)};
+    if (argc > 2 && !strcmp(argv[1], "--stalled"))
+        return stalled(argv[2]);
+    if (argc > 4 && !strcmp(argv[1], "--teller"))
+        return teller(argv[2], argv[3], (unsigned)strtoul(argv[4], NULL, 10));
     if (argc > 1 && !strcmp(argv[1], "new"))
         return cmocka_run_group_tests(new, NULL, NULL);
     return cmocka_run_group_tests(eager, NULL, NULL);

@@ -339,6 +339,28 @@ TEST(group_of_two)
     kafka_client_close(&other);
 }
 
+/* Goal: who leaves while its join waits for others is answered at once, and holds them up no longer.
+ * Method: its leave comes on the same connection, behind the join that is not answered. The one that stays joins alone. */
+TEST(leaving_overtakes_joining)
+{
+    struct kafka_client other = kafka_client_open(rig.port);
+    char first[128], second[128];
+    int32_t generation = join(&client, "g-left", first);
+    const struct kafka_join_group_response *told = join_take(&other, join_send(&other, "g-left", ""));
+    snprintf(second, sizeof second, "%.*s", (int)told->member_id.size, told->member_id.data);
+    int32_t waits = join_send(&other, "g-left", second);
+    CLIENT_AWAIT(heartbeat(&client, "g-left", first, generation) == KAFKA_REBALANCE_IN_PROGRESS);
+    struct kafka_leave_group_request leave = {.group_id = CAIRN_STR("g-left"), .member_id = cairn_cstr(second)};
+    int32_t leaves = kafka_client_send(&other, KAFKA_API_LEAVE_GROUP, 1, &leave);
+    CHECK_INT(join_take(&other, waits)->error_code, KAFKA_UNKNOWN_MEMBER_ID);
+    const struct kafka_leave_group_response *left = kafka_client_answer(&other, KAFKA_API_LEAVE_GROUP, 1, leaves);
+    CHECK_INT(left->error_code, KAFKA_NONE);
+    told = join_take(&client, join_send(&client, "g-left", first));
+    CHECK_INT(told->error_code, KAFKA_NONE);
+    CHECK_INT(told->members_count, 1);
+    kafka_client_close(&other);
+}
+
 /* Goal: the newer protocol: the server assigns. */
 TEST(consumer_group)
 {
@@ -461,6 +483,7 @@ main(void)
         RUN(commit_wakes_fetch),
         RUN(groups),
         RUN(group_of_two),
+        RUN(leaving_overtakes_joining),
         RUN(consumer_group),
         RUN(access_control_lists),
         RUN(coordinators),
