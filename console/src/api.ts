@@ -159,8 +159,11 @@ export interface ProjectionStatus {
   failure?: Failure | null;
   parked?: number;
   skipped?: number;
+  dead_letters?: number;
+  dead_letter_topic?: string; /* where the newest went */
   parked_events?: FaultEntry[];
   skipped_events?: FaultEntry[];
+  dead_letter_events?: FaultEntry[];
   generation?: number;
   digest?: string;
 }
@@ -249,6 +252,32 @@ export interface Topic {
   partitions: number;
   config: Record<string, { value: string; default: boolean; type: string; doc: string }>;
   offsets: { partition: number; start: number; end: number; last_time: string | null }[];
+}
+/* What came of sending dead letters back; next: there is more to look at. */
+export interface Replayed {
+  replayed: number;
+  appended: number;
+  before: number;
+  failed: number;
+  waiting: number;
+  no_consumer: number;
+  gone: number;
+  failures: { partition: number; offset: number; consumer?: string; error: string }[];
+  next: Json;
+}
+/* A group of programs that speak Cairn's own API. */
+export interface Subscription {
+  name: string;
+  stream?: string;
+  category?: string;
+  query?: { types: string[]; tags: string[] }[];
+  lag: number;
+  outstanding: number;
+  retrying: number;
+  parked: number;
+  dead_letters: number;
+  dead_letter_topic?: string;
+  last_activity: string | null;
 }
 export interface TopicRecord extends CairnEvent {
   partition: number;

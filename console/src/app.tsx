@@ -10,6 +10,7 @@ import { Stream } from "./pages/stream.tsx";
 import { Events } from "./pages/events.tsx";
 import { TopicDetail, Topics } from "./pages/topics.tsx";
 import { GroupDetail, Groups } from "./pages/groups.tsx";
+import { Subscriptions } from "./pages/subscriptions.tsx";
 import { Relays } from "./pages/relays.tsx";
 import { Apps } from "./pages/apps.tsx";
 import { AppPage } from "./pages/app.tsx";
@@ -29,6 +30,7 @@ const routes: [string, (parts: Parts) => ComponentChild][] = [
   ["/topics/{topic}/settings", ({ topic }) => <TopicDetail key={topic} topic={topic!} tab="Settings" />],
   ["/groups", () => <Groups />],
   ["/groups/{group}", ({ group }) => <GroupDetail key={group} group={group!} />],
+  ["/subscriptions", () => <Subscriptions />],
   ["/relays", () => <Relays />],
   ["/apps", () => <Apps />],
   ["/apps/{app}", ({ app }) => <AppPage key={app} app={app!} tab="Commands" />],

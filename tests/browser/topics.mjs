@@ -168,10 +168,28 @@ async function play(web, base, broker) {
     await until("relays: and pauses", () => text("article .badge"), (shown) => shown === "paused");
   }, page);
 
+  await step("dead letters", async () => {
+    await put("/v1/subscriptions/mailer", { category: "bill", dead_letter: true });
+    for (let n = 1; n <= 2; n++) await call(`${base}/v1/streams/bill-${n}/events`, "POST", { type: "Sent", data: { n } });
+    const taken = (await call(`${base}/v1/subscriptions/mailer/events?limit=2&wait=5000`)).json;
+    await call(`${base}/v1/subscriptions/mailer/nack`, "POST", { positions: taken.events.map(({ position }) => position), park: true, reason: "no address" });
+    await go("/groups");
+    await page.getByRole("link", { name: "Subscriptions", exact: true }).click();
+    await until("subscriptions: dead letters and where they are", () => cells(0), (shown) => shown[0] === "mailer" && shown[1].trim() === "bill" && shown[6].includes("2") && shown[6].includes("bill.dlq"));
+    await page.getByRole("link", { name: "bill.dlq" }).click();
+    await until("dead letters: as records of the topic", () => page.locator("table.records tbody tr:not(.inside)").count(), (count) => count === 2);
+    await button("Send back…").click();
+    await until("dead letters: asked first, how many", () => text("dialog[open]"), (shown) => shown.includes("Send 2 dead letters back?"));
+    await page.locator("dialog[open]").getByRole("button", { name: "Send back", exact: true }).click();
+    await until("dead letters: they have gone back", () => text("section[aria-label='Dead letters'] [role=status]"), (shown) => shown === "2 events sent back.");
+    const again = (await call(`${base}/v1/subscriptions/mailer/events?limit=5&wait=5000`)).json;
+    same("dead letters: and are handed out again", again.events.map(({ position }) => position).join(), taken.events.map(({ position }) => position).join());
+  }, page);
+
   for (const [theme, size] of [["light", { width: 1280, height: 800 }], ["dark", { width: 1280, height: 800 }], ["light", { width: 400, height: 800 }]]) {
     await step(`${theme} ${size.width}`, async () => {
       const other = await web.open({ colorScheme: theme, viewport: size });
-      for (const [name, path] of [["topics", "/topics"], ["topic", "/topics/my-order?from=60"], ["partitions", "/topics/my-order/partitions"], ["settings", "/topics/my-order/settings"], ["groups", "/groups"], ["group", "/groups/readers"], ["relays", "/relays"]]) {
+      for (const [name, path] of [["topics", "/topics"], ["topic", "/topics/my-order?from=60"], ["partitions", "/topics/my-order/partitions"], ["settings", "/topics/my-order/settings"], ["groups", "/groups"], ["group", "/groups/readers"], ["subscriptions", "/subscriptions"], ["dead letters", "/topics/bill.dlq"], ["relays", "/relays"]]) {
         await other.goto(`${base}/console${path}`);
         await other.locator("main h1").waitFor();
         await until(`${theme} ${size.width}: ${name} is loaded`, () => other.locator(".skeleton").count(), (count) => count === 0);

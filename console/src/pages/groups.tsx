@@ -6,6 +6,7 @@ import { queryText } from "../lib/router.ts";
 import { go, useLoad } from "../hooks.ts";
 import { Ask, Badge, Button, Empty, Page, ProblemBox, Scroll, Show, Time, to, type Question } from "../ui/base.tsx";
 import { Pager, usePages } from "../ui/pages.tsx";
+import { GroupTabs } from "./subscriptions.tsx";
 
 const LIMIT = 50;
 const groupPath = (group: string): string => `/v1/groups/${encodeURIComponent(group)}`;
@@ -22,6 +23,7 @@ export function Groups() {
   const page = useLoad((signal) => json<GroupPage>(`/v1/groups${queryText({ prefix, after, limit: LIMIT })}`, { signal }), [prefix, after], 5000);
   return (
     <Page title="Groups" lead="Consumer groups of Kafka’s clients.">
+      <GroupTabs at="Kafka’s clients" />
       <form class="filters" role="search" onSubmit={(event) => event.preventDefault()}>
         <label class="grow">
           <span class="label">Name begins with</span>

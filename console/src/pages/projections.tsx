@@ -128,6 +128,7 @@ function FailureBox({ status }: { status: ProjectionStatus }) {
 function Status({ app, status, done, link }: { app: string; status: ProjectionStatus; done: () => void; link: boolean }) {
   const parked = num(status.parked);
   const skipped = num(status.skipped);
+  const dead = num(status.dead_letters);
   return (
     <article class="card projection" aria-label={`Projection ${status.name}`}>
       <div class="section-head">
@@ -151,10 +152,12 @@ function Status({ app, status, done, link }: { app: string; status: ProjectionSt
         </>
       )}
       <FailureBox status={status} />
-      {(parked > 0 || skipped > 0) && (
+      {(parked > 0 || skipped > 0 || dead > 0) && (
         <p class="row">
           {parked > 0 && <Badge tone="warn">{count(parked)} parked</Badge>}
           {skipped > 0 && <Badge tone="warn">{count(skipped)} skipped</Badge>}
+          {dead > 0 && <Badge tone="warn">{plural(dead, "dead letter")}</Badge>}
+          {dead > 0 && status.dead_letter_topic && <a href={to("/topics/{topic}", { topic: status.dead_letter_topic })}>{status.dead_letter_topic}</a>}
         </p>
       )}
       <Actions app={app} status={status} done={done} />
@@ -247,9 +250,10 @@ export function ProjectionPage({ app, projection }: { app: string; projection: s
         {(data) => (
           <>
             <Status app={app} status={data} done={status.reload} link={false} />
-            {num(data.parked) + num(data.skipped) === 0 && !data.failure && <Empty title="Every event so far could be applied" />}
+            {num(data.parked) + num(data.skipped) + num(data.dead_letters) === 0 && !data.failure && <Empty title="Every event so far could be applied" />}
             <FaultTable name="Parked events" faults={data.parked_events ?? []} />
             <FaultTable name="Skipped events" faults={data.skipped_events ?? []} />
+            <FaultTable name="Dead letters" faults={data.dead_letter_events ?? []} />
           </>
         )}
       </Show>

@@ -1,11 +1,11 @@
 /* Topics: categories as Kafka's clients see them. Partitions, settings, and records by offset or by time. */
 import { useState } from "preact/hooks";
-import { json, type RecordPage, type Topic, type TopicPage, type TopicRecord } from "../api.ts";
-import { clock, count, moment } from "../lib/format.ts";
+import { Problem, json, type RecordPage, type Replayed, type Topic, type TopicPage, type TopicRecord } from "../api.ts";
+import { clock, count, moment, plural } from "../lib/format.ts";
 import { brief, type Json } from "../lib/json.ts";
 import { queryText } from "../lib/router.ts";
 import { setQuery, useLoad, usePlace } from "../hooks.ts";
-import { Badge, Button, Copy, Empty, Page, Scroll, Show, Tabs, Time, to } from "../ui/base.tsx";
+import { Ask, Badge, Button, Copy, Empty, Page, ProblemBox, Scroll, Show, Tabs, Time, to, type Question } from "../ui/base.tsx";
 import { decoded } from "../ui/events.tsx";
 import { JsonView } from "../ui/json-view.tsx";
 import { Pager, usePages } from "../ui/pages.tsx";
@@ -380,6 +380,71 @@ function Settings({ topic }: { topic: Topic }) {
   );
 }
 
+/* ---- dead letters ---------------------------------------------------------------------------------- */
+
+const COUNTS = ["replayed", "appended", "before", "failed", "waiting", "no_consumer", "gone"] as const;
+type Counts = Record<(typeof COUNTS)[number], number>;
+
+/* All of them, call by call. */
+async function replay(topic: string, dry_run: boolean): Promise<Counts & { failures: Replayed["failures"] }> {
+  const sum = { replayed: 0, appended: 0, before: 0, failed: 0, waiting: 0, no_consumer: 0, gone: 0, failures: [] as Replayed["failures"] };
+  for (let next: Json = null, first = true; first || next !== null; first = false) {
+    const part: Replayed = await json<Replayed>(`${topicPath(topic)}/replay`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ dry_run, next }) });
+    for (const name of COUNTS) sum[name] += part[name];
+    sum.failures.push(...part.failures);
+    next = part.next;
+  }
+  return sum;
+}
+
+const said = (counts: Counts): string =>
+  [
+    plural(counts.replayed, "event") + " sent back",
+    counts.appended > 0 && `${count(counts.appended)} appended to the topic that they came from`,
+    counts.failed > 0 && `${count(counts.failed)} failed again`,
+    counts.waiting > 0 && `${count(counts.waiting)} wait for room in their subscription`,
+    counts.before > 0 && `${count(counts.before)} sent back before, or had since`,
+    counts.no_consumer > 0 && `${count(counts.no_consumer)} of consumers that are not there`,
+    counts.gone > 0 && `${count(counts.gone)} not in the log any more`,
+  ]
+    .filter(Boolean)
+    .join(", ") + ".";
+
+function DeadLetters({ topic }: { topic: string }) {
+  const [question, ask] = useState<Question | null>(null);
+  const [result, setResult] = useState<Awaited<ReturnType<typeof replay>> | null>(null);
+  const [problem, setProblem] = useState<Problem | null>(null);
+  const [busy, setBusy] = useState(false);
+  const press = async () => {
+    setProblem(null);
+    setResult(null);
+    setBusy(true);
+    try {
+      const would = await replay(topic, true);
+      ask({ title: `Send ${plural(would.replayed + would.appended, "dead letter")} back?`, text: "Each goes once to the consumer that gave it up: a subscription’s event is handed out again, a projection’s is applied again.", yes: "Send back", act: async () => setResult(await replay(topic, false)) });
+    } catch (error) {
+      setProblem(error as Problem);
+    } finally {
+      setBusy(false);
+    }
+  };
+  return (
+    <section aria-label="Dead letters">
+      <p class="row">
+        <Button small disabled={busy} onClick={() => void press()}>
+          Send back…
+        </Button>
+        {result && <span role="status">{said(result)}</span>}
+      </p>
+      {result && result.failures.length > 0 && (
+        <pre class="error-text">{result.failures.map(({ partition, offset, consumer, error }) => `${partition}:${offset} ${consumer ?? ""}: ${error}`).join("\n")}</pre>
+      )}
+      {problem && <ProblemBox problem={problem} />}
+      <Ask question={question} close={() => ask(null)} />
+    </section>
+  );
+}
+
 export function TopicDetail({ topic: name, tab }: { topic: string; tab: "Records" | "Partitions" | "Settings" }) {
   const topic = useLoad((signal) => json<Topic>(topicPath(name), { signal }), ["topic", name], 5000);
   return (
@@ -403,6 +468,7 @@ export function TopicDetail({ topic: name, tab }: { topic: string; tab: "Records
           ["Settings", to("/topics/{topic}/settings", { topic: name })],
         ]}
       />
+      {name.endsWith(".dlq") && <DeadLetters topic={name} />}
       <Show of={topic} lines={8}>
         {(data) => (tab === "Partitions" ? <Partitions topic={data} /> : tab === "Settings" ? <Settings topic={data} /> : <Records topic={data} />)}
       </Show>
