@@ -13,8 +13,9 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/cairn-run-XXXXXX")
 trap 'rm -rf "$work"' EXIT
 printf 'run:\n\t@%s/scripts/run.sh\n' "$PWD" >"$work/Makefile"
 export CAIRN_DATA=$work/data
-CAIRN_LISTEN=127.0.0.1:$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-export CAIRN_LISTEN
+free() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print("127.0.0.1:%d" % s.getsockname()[1])'; }
+CAIRN_LISTEN=$(free) CAIRN_KAFKA=$(free) CAIRN_SCHEMA_REGISTRY=$(free)
+export CAIRN_LISTEN CAIRN_KAFKA CAIRN_SCHEMA_REGISTRY
 failed=0
 check() { # NAME COMMAND…
     local name=$1
