@@ -119,7 +119,11 @@ struct produced {
     int64_t log_append_time_ms; /* -1: the producer's own times hold */
     int64_t log_start_offset;
     const char *message;        /* static, or borrowed until done returns; NULL */
+    const uint32_t *bad_records; /* of a batch that was refused for some of its records: which, from 0; borrowed until done returns.
+                                    Then done is called before broker_produce_async() returns */
+    size_t bad_count;            /* PRODUCE_BAD_MAX at most */
 };
+#define PRODUCE_BAD_MAX 1000
 typedef void (*produce_done)(void *context, const struct produced *result);
 
 struct produce {

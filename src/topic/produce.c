@@ -26,6 +26,8 @@ struct checking {
     uint8_t *stamped;
     const char *message;
     char text[200];
+    uint32_t *bad; /* records of the batch that is refused for them */
+    size_t bad_count;
 };
 
 static enum kafka_err
@@ -149,7 +151,7 @@ check_heads(struct checking *checking)
 /* ---- records ----------------------------------------------------------------------------------------------------------------- */
 
 static enum kafka_err
-check_record(struct checking *checking, const struct batch_record *record)
+check_record(struct checking *checking, const struct batch_record *record, char text[sizeof checking->text])
 {
     const struct view *view = checking->view;
     const struct broker_options *options = &checking->broker->options;
@@ -159,10 +161,44 @@ check_record(struct checking *checking, const struct batch_record *record)
         return refused(checking, KAFKA_INVALID_TIMESTAMP, "A timestamp is earlier than message.timestamp.before.max.ms allows.");
     if (view->value_subject.size == 0 || !options->validate || !record->has_value)
         return KAFKA_NONE;
-    snprintf(checking->text, sizeof checking->text, "The value does not conform to the topic's subject.");
-    return refused(checking,
-                   options->validate(options->validate_context, view->value_subject, record->value, checking->text, sizeof checking->text),
-                   checking->text);
+    snprintf(text, sizeof checking->text, "The value does not conform to the topic's subject.");
+    return refused(checking, options->validate(options->validate_context, view->value_subject, record->value, text, sizeof checking->text),
+                   text);
+}
+
+/* All of a batch's records: who sent them learns which ones it is refused for (KIP-467), and may send the others again. The error and
+ * its text are of the first. */
+static enum kafka_err
+check_batch(struct checking *checking, struct batch_cursor *cursor, cairn_str batch)
+{
+    struct batch_record record;
+    char other[sizeof checking->text];
+    enum kafka_err err = KAFKA_NONE;
+    const char *fault = batch_open(cursor, batch), *message = NULL;
+    for (uint32_t i = 0; !fault && batch_next(cursor, &record); i++) {
+        enum kafka_err of_this = check_record(checking, &record, err == KAFKA_NONE ? checking->text : other);
+        if (of_this == KAFKA_NONE)
+            continue;
+        if (err == KAFKA_NONE) {
+            err = of_this;
+            message = checking->message;
+        }
+        if (of_this != KAFKA_INVALID_RECORD && of_this != KAFKA_INVALID_TIMESTAMP) { /* no memory, say: not for what it is */
+            checking->bad_count = 0;
+            return of_this;
+        }
+        if (!checking->bad)
+            checking->bad = malloc(PRODUCE_BAD_MAX * sizeof *checking->bad);
+        if (checking->bad && checking->bad_count < PRODUCE_BAD_MAX)
+            checking->bad[checking->bad_count++] = i;
+    }
+    if (!fault)
+        fault = cursor->fault;
+    if (fault) {
+        checking->bad_count = 0;
+        return refused(checking, fault_err(fault), fault);
+    }
+    return err == KAFKA_NONE ? err : refused(checking, err, message);
 }
 
 static enum kafka_err
@@ -174,17 +210,9 @@ check_records(struct checking *checking)
     if (!view->topic->compact && !times && !values)
         return KAFKA_NONE;
     struct batch_cursor cursor = {.left = 0};
-    struct batch_record record;
     enum kafka_err err = KAFKA_NONE;
-    for (size_t i = 0; i < checking->count && err == KAFKA_NONE; i++) {
-        const char *fault = batch_open(&cursor, checking->batches[i]);
-        while (!fault && err == KAFKA_NONE && batch_next(&cursor, &record))
-            err = check_record(checking, &record);
-        if (!fault && err == KAFKA_NONE)
-            fault = cursor.fault;
-        if (fault)
-            err = refused(checking, fault_err(fault), fault);
-    }
+    for (size_t i = 0; i < checking->count && err == KAFKA_NONE; i++)
+        err = check_batch(checking, &cursor, checking->batches[i]);
     batch_close(&cursor);
     return err;
 }
@@ -262,7 +290,8 @@ broker_produce_async(struct broker *broker, const struct produce *produce, produ
             append_plain(&appending);
     } else {
         const struct produced refusal = {.err = err, .base_offset = -1, .log_append_time_ms = -1, .log_start_offset = -1,
-                                         .message = checking.message};
+                                         .message = checking.message, .bad_records = checking.bad,
+                                         .bad_count = checking.bad_count};
         done(context, &refusal);
     }
     if (checking.heads != checking.few_heads) {
@@ -270,5 +299,6 @@ broker_produce_async(struct broker *broker, const struct produce *produce, produ
         free(checking.batches);
     }
     free(checking.stamped);
+    free(checking.bad);
     view_release(checking.view);
 }

@@ -71,23 +71,24 @@ start_server() {
 
 # ---- the tests ---------------------------------------------------------------------------------------------------------------
 
-# one DIR NAME SECONDS LABEL: a name is a number, or number/subtest; with @consumer, by the new protocol of groups (KIP-848).
+# one DIR NAME SECONDS LABEL: a name is a number, or number/subtest; with @consumer, by the new protocol of groups (KIP-848); with @full, not
+# in the quick way that the others are run in.
 # 0: passed; 1: not; 2: it left itself out
 one() {
-    local dir=$1 name=${2%@*} seconds=$3 log=$B/librdkafka/logs/$4-${2//\//-}.log protocol='' subtest=''
+    local dir=$1 name=${2%@*} seconds=$3 log=$B/librdkafka/logs/$4-${2//\//-}.log protocol='' subtest='' quick=-Q
     mkdir -p "${log%/*}"
-    case $2 in *@*) protocol=${2#*@} ;; esac
+    case $2 in *@full) quick= ;; *@*) protocol=${2#*@} ;; esac
     case $name in */*) subtest=${name#*/} name=${name%%/*} ;; esac
     (cd "$dir/tests" && exec env ${subtest:+"SUBTESTS=$subtest"} ${protocol:+"TEST_CONSUMER_GROUP_PROTOCOL=$protocol"} "TESTS=$name" \
-        timeout -k 5 "$seconds" ./test-runner -p1 -Q) >"$log" 2>&1 || return 1
+        timeout -k 5 "$seconds" ./test-runner -p1 $quick) >"$log" 2>&1 || return 1
     if grep -aq "Test ${name}_.* SKIPPED" "$log"; then return 2; fi
 }
 
 # suite NAME LIST DIR
 suite() {
     local label=$1 list=$2 dir=$3 name number verdict seconds why got
-    echo "bootstrap.servers=$BROKERS" >"$dir/tests/test.conf"
-    export LD_LIBRARY_PATH=$dir/src:$dir/src-cpp KAFKA_PATH=$root/tests/interop/librdkafka_bin TEST_KAFKA_VERSION
+    echo "bootstrap.servers=$BROKERS" >"$work/test.conf"
+    export RDKAFKA_TEST_CONF=$work/test.conf LD_LIBRARY_PATH=$dir/src:$dir/src-cpp KAFKA_PATH=$root/tests/interop/librdkafka_bin TEST_KAFKA_VERSION
     while read -r name verdict seconds why; do
         case $name in \#* | '') continue ;; esac
         number=${name%%[/@]*}

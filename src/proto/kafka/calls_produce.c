@@ -60,6 +60,20 @@ note(struct slot *slot, enum kafka_err err, const char *message)
     to->error_message = cairn_cstr(slot->message);
 }
 
+/* On the loop's thread: whoever refuses records does so at once. Without memory the client learns the error alone. */
+static void
+name_bad_records(struct slot *slot, const struct produced *result)
+{
+    struct kafka_call *call = slot->producing->call;
+    struct kafka_produce_response_record_error *list = KAFKA_LIST(call, produce_response_record_error, result->bad_count);
+    if (!list)
+        return;
+    for (size_t i = 0; i < result->bad_count; i++)
+        list[i].batch_index = (int32_t)result->bad_records[i];
+    slot->to->record_errors = list;
+    slot->to->record_errors_count = (int32_t)result->bad_count;
+}
+
 static void
 produced(void *context, const struct produced *result)
 {
@@ -69,6 +83,8 @@ produced(void *context, const struct produced *result)
     slot->to->log_append_time_ms = result->log_append_time_ms;
     slot->to->log_start_offset = result->log_start_offset;
     note(slot, result->err, result->message);
+    if (result->bad_count > 0)
+        name_bad_records(slot, result);
     if (result->err == KAFKA_NONE && result->base_offset >= 0)
         fetches_moved(calls_of(producing->call)->fetches, &slot->topic_id, slot->partition);
     one_less(producing);
