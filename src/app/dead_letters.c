@@ -152,10 +152,17 @@ gather(struct run *run, const cairn_recorded *event, const struct dead_origin *o
 /* ---- somebody else's ------------------------------------------------------------------------------------------------ */
 
 struct search {
-    cairn_str dead;
-    cairn_str *ret;
-    struct arena *arena;
+    cairn_str dead, found;
+    char *to;
 };
+
+/* No topic's name needs an escape: nothing is copied, so nothing can run out. */
+static cairn_str
+topic_in(struct json value)
+{
+    cairn_str name = value.type == JSON_STRING ? (cairn_str){value.raw.data + 1, value.raw.size - 2} : (cairn_str){0};
+    return topic_name_valid(name) ? name : (cairn_str){0};
+}
 
 static bool
 look_at_topic(void *context, const cairn_topic *topic, uint64_t revision)
@@ -163,33 +170,34 @@ look_at_topic(void *context, const cairn_topic *topic, uint64_t revision)
     struct search *search = context;
     (void)revision;
     struct json dead = topic->config.size > 0 ? json_get(json_trusted(topic->config), "cairn.dead.letter") : (struct json){0};
-    cairn_str name = dead.type == JSON_STRING ? json_string(dead, search->arena) : (cairn_str){0};
-    if (!cairn_str_equal(name, search->dead))
+    if (!cairn_str_equal(topic_in(dead), search->dead))
         return true;
-    *search->ret = arena_copy(search->arena, topic->name);
+    memcpy(search->to, topic->name.data, topic->name.size);
+    search->found = (cairn_str){search->to, topic->name.size};
     return false;
 }
 
 /* The topic that a record came from: what it says itself, in the headers of Cairn, Kafka Connect or Spring; then whose dead letters
- * these are; then the name without its ending. Empty: not known. */
-static cairn_str
-original_topic(const struct run *run, const cairn_event *event, struct arena *arena)
+ * these are; then the name without its ending. Empty: not known. `to` has TOPIC_NAME_MAX bytes. */
+static cairn_err
+original_topic(const struct run *run, const cairn_event *event, char *to, cairn_str *ret, cairn_error *error)
 {
     static const char *const names[] = {"dlq_topic", "__connect.errors.topic", "kafka_dlt-original-topic"};
     const cairn_str suffix = CAIRN_STR(DEAD_SUFFIX);
-    cairn_str topic = run->topic->name, found = {0};
+    cairn_str topic = run->topic->name;
     struct json headers = event->meta.size > 0 ? json_get(json_get(json_trusted(event->meta), "kafka"), "headers") : (struct json){0};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         struct json header = headers.type == JSON_OBJECT ? json_get(headers, names[i]) : (struct json){0};
-        cairn_str name = header.type == JSON_STRING ? json_string(header, arena) : (cairn_str){0};
-        if (name.data != NULL && topic_name_valid(name))
-            return name;
+        *ret = topic_in(header);
+        if (ret->size > 0)
+            return CAIRN_OK;
     }
-    struct search search = {topic, &found, arena};
-    error_ignore(cairn_topics(run->store, run->request->scope, look_at_topic, &search, NULL));
-    if (found.size == 0 && topic.size > suffix.size && memcmp(topic.data + topic.size - suffix.size, suffix.data, suffix.size) == 0)
-        found = (cairn_str){topic.data, topic.size - suffix.size};
-    return found;
+    struct search search = {.dead = topic, .to = to};
+    cairn_err err = cairn_topics(run->store, run->request->scope, look_at_topic, &search, error);
+    *ret = search.found;
+    if (ret->size == 0 && topic.size > suffix.size && memcmp(topic.data + topic.size - suffix.size, suffix.data, suffix.size) == 0)
+        *ret = (cairn_str){topic.data, topic.size - suffix.size};
+    return err;
 }
 
 static bool
@@ -224,16 +232,22 @@ make_meta(const struct run *run, const cairn_recorded *event, struct place place
 }
 
 /* The category of a topic, also when it is not there any more. */
-static cairn_str
-category_of(const struct run *run, cairn_str topic, char *to)
+static cairn_err
+category_of(const struct run *run, cairn_str topic, char *to, cairn_str *ret, cairn_error *error)
 {
     cairn_topic_ref *ref;
-    if (cairn_topic_get(run->store, run->request->scope, topic, &ref, NULL) != CAIRN_OK)
-        return topic_category(topic, to);
+    cairn_err err = cairn_topic_get(run->store, run->request->scope, topic, &ref, error);
+    if (err == CAIRN_E_NOTFOUND) {
+        *ret = topic_category(topic, to);
+        return CAIRN_OK;
+    }
+    if (err != CAIRN_OK)
+        return err;
     cairn_str category = cairn_topic_of(ref)->category;
     memcpy(to, category.data, category.size);
     cairn_topic_release(ref);
-    return (cairn_str){to, category.size};
+    *ret = (cairn_str){to, category.size};
+    return CAIRN_OK;
 }
 
 static cairn_err
@@ -241,7 +255,7 @@ append_back(struct run *run, const cairn_recorded *from, cairn_str topic, struct
 {
     char text[TOPIC_NAME_MAX];
     struct dead_mark mark;
-    cairn_str stream;
+    cairn_str stream, category;
     cairn_event event = from->event;
     cairn_at at;
     event.id = (cairn_uuid){{0}};
@@ -249,7 +263,9 @@ append_back(struct run *run, const cairn_recorded *from, cairn_str topic, struct
         event.type = topic;
     if (!make_meta(run, from, place, arena, &event.meta))
         return error_set(error, CAIRN_E_NOMEM, "out of memory");
-    cairn_err err = dead_move_stream(category_of(run, topic, text), from->stream, arena, &stream, error);
+    cairn_err err = category_of(run, topic, text, &category, error);
+    if (err == CAIRN_OK)
+        err = dead_move_stream(category, from->stream, arena, &stream, error);
     if (err != CAIRN_OK)
         return err;
     dead_mark_make(&mark, run->topic->name, from->position);
@@ -262,13 +278,17 @@ append_back(struct run *run, const cairn_recorded *from, cairn_str topic, struct
 static cairn_err
 send_on(struct run *run, const cairn_recorded *event, struct place place, struct arena *arena, cairn_error *error)
 {
-    cairn_str topic = original_topic(run, &event->event, arena);
+    char text[TOPIC_NAME_MAX];
+    cairn_str topic;
     bool marked = false;
+    cairn_err err = original_topic(run, &event->event, text, &topic, error);
+    if (err != CAIRN_OK)
+        return err;
     if (topic.size == 0 || cairn_str_equal(topic, run->topic->name)) {
         run->no_consumer++;
         return CAIRN_OK;
     }
-    cairn_err err = dead_mark_find(run->store, run->request->scope, event->position, &marked, error);
+    err = dead_mark_find(run->store, run->request->scope, event->position, &marked, error);
     if (err == CAIRN_OK && !marked && !run->request->dry_run)
         err = append_back(run, event, topic, place, arena, error);
     marked |= err == CAIRN_E_CONDITION;
@@ -290,12 +310,18 @@ handle(struct run *run, const cairn_recorded *event, struct place place, cairn_e
 {
     struct arena arena = {0};
     struct dead_origin origin;
-    cairn_err err = CAIRN_OK;
+    cairn_err err = dead_letter_read(&event->event, &arena, &origin);
     run->looked_at++;
-    if (!dead_letter_read(&event->event, &arena, &origin))
+    if (err == CAIRN_E_NOTFOUND) {
         err = run->request->consumer.size == 0 ? send_on(run, event, place, &arena, error) : CAIRN_OK;
-    else if (is_wanted(run, &origin))
+    } else if (err == CAIRN_E_INVALID) {
+        run->no_consumer++;
+        err = CAIRN_OK;
+    } else if (err != CAIRN_OK) {
+        err = error_set(error, err, "out of memory");
+    } else if (is_wanted(run, &origin)) {
         err = gather(run, event, &origin, place, error);
+    }
     arena_free(&arena);
     return err;
 }

@@ -75,18 +75,20 @@ look_at_topic(void *context, const cairn_topic *topic, uint64_t revision)
 }
 
 /* Most topics bear the name of their category; any may show it. */
-static void
-find_source(cairn_store *store, cairn_scope scope, cairn_str category, struct source *ret)
+static cairn_err
+find_source(cairn_store *store, cairn_scope scope, cairn_str category, struct source *ret, cairn_error *error)
 {
     char text[TOPIC_NAME_MAX];
     cairn_topic_ref *ref = NULL;
     *ret = (struct source){.category = category};
     cairn_str name = category_topic(category, text);
-    if (topic_name_valid(name) && cairn_topic_get(store, scope, name, &ref, NULL) == CAIRN_OK)
+    cairn_err err = topic_name_valid(name) ? cairn_topic_get(store, scope, name, &ref, error) : CAIRN_E_NOTFOUND;
+    if (err == CAIRN_OK)
         (void)look_at_topic(ret, cairn_topic_of(ref), 0);
     cairn_topic_release(ref);
-    if (!ret->found)
-        error_ignore(cairn_topics(store, scope, look_at_topic, ret, NULL));
+    if (err != CAIRN_OK && err != CAIRN_E_NOTFOUND)
+        return err;
+    return ret->found ? CAIRN_OK : cairn_topics(store, scope, look_at_topic, ret, error);
 }
 
 /* A category may have what no topic's name has. */
@@ -116,7 +118,7 @@ dead_topic(cairn_store *store, cairn_scope scope, cairn_str category, cairn_str 
 {
     struct source source = {.category = category};
     if (wanted.size == 0)
-        find_source(store, scope, category, &source);
+        error_ignore(find_source(store, scope, category, &source, NULL)); /* only shown */
     return name_topic(&source, wanted, to);
 }
 
@@ -421,7 +423,9 @@ make_of(struct making *making, bool once, struct arena *arena, struct dead_lette
     cairn_str category = {0};
     if (is_dead_letter(&event->event))
         return error_set(error, CAIRN_E_EXISTS, "the event is a dead letter itself");
-    find_source(making->store, making->scope, category_of(event->stream), &making->source);
+    cairn_err err = find_source(making->store, making->scope, category_of(event->stream), &making->source, error);
+    if (err != CAIRN_OK)
+        return err;
     if (making->source.found) {
         making->partition = partition_of(&making->source, event);
         making->has_offset = find_offset(making->store, making->scope, &making->source.id, making->partition, event->position,
@@ -429,9 +433,9 @@ make_of(struct making *making, bool once, struct arena *arena, struct dead_lette
     }
     cairn_str name = name_topic(&making->source, making->consumer->topic, topic);
     *ret = (struct dead_letter){.topic = arena_copy(arena, name), .event = {.type = CAIRN_STR(DEAD_TYPE)}};
-    cairn_err err = ret->topic.data == NULL ? no_memory(error)
-                                            : ensure_topic(making->store, making->scope, name, making->source.partitions,
-                                                           category_text, &category, error);
+    err = ret->topic.data == NULL ? no_memory(error)
+                                  : ensure_topic(making->store, making->scope, name, making->source.partitions, category_text,
+                                                 &category, error);
     if (err == CAIRN_OK)
         err = dead_move_stream(category, event->stream, arena, &ret->stream, error);
     if (err == CAIRN_OK)
@@ -478,16 +482,20 @@ dead_letter_append_once(cairn_store *store, cairn_scope scope, const struct dead
 
 /* ---- the way back ---------------------------------------------------------------------------------------------------------------- */
 
-bool
+cairn_err
 dead_letter_read(const cairn_event *event, struct arena *arena, struct dead_origin *ret)
 {
     if (!is_dead_letter(event))
-        return false;
+        return CAIRN_E_NOTFOUND;
     struct json what = json_get(json_trusted(event->meta), "dead_letter"), app = json_get(what, "app");
     *ret = (struct dead_origin){.kind = json_string(json_get(what, "kind"), arena),
                                 .app = app.type == JSON_STRING ? json_string(app, arena) : (cairn_str){0},
                                 .name = json_string(json_get(what, "consumer"), arena)};
-    return ret->kind.data != NULL && ret->name.data != NULL && json_u64(json_get(what, "position"), &ret->position);
+    if (json_get(what, "kind").type != JSON_STRING || json_get(what, "consumer").type != JSON_STRING
+        || !json_u64(json_get(what, "position"), &ret->position))
+        return CAIRN_E_INVALID;
+    bool whole = ret->kind.data != NULL && ret->name.data != NULL && (app.type != JSON_STRING || ret->app.data != NULL);
+    return whole ? CAIRN_OK : CAIRN_E_NOMEM; /* Cairn writes no lone surrogates */
 }
 
 void

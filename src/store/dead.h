@@ -65,12 +65,13 @@ CAIRN_MUST_CHECK cairn_err dead_letter_make(cairn_store *store, cairn_scope scop
 CAIRN_MUST_CHECK cairn_err dead_letter_append_once(cairn_store *store, cairn_scope scope, const struct dead_letter *letter,
                                                    cairn_error *error);
 
-/* Whose dead letter is it? False: nobody's here. Strings in the arena. */
+/* Whose dead letter is it? CAIRN_E_NOTFOUND: nobody's here; CAIRN_E_INVALID: it says that it is one, and not whose; CAIRN_E_NOMEM.
+ * Strings in the arena. */
 struct dead_origin {
     cairn_str kind, app, name;
     uint64_t position; /* of the event that was given up */
 };
-bool dead_letter_read(const cairn_event *event, struct arena *arena, struct dead_origin *ret);
+CAIRN_MUST_CHECK cairn_err dead_letter_read(const cairn_event *event, struct arena *arena, struct dead_origin *ret);
 
 /* The mark of a dead letter that is sent back, with the condition that there is none. */
 struct dead_mark {

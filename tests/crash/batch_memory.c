@@ -52,6 +52,8 @@ tell(cairn_str batch, struct buf *to)
         buf_put_str(to, event.meta);
         buf_put_str(to, event.data);
         cairn_recorded recorded = {.stream = names.stream, .event = event};
+        if (i == 1) /* headers of its own */
+            recorded.event.meta = CAIRN_STR("{\"a\":1,\"kafka_headers\":{\"b\\n\":\"c\\t\",\"d\":[\"e\",null,{\"base64\":\"AP8=\"}]}}");
         struct batch_maker maker = {0};
         batch_make_begin(&maker);
         told = event_to_record(&recorded, 0, &arena, &maker) && batch_make_end(&maker, BATCH_LZ4, 0, 0);

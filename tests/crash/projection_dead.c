@@ -46,7 +46,7 @@ check_letters(struct rig *rig, const char *when)
         if (cairn_str_equal(event.event.type, CAIRN_STR("Moved"))) {
             refused[event.position] = memchr(event.event.data.data, '-', event.event.data.size) != NULL;
         } else {
-            CHECK(dead_letter_read(&event.event, &arena, &origin) && origin.position < event.position);
+            CHECK(dead_letter_read(&event.event, &arena, &origin) == CAIRN_OK && origin.position < event.position);
             CHECK(cairn_str_equal(origin.app, CAIRN_STR("till")) && cairn_str_equal(origin.name, CAIRN_STR("model")));
             letters[origin.position]++;
         }

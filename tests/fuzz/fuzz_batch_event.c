@@ -105,11 +105,42 @@ as_stream(cairn_str stream)
         FUZZ_CHECK(record_stream(category, &key, again).size <= RECORD_STREAM_MAX);
 }
 
+/* Whatever meta.kafka_headers is, the record is whole. */
+static void
+as_headers(cairn_str text)
+{
+    struct batch_maker maker = {0};
+    struct batch_cursor cursor = {0};
+    struct batch_record record;
+    struct arena arena = {0};
+    struct buf meta = {0};
+    if (json_check(text, NULL, NULL) == CAIRN_OK) {
+        buf_put_str(&meta, CAIRN_STR("{\"x\":[],\"kafka_headers\":"));
+        buf_put_str(&meta, text);
+        buf_put_char(&meta, '}');
+        cairn_recorded recorded = {.stream = CAIRN_STR("a-1"), .event = {.type = CAIRN_STR("T"), .meta = buf_str(&meta)}};
+        batch_make_begin(&maker);
+        FUZZ_CHECK(event_to_record(&recorded, 0, &arena, &maker) && batch_make_end(&maker, BATCH_PLAIN, 0, 0));
+        FUZZ_CHECK(batch_open(&cursor, buf_str(&maker.out)) == NULL && batch_next(&cursor, &record));
+        cairn_str headers = record.headers, name, value;
+        bool has_value;
+        uint32_t count = 0;
+        while (batch_next_header(&headers, &name, &has_value, &value))
+            count++;
+        FUZZ_CHECK(count == record.header_count);
+    }
+    batch_close(&cursor);
+    batch_make_free(&maker);
+    arena_free(&arena);
+    buf_free(&meta);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     cairn_str bytes = {(const char *)data, size};
     as_batch(bytes);
     as_stream(bytes);
+    as_headers(bytes);
     return 0;
 }

@@ -27,7 +27,7 @@ letters(void)
     CHECK_OK(cairn_read_all(store, &options, &reader, NULL));
     while ((err = cairn_reader_next(reader, &event, NULL)) == CAIRN_OK) {
         struct dead_origin origin;
-        CHECK(all.count < LETTERS_MAX && dead_letter_read(&event.event, &arena, &origin));
+        CHECK(all.count < LETTERS_MAX && dead_letter_read(&event.event, &arena, &origin) == CAIRN_OK);
         CHECK(cairn_str_equal(origin.kind, CAIRN_STR("subscription")) && cairn_str_equal(origin.name, group));
         all.at[all.count] = event.position;
         all.position[all.count++] = origin.position;

@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 #include <app/sql/runner_int.h>
 
+#include <store/dead.h>
+
 #include "projection_rig.h"
 
 #define ACCOUNT                                                                                    \
@@ -131,6 +133,55 @@ TEST(parks_and_replays)
     rig_wait(&rig);
     check(&rig, "SELECT balance, n FROM account", "11|4");
     rig_until(&rig, "\"parked\":1,");
+    rig_close(&rig);
+}
+
+/* Goal: an event becomes a dead letter after its tries, the pauses between them are kept whatever is committed, and it is applied later
+ * when that can be, once; also while the projection is paused.
+ * Method: two tries with 30 ms and 60 ms; commits meanwhile; the time it takes at least. */
+TEST(gives_up_and_takes_back)
+{
+    struct rig rig;
+    cairn_error error = {0};
+    rig_open(&rig, ACCOUNT);
+    rig.options.on_error = CAIRN_ON_ERROR_DEAD_LETTER;
+    rig.options.app = "bank";
+    rig.options.retries = 2;
+    rig.options.backoff_us = 30000;
+    append_story(&rig);
+    int64_t began = os_monotonic_us(os_real());
+    rig_start(&rig);
+    rig_until(&rig, "\"retrying\":true");
+    for (int i = 0; i < 20; i++)
+        rig_append(&rig, "other-1", "Ignored", "{}");
+    rig_wait(&rig);
+    CHECK(os_monotonic_us(os_real()) - began >= 90000);
+    rig_until(&rig, "\"dead_letters\":1,\"dead_letter_topic\":\"account.dlq\"");
+    check(&rig, "SELECT balance, n FROM account", "90|2");
+    cairn_stream_info info;
+    CHECK_OK(cairn_stream_info_get(rig.store, 0, CAIRN_STR("account.dlq-1"), &info, NULL));
+    CHECK_INT(info.last_revision, 0);
+
+    struct dead_return returns[] = {{.position = 3}, {.position = 0}};
+    CHECK_OK(runner_return_dead(rig.runner, returns, 2, true, &error));
+    CHECK(returns[0].result == DEAD_RETURNED && returns[1].result == DEAD_BEFORE);
+    check(&rig, "SELECT balance, n FROM account", "90|2");
+    act(&rig, CAIRN_PROJECTION_PAUSE);
+    CHECK_OK(runner_return_dead(rig.runner, returns, 2, false, &error));
+    CHECK(returns[0].result == DEAD_RETURNED && returns[1].result == DEAD_BEFORE);
+    check(&rig, "SELECT balance, n FROM account", "10|3");
+    CHECK_OK(runner_return_dead(rig.runner, returns, 1, false, &error));
+    CHECK_INT(returns[0].result, DEAD_BEFORE);
+    act(&rig, CAIRN_PROJECTION_RESUME);
+    rig_append(&rig, "account-1", "Moved", "{\"amount\":-11}");
+    rig_wait(&rig);
+    rig_until(&rig, "\"dead_letters\":1,");
+    struct dead_return last = {.position = cairn_end(rig.store) - 2}; /* its dead letter is behind it */
+    CHECK_OK(runner_return_dead(rig.runner, &last, 1, false, &error));
+    CHECK(last.result == DEAD_FAILED && strstr(last.why, "CHECK") != NULL);
+    rig_stop(&rig, false);
+    rig_start(&rig);
+    rig_until(&rig, "\"dead_letters\":1,\"dead_letter_topic\":\"account.dlq\"");
     rig_close(&rig);
 }
 
@@ -652,7 +703,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        RUN(stops_at_an_event), RUN(parks_and_replays), RUN(many_faults), RUN(pauses), RUN(reads_ahead), RUN(rebuilds_under_live_writes),
+        RUN(stops_at_an_event), RUN(parks_and_replays), RUN(gives_up_and_takes_back), RUN(many_faults), RUN(pauses), RUN(reads_ahead), RUN(rebuilds_under_live_writes),
         RUN(a_changed_projection), RUN(a_rebuild_that_fails),
         RUN(a_changed_projection_that_fails), RUN(as_of), RUN(damaged_files), RUN(another_log),
         RUN(a_reader_finds_damage)};
