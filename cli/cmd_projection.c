@@ -136,7 +136,7 @@ say_status(const char *app, const char *name, struct json status)
 {
     static const char *const lines[][2] = {{"state", "state"},       {"position", "position"}, {"end", "end"},
                                            {"lag", "lag"},           {"parked", "parked"},     {"skipped", "skipped"},
-                                           {"generation", "generation"}};
+                                           {"dead letters", "dead_letters"}, {"generation", "generation"}};
     double rate, left;
     char shown[32];
     struct json counts = status, failure = json_get(status, "failure");
@@ -159,6 +159,13 @@ say_status(const char *app, const char *name, struct json status)
     }
     say_events("Parked", json_get(status, "parked_events"));
     say_events("Skipped", json_get(status, "skipped_events"));
+    say_events("Dead letters", json_get(status, "dead_letter_events"));
+    if (json_count(json_get(status, "dead_letter_events")) > 0 && json_get(status, "dead_letter_topic").type == JSON_STRING) {
+        struct arena arena = {0};
+        cairn_str topic = app_text(status, "dead_letter_topic", &arena);
+        printf("then: cairn topics replay %.*s --consumer %s/%s\n", (int)topic.size, topic.data ? topic.data : "", app, name);
+        arena_free(&arena);
+    }
 }
 
 static int

@@ -125,6 +125,7 @@ for l in map(json.loads, open("out")):
     h = headers(l)
     assert at[l["key"]] == [h["dlq_partition"], h["dlq_offset"]], (at, h)
 P
+run 0 "status" projection till sums; says "… how many" '^dead letters +2'; says "… and what next" 'cairn topics replay order.dlq --consumer till/sums'
 run 1 "replay without mending" topics replay order.dlq --json; is "… fails again" 'j["failed"] == 2 and j["replayed"] == 0'
 run 0 "… no further dead letters" topics list --prefix order.dlq --json; is "… two" 'j["records"] == 2'
 end_server KILL
