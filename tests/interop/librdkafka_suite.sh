@@ -17,7 +17,7 @@ CAIRN_BIN=${CAIRN_BIN:-$root/$B/cairn}
 case $B in /*) ;; *) B=$root/$B ;; esac
 export CAIRN_BIN
 only=" $* "
-server='' failed=0
+server='' serving='' failed=0
 ok() { echo "ok $1"; }
 bad() { echo "not ok $1${2:+: $2}"; failed=1; }
 pause() { read -rt "$1" <> <(:); }
@@ -55,10 +55,13 @@ build() {
 
 # ---- the server ----------------------------------------------------------------------------------------------------------
 
-start_server() {
+start_server() { # HOW: noautocreate, or nothing
+    local more=()
+    serving=$1
+    [ "$1" != noautocreate ] || more=(--kafka-auto-create 0)
     : >"$work/serve.out"
     rm -rf "$work/data"
-    "$CAIRN_BIN" serve --data "$work/data" --listen 127.0.0.1:0 --kafka 127.0.0.1:0 --kafka-partitions 4 >"$work/serve.out" 2>"$work/serve.err" &
+    "$CAIRN_BIN" serve --data "$work/data" --listen 127.0.0.1:0 --kafka 127.0.0.1:0 --kafka-partitions 4 "${more[@]}" >"$work/serve.out" 2>"$work/serve.err" &
     server=$!
     until grep -q '^Cairn .* is listening on' "$work/serve.out"; do
         kill -0 "$server" 2>/dev/null || { bad "the server starts" "$(tail -n 3 "$work/serve.err")"; server=; exit 1; }
@@ -67,33 +70,42 @@ start_server() {
     CAIRN_URL=$(sed -n 's/.* is listening on \(http[^ ,]*\).*/\1/p' "$work/serve.out")
     BROKERS=$(sed -n "s/.*for Kafka's clients on \([^ ,]*\).*/\1/p" "$work/serve.out")
     export CAIRN_URL BROKERS
+    echo "bootstrap.servers=$BROKERS" >"$work/test.conf"
 }
 
 # ---- the tests ---------------------------------------------------------------------------------------------------------------
 
-# one DIR NAME SECONDS LABEL: a name is a number, or number/subtest; with @consumer, by the new protocol of groups (KIP-848); with @full, not
-# in the quick way that the others are run in.
+# one DIR NAME SECONDS LABEL: a name is a number, number/part, or that with an @ and how (see the list).
 # 0: passed; 1: not; 2: it left itself out
 one() {
-    local dir=$1 name=${2%@*} seconds=$3 log=$B/librdkafka/logs/$4-${2//\//-}.log protocol='' subtest='' quick=-Q
+    local dir=$1 name=${2%@*} seconds=$3 log=$B/librdkafka/logs/$4-${2//\//-}.log how='' quick=-Q
     mkdir -p "${log%/*}"
-    case $2 in *@full) quick= ;; *@*) protocol=${2#*@} ;; esac
-    case $name in */*) subtest=${name#*/} name=${name%%/*} ;; esac
-    (cd "$dir/tests" && exec env ${subtest:+"SUBTESTS=$subtest"} ${protocol:+"TEST_CONSUMER_GROUP_PROTOCOL=$protocol"} "TESTS=$name" \
+    case $2 in
+    *@full) quick='' ;;
+    *@consumer) how=TEST_CONSUMER_GROUP_PROTOCOL=consumer ;;
+    *@noautocreate) how=TEST_SCENARIO=noautocreate ;;
+    esac
+    case $name in */*) how="$how SUBTESTS=${name#*/}" name=${name%%/*} ;; esac
+    # shellcheck disable=SC2086 # how and quick are words
+    (cd "$dir/tests" && exec env $how "TESTS=$name" \
         timeout -k 5 "$seconds" ./test-runner -p1 $quick) >"$log" 2>&1 || return 1
-    if grep -aq "Test ${name}_.* SKIPPED" "$log"; then return 2; fi
+    grep -aqE " ${name}_[^|]*\|[[:space:]]*PASSED" "$log" || return 2
 }
 
 # suite NAME LIST DIR
 suite() {
-    local label=$1 list=$2 dir=$3 name number verdict seconds why got
-    echo "bootstrap.servers=$BROKERS" >"$work/test.conf"
+    local label=$1 list=$2 dir=$3 name number verdict seconds why got wanted
     export RDKAFKA_TEST_CONF=$work/test.conf LD_LIBRARY_PATH=$dir/src:$dir/src-cpp KAFKA_PATH=$root/tests/interop/librdkafka_bin TEST_KAFKA_VERSION
     while read -r name verdict seconds why; do
         case $name in \#* | '') continue ;; esac
         number=${name%%[/@]*}
         case $only in '  ' | *" $number "*) ;; *) continue ;; esac
         case $verdict in no) echo "# $label $name does not apply: $why"; continue ;; esac
+        case $name in *@noautocreate) wanted=noautocreate ;; *) wanted='' ;; esac
+        if [ "$wanted" != "$serving" ]; then
+            stop_server
+            start_server "$wanted"
+        fi
         one "$dir" "$name" "$seconds" "$label"
         got=$?
         if [ $got -eq 1 ] && [ "$verdict" = pass ]; then # many of them measure times: a machine that is busy gets another chance
@@ -123,7 +135,7 @@ run_suite() { # LABEL LIST BRING ARGUMENT
         why=$(build "$dir") || { bad "librdkafka's own tests, $label, are built" "$why"; return; }
     fi
     TEST_KAFKA_VERSION=$(sed -n 's/^# broker //p' "$list")
-    start_server
+    start_server ''
     suite "$label" "$list" "$dir"
     stop_server
 }
