@@ -44,6 +44,12 @@ start_cairn() {
     broker[$name]=$(sed -n "s/.*for Kafka's clients on \([^ ,]*\).*/\1/p" "$out")
 }
 kill_9() { kill -9 "${pid[$1]}" 2>/dev/null; wait "${pid[$1]}" 2>/dev/null; unset "pid[$1]"; }
+stops_cleanly() {
+    local name=$1
+    kill -TERM "${pid[$name]}"
+    if wait "${pid[$name]}"; then ok "$name stops cleanly"; else bad "$name stops cleanly" "$(grep -v level= "$work/$name.err" | head -n 40)"; fi
+    unset "pid[$name]"
+}
 at() { local name=$1; shift; "$cairn" --url "${url[$name]}" "$@"; }
 
 # ends BROKER TOPIC: the sum of its partitions' ends; nothing while it does not answer

@@ -39,4 +39,6 @@ has "in" "${broker[there]}" fetched exact 90
 idle here once
 idle here least
 idle there fetch
+stops_cleanly there
+stops_cleanly here # its relays wait for one that is away
 exit $failed

@@ -56,4 +56,7 @@ has "in" "${broker[there]}" fetched exact 120
 idle here once
 idle here least
 idle there fetch
+kill_9 kafka
+stops_cleanly there # their relays wait for one that is away
+stops_cleanly here
 exit $failed
