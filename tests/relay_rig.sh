@@ -108,13 +108,15 @@ has() {
     tell
     return 1
 }
-# idle SERVER RELAY: it runs and has nothing left
-idle() {
-    local _
-    for _ in $(seq 150); do
-        at "$1" relays show "$2" --json >"$work/relay" 2>/dev/null &&
-            python3 -c 'import json, sys; j = json.load(open(sys.argv[1])); sys.exit(j["state"] != "running" or j["lag"] != 0)' "$work/relay" && { ok "$2 has nothing left"; return; }
+# shows NAME SERVER RELAY PYTHON SECONDS: wait until the expression is true of j, what is said of the relay
+shows() {
+    local begun=$SECONDS
+    while ((SECONDS - begun <= $5)); do
+        at "$2" relays show "$3" --json >"$work/relay" 2>/dev/null &&
+            python3 -c 'import json, sys; j = json.load(open(sys.argv[1])); sys.exit(0 if eval(sys.argv[2]) else 1)' "$work/relay" "$4" && { ok "$1"; return; }
         pause 0.2
     done
-    bad "$2 has nothing left" "$(cat "$work/relay")"
+    bad "$1" "$(cat "$work/relay")"
 }
+# idle SERVER RELAY: it runs and has nothing left
+idle() { shows "$2 has nothing left" "$1" "$2" 'j["state"] == "running" and j["lag"] == 0' 30; }

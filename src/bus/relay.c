@@ -42,6 +42,35 @@ relay_count(struct relay *relay, uint64_t records, uint64_t lag)
 }
 
 void
+relay_reached(struct relay *relay, const struct relay_places *places)
+{
+    uint64_t reached = 0;
+    for (size_t i = 0; i < places->count; i++)
+        reached += places->next[i];
+    pthread_mutex_lock(&relay->lock);
+    relay->reached = reached;
+    relay->reached_known = true;
+    pthread_mutex_unlock(&relay->lock);
+}
+
+/* Records of a topic here, those that are gone among them. */
+static uint64_t
+end_of(const struct relays *relays, cairn_str topic)
+{
+    cairn_topic_ref *ref;
+    uint64_t end = 0;
+    if (cairn_topic_get(relays->store, relays->scope, topic, &ref, NULL) != CAIRN_OK)
+        return 0;
+    for (uint32_t i = 0; i < cairn_topic_of(ref)->partitions; i++) {
+        cairn_partition_info info;
+        if (cairn_partition_get(relays->store, relays->scope, &cairn_topic_of(ref)->id, i, &info, NULL) == CAIRN_OK)
+            end += info.end;
+    }
+    cairn_topic_release(ref);
+    return end;
+}
+
+void
 relay_sleep(struct relay *relay, uint32_t seen, unsigned ms)
 {
     if (!relay_stopping(relay))
@@ -167,6 +196,9 @@ relay_main(void *context)
 {
     struct relay *relay = context;
     unsigned back_off_ms = RELAY_BACK_OFF_MS;
+    pthread_mutex_lock(&relay->lock);
+    relay->reached_known = false; /* it may be another topic now */
+    pthread_mutex_unlock(&relay->lock);
     while (!relay_stopping(relay)) {
         uint32_t seen = atomic_load(&relay->wake);
         cairn_error error = {0};
@@ -464,7 +496,13 @@ relays_visit(struct relays *relays, relay_visit visit, void *context)
         status = (struct relay_status){.spec = relay->spec, .state = relay->state, .records_total = relay->records_total,
                                        .lag = relay->lag, .last_time_us = relay->last_time_us};
         memcpy(status.detail, relay->detail, sizeof status.detail);
+        const uint64_t reached = relay->reached;
+        const bool reckon = relay->spec.out && relay->reached_known;
         pthread_mutex_unlock(&relay->lock);
+        if (reckon) {
+            const uint64_t end = end_of(relays, status.spec.source);
+            status.lag = end > reached ? end - reached : 0;
+        }
         more = visit(context, &status);
     }
     pthread_mutex_unlock(&relays->lock);

@@ -43,6 +43,8 @@ struct relay {
     const char *state;
     char detail[256];
     uint64_t records_total, lag;
+    uint64_t reached;        /* going out: records of the source that are behind it, and whether that is known yet */
+    bool reached_known;
     int64_t last_time_us;
 };
 
@@ -62,6 +64,9 @@ struct relays {
 /* "running", or why not. A new reason is logged. */
 void relay_say(struct relay *relay, const char *state, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void relay_count(struct relay *relay, uint64_t records, uint64_t lag);
+struct relay_places;
+/* Going out: the sum of the places reached. Its lag is then reckoned when somebody asks, also while Kafka is away. */
+void relay_reached(struct relay *relay, const struct relay_places *places);
 /* Sleep until woken, stopped, or the time is up. */
 void relay_sleep(struct relay *relay, uint32_t seen, unsigned ms);
 static inline bool

@@ -19,6 +19,8 @@
 #include <stdlib.h>
 
 #define TRANSACTION_MS 30000
+#define TRY_AGAIN_MS 100
+#define TRY_MS 1000 /* of a call that goes on where it was when it is made again: how long it takes to notice a stop */
 
 struct outgoing {
     struct relay *relay;
@@ -351,9 +353,10 @@ send_places(struct outgoing *out, uint64_t total, cairn_error *error)
     } else {
         memcpy(place->metadata, text.data, text.size);
         place->metadata_size = text.size;
-        do
-            err = fault_of(rd_kafka_send_offsets_to_transaction(out->client, list, metadata, TRANSACTION_MS), "cannot commit how far it came", error);
-        while (err == CAIRN_E_TIMEOUT && !relay_stopping(out->relay));
+        do {
+            rd_kafka_poll(out->client, err == CAIRN_OK ? 0 : TRY_AGAIN_MS);
+            err = fault_of(rd_kafka_send_offsets_to_transaction(out->client, list, metadata, TRY_MS), "cannot commit how far it came", error);
+        } while (err == CAIRN_E_TIMEOUT && !relay_stopping(out->relay));
     }
     rd_kafka_topic_partition_list_destroy(list);
     rd_kafka_consumer_group_metadata_destroy(metadata);
@@ -376,9 +379,10 @@ relay_transaction(struct outgoing *out, size_t *ret_records, cairn_error *error)
     if (err == CAIRN_OK)
         err = send_places(out, out->total + *ret_records, error);
     while (err == CAIRN_OK || err == CAIRN_E_TIMEOUT) {
-        err = fault_of(rd_kafka_commit_transaction(out->client, TRANSACTION_MS), "the transaction was not committed", error);
+        err = fault_of(rd_kafka_commit_transaction(out->client, TRY_MS), "the transaction was not committed", error);
         if (err == CAIRN_OK || relay_stopping(out->relay))
             break;
+        rd_kafka_poll(out->client, TRY_AGAIN_MS);
     }
     if (err == CAIRN_OK) {
         out->total += *ret_records;
@@ -463,8 +467,10 @@ relay_run_out(struct relay *relay, cairn_error *error)
         err = relay->spec.transactions ? places_from_kafka(&out, error) : relay_places_load(relay, &out.places, error);
     if (err == CAIRN_OK)
         err = open_readers(&out, error);
-    if (err == CAIRN_OK)
+    if (err == CAIRN_OK) {
+        relay_reached(relay, &out.places);
         relay_say(relay, "running", "%s", "");
+    }
     while (err == CAIRN_OK && !relay_stopping(relay)) {
         size_t records = 0;
         uint32_t seen = atomic_load(&relay->wake);
@@ -475,6 +481,7 @@ relay_run_out(struct relay *relay, cairn_error *error)
         if (records > 0)
             relay_say(relay, "running", "%s", "");
         relay_count(relay, records, lag_of(&out));
+        relay_reached(relay, &out.places);
         int64_t now_us = os_monotonic_us(os_real());
         if (records == 0 || now_us - out.looked_us > RELAY_LOOK_US) {
             out.looked_us = now_us;

@@ -5,7 +5,7 @@
 # and one that comes in lose nothing, double nothing and keep the order of each key; one without transactions loses nothing.
 # Method: `source` here is written to all the time; `once` and `least` go out to Kafka, and what `once` brings there comes back in as
 # `fetched`, on another Cairn (a log takes nothing in that left it). Both sides are killed and started again several times, each time when something
-# has arrived everywhere since. Then every record is counted.
+# has arrived everywhere since; at last Kafka stays away for longer than a client's patience. Then every record is counted.
 # Usage: kafka_relay.sh    CAIRN_BIN names the program (build/cairn); RELAY_ROUNDS (3), RELAY_RATE (2000 records a second).
 cd "$(dirname "$0")/../.." || exit 2
 . tests/interop/kafka_rig.sh
@@ -48,6 +48,12 @@ for round in $(seq "${RELAY_ROUNDS:-3}"); do
         all_grow "after $side was killed ($round)"
     done
 done
+# An outage that is longer than the client's own patience with a record in a transaction (25 s).
+kill_9 kafka
+shows "without Kafka a relay says that it waits" here once 'j["state"] == "waiting" and j["detail"]' 60
+shows "… so does the one that comes in" there fetch 'j["state"] == "waiting" and j["detail"]' 60
+shows "… the lag grows with the log" here once "j['lag'] > 35 * ${RELAY_RATE:-2000}" 120
+begin_kafka
 load_stop
 has "the source" "${broker[here]}" source exact 30
 has "out with transactions" "$kafka" once exact 120
