@@ -87,6 +87,13 @@ check_sequences(const struct transaction *one, const struct txn_partition *parti
     return KAFKA_NONE;
 }
 
+static bool
+is_fenced(const struct transaction *one, const struct appending *appending)
+{
+    const struct batch_head *head = &appending->heads[0];
+    return transaction_check(one, (struct producer){.id = head->producer_id, .epoch = head->producer_epoch}) == KAFKA_PRODUCER_FENCED;
+}
+
 /* The partition in its open transaction. */
 static enum kafka_err
 find_open(const struct transaction *one, const struct appending *appending, struct txn_partition **ret)
@@ -178,7 +185,7 @@ transaction_hold(const struct appending *appending, cairn_str transactional_id)
         if (result.err == KAFKA_NONE)
             result.err = hold(broker, one, appending, &list, &result.message);
         else if (result.err == KAFKA_CONCURRENT_TRANSACTIONS) /* it is just ending, or being fenced */
-            result.err = KAFKA_INVALID_TXN_STATE;
+            result.err = is_fenced(one, appending) ? KAFKA_INVALID_PRODUCER_EPOCH : KAFKA_INVALID_TXN_STATE;
         pthread_mutex_unlock(&all->lock);
         transactions_settle(broker);
     }

@@ -159,10 +159,8 @@ transaction_find(struct broker *broker, cairn_str id, bool create, struct transa
         return KAFKA_INVALID_PRODUCER_ID_MAPPING;
     unlink_used(all, one);
     link_used(all, one);
-    if (one->busy)
-        return KAFKA_CONCURRENT_TRANSACTIONS;
     *ret = one;
-    return KAFKA_NONE;
+    return one->busy ? KAFKA_CONCURRENT_TRANSACTIONS : KAFKA_NONE;
 }
 
 /* A producer whose transaction has timed out is told what makes it abort and go on; one that was fenced, that it is over. */

@@ -100,7 +100,8 @@ transaction_id(const struct transaction *one)
 
 /* ---- transactions.c; under the lock */
 /* The transaction in memory or in the log (for which the lock is let go and taken again), and one that may be used: not NULL in
- * *ret. create: make it where there is none. KAFKA_INVALID_PRODUCER_ID_MAPPING: there is none. KAFKA_CONCURRENT_TRANSACTIONS: busy. */
+ * *ret. create: make it where there is none. KAFKA_INVALID_PRODUCER_ID_MAPPING: there is none. KAFKA_CONCURRENT_TRANSACTIONS: busy; only
+ * to be looked at. */
 enum kafka_err transaction_find(struct broker *broker, cairn_str id, bool create, struct transaction **ret);
 /* Is the caller its producer, now? */
 enum kafka_err transaction_check(const struct transaction *one, struct producer producer);

@@ -1,6 +1,6 @@
-// kafkajs against a broker: node kafka.mjs HOST:PORT. See ../kafka_js.sh.
+// kafkajs against a broker: node kafkajs.mjs HOST:PORT. See ../kafka_npm.sh.
 import assert from 'node:assert/strict'
-import kafkajs from 'kafkajs'
+import { kafkajs, readAll, runTests, until } from './rig.mjs'
 
 const {
   Kafka, logLevel, CompressionTypes, ConfigResourceTypes,
@@ -68,11 +68,32 @@ const tests = {
     }
     assert.equal(new Set(came.map((one) => one.value)).size, 500)
   },
+  async 'every codec, keys, headers and nulls'() {
+    await admin.createTopics({ topics: [{ topic: 'codecs', numPartitions: 2 }] })
+    const sent = []
+    for (const codec of ['None', 'GZIP', 'Snappy', 'LZ4', 'ZSTD']) {
+      const messages = Array.from({ length: 200 }, (_, n) => ({ key: `k${n % 7}`, value: `${codec} ${n} ${'and so on '.repeat(n % 20)}`, headers: { codec, twice: ['a', 'b'] } }))
+      messages.push({ key: 'gone', value: null, headers: { codec } })
+      await producer.send({ topic: 'codecs', compression: CompressionTypes[codec], messages })
+      sent.push(...messages)
+    }
+    const came = await readAll(kafka, 'codecs')
+    const order = (list) => list.map(({ key, value, headers }) => ({ key, value, headers: `${headers.codec} ${headers.twice}` })).sort((a, b) => (a.key < b.key ? -1 : a.key > b.key))
+    assert.deepEqual(order(came), order(sent))
+  },
   async 'a group goes on where it stopped'() {
     const [{ partitions }] = await admin.fetchOffsets({ groupId: group, topics: [topic] })
     assert.equal(partitions.reduce((sum, one) => sum + Math.max(0, Number(one.offset)), 0), 500)
     await producer.send({ topic, messages: [{ key: 'k1', value: '500' }] })
     assert.deepEqual((await read(group, 1)).map((one) => one.value), ['500'])
+  },
+  async 'offsets are set and reset'() {
+    const offsets = async () => (await admin.fetchOffsets({ groupId: group, topics: [topic], resolveOffsets: true }))[0].partitions.sort((a, b) => a.partition - b.partition).map((one) => one.offset)
+    await admin.setOffsets({ groupId: group, topic, partitions: [0, 1, 2, 3].map((partition) => ({ partition, offset: '0' })) })
+    assert.deepEqual(await offsets(), ['0', '0', '0', '0'])
+    assert.equal((await read(group, 501)).length, 501)
+    await admin.resetOffsets({ groupId: group, topic, earliest: false })
+    assert.deepEqual(await offsets(), (await ends()).map((one) => one.high))
   },
   async 'two members share, and one takes over'() {
     const assigned = []
@@ -84,9 +105,6 @@ const tests = {
       await consumer.run({ eachMessage: async () => {} })
       return consumer
     }))
-    const until = async (condition) => {
-      for (const end = Date.now() + 30000; !condition(); await new Promise((done) => setTimeout(done, 20))) assert.ok(Date.now() < end, JSON.stringify(assigned))
-    }
     await until(() => assigned[0]?.length === 2 && assigned[1]?.length === 2)
     assert.deepEqual([...assigned[0], ...assigned[1]].sort(), [0, 1, 2, 3])
     const { groups } = await admin.describeGroups(['js-two'])
@@ -136,16 +154,7 @@ const tests = {
 
 await admin.connect()
 await producer.connect()
-let failed = 0
-for (const [name, test] of Object.entries(tests)) {
-  try {
-    await test()
-    console.log(`ok kafkajs: ${name}`)
-  } catch (error) {
-    failed = 1
-    console.log(`not ok kafkajs: ${name}: ${String(error.stack ?? error).split('\n').slice(0, 4).join(' | ')}`)
-  }
-}
+const failed = await runTests('kafkajs', tests)
 await producer.disconnect()
 await admin.disconnect()
 process.exit(failed)
