@@ -110,13 +110,19 @@ export async function startBrowser(base) {
   const browser = await engine.launch({ executablePath: chromium, headless: true, args: FLAGS });
   const faults = [];
   let expecting = 0; /* failed requests are part of a test while it is not 0 */
+  let expected = 0; /* so many have been heard of */
+  let heard = () => {};
   return {
     browser,
     faults,
+    /* What the page shows of a failure may be there before the browser tells of it: that is waited for too. */
     async expectingFailures(run) {
+      const before = expected;
       expecting++;
       try {
-        return await run();
+        const result = await run();
+        if (expected === before) await Promise.race([new Promise((resolve) => (heard = resolve)), new Promise((resolve) => setTimeout(resolve, 1000))]);
+        return result;
       } finally {
         expecting--;
       }
@@ -133,7 +139,10 @@ export async function startBrowser(base) {
       page.on("pageerror", (error) => faults.push(`an error on ${page.url()}: ${error.message}`));
       page.on("console", (message) => {
         const isOfNetwork = message.text().startsWith("Failed to load resource");
-        if (message.type() === "error" && !(expecting > 0 && isOfNetwork)) faults.push(`on the console of ${page.url()}: ${message.text()}`);
+        if (expecting > 0 && isOfNetwork) {
+          expected++;
+          heard();
+        } else if (message.type() === "error") faults.push(`on the console of ${page.url()}: ${message.text()}`);
       });
       return page;
     },
