@@ -108,6 +108,17 @@ has() {
     tell
     return 1
 }
+# few BROKER TOPIC COUNT: as many records; reaches NAME BROKER TOPIC COUNT: wait until its ends make as many
+few() { seq "$3" | kcat -b "$1" -P -t "$2" -X message.timeout.ms=20000; }
+reaches() {
+    local begun=$SECONDS now=''
+    while ((SECONDS - begun <= 60)); do
+        now=$(ends "$2" "$3")
+        [ "${now:-0}" -ge "$4" ] && break
+        pause 0.2
+    done
+    if [ "${now:-0}" -eq "$4" ]; then ok "$1"; else bad "$1" "$3 has ${now:-0} records, not $4"; tell; fi
+}
 # shows NAME SERVER RELAY PYTHON SECONDS: wait until the expression is true of j, what is said of the relay
 shows() {
     local begun=$SECONDS

@@ -41,6 +41,20 @@ has "in" "${broker[there]}" fetched exact 90
 idle here once
 idle here least
 idle there fetch
+
+# A topic that is made anew under its name: going out, all of it goes; coming in, that is somebody's to decide.
+PARTITIONS=1
+for side in here there; do at $side topics create anew --partitions $PARTITIONS >/dev/null || bad "a topic"; done
+few "${broker[here]}" anew 50
+at here relays put anew-out --out --from anew --bootstrap "${broker[there]}" --transactions "${quick[@]}" >/dev/null || bad "a relay out"
+at there relays put anew-in --in --from anew --to anew-in --bootstrap "${broker[here]}" >/dev/null || bad "a relay in"
+reaches "a topic goes out" "${broker[there]}" anew 50
+reaches "and in" "${broker[there]}" anew-in 50
+at here topics delete anew >/dev/null && at here topics create anew --partitions $PARTITIONS >/dev/null || bad "a topic is made anew"
+few "${broker[here]}" anew 8
+reaches "made anew it goes out from its beginning" "${broker[there]}" anew 58
+shows "a relay in says that the topic was made anew" there anew-in 'j["state"] == "waiting" and "made anew" in j["detail"]' 60
+reaches "and takes nothing for something else" "${broker[there]}" anew-in 50
 stops_cleanly there
 stops_cleanly here # its relays wait for one that is away
 exit $failed

@@ -62,6 +62,20 @@ has "in" "${broker[there]}" fetched exact 120
 idle here once
 idle here least
 idle there fetch
+# What Kafka's retention has removed before it came in is told, and passed.
+kafka_java org.apache.kafka.tools.TopicCommand --bootstrap-server "$kafka" --create --topic gap --partitions 1 >/dev/null || bad "a topic of Kafka's"
+few "$kafka" gap 10
+at there relays put gap --in --from gap --bootstrap "$kafka" >/dev/null || bad "a relay in"
+PARTITIONS=1
+reaches "a topic comes in" "${broker[there]}" gap 10
+at there relays pause gap >/dev/null || bad "it is paused"
+few "$kafka" gap 10
+echo '{"partitions": [{"topic": "gap", "partition": 0, "offset": 15}], "version": 1}' >gap.json
+kafka_java org.apache.kafka.tools.DeleteRecordsCommand --bootstrap-server "$kafka" --offset-json-file gap.json >/dev/null || bad "records are removed"
+at there relays resume gap >/dev/null || bad "it goes on"
+reaches "what is left comes in" "${broker[there]}" gap 15
+if grep -q 'offsets 10 to 14 are gone' there.err; then ok "and what is gone is told"; else bad "and what is gone is told" "$(tail -n 3 there.err)"; fi
+
 kill_9 kafka
 stops_cleanly there # their relays wait for one that is away
 stops_cleanly here
