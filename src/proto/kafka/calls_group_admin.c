@@ -140,6 +140,7 @@ answer_delete_groups(struct kafka_call *call)
         kafka_no_memory(call);
         return;
     }
+    groups_tick(calls_of(call)->groups, kafka_now_ms()); /* a session that is over this very moment does not keep a group */
     for (int32_t i = 0; i < in->group_names_count; i++) {
         struct kafka_delete_groups_response_result *to = &out.results[out.results_count++];
         to->group_id = in->group_names[i];
