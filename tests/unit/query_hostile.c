@@ -88,7 +88,7 @@ TEST(endless_work_is_stopped_in_time)
         int64_t took_ms = (os_monotonic_us(os_real()) - begin) / 1000;
         if (err != CAIRN_E_TIMEOUT || !strstr(rig.error.detail, "took too long"))
             fail_msg("%s: %s: %s", CASES[i], cairn_err_name(err), rig.error.detail);
-        if (took_ms < 90 || took_ms > 3000)
+        if (took_ms < 90 || took_ms > 10000) /* near it, also on a busy machine under a sanitizer */
             fail_msg("%s: %lld ms", CASES[i], (long long)took_ms);
         query_free(query);
     }
