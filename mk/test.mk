@@ -19,12 +19,11 @@ test-programs: $(TEST_PROGRAMS)
 # own work, which takes it three minutes. Storms and kills of whole servers under Kafka's clients are a matter of speed and
 # of the clients' own libraries, which are not instrumented; the server's own groups, transactions and recovery have their tests there.
 LEFT_OUT := asan/crash/kafka_storm asan/crash/kafka_storm_new asan/crash/kafka_kill9 \
-            asan/integration/kafka_npm tsan/integration/kafka_npm \
             asan/crash/syscalls asan/crash/flip asan/crash/copies asan/crash/powercut \
             tsan/integration/cli tsan/integration/migrate \
             asan/integration/library tsan/integration/library \
             $(foreach p,asan tsan,$(foreach t,typescript starter_typescript loans docs_readme,$(p)/integration/$(t))) \
-            $(foreach p,asan tsan,$(foreach t,kafka_js registry_npm cli_topics relay dead_letters,$(p)/integration/$(t))) \
+            $(foreach p,asan tsan,$(foreach t,kafka_npm registry_npm cli_topics relay dead_letters,$(p)/integration/$(t))) \
             tsan/integration/kafka_kcat asan/crash/kafka_storm asan/crash/kafka_kill9 \
             $(foreach t,lua_hostile lua_strings lua_types lua_values query_hostile sql_hostile json_schema,tsan/unit/$(t))
 test: deps-test

@@ -5,7 +5,8 @@
  *       a transaction is seen whole or not at all, also when its producer dies in the middle (kill -9).
  * Method: real clients against a real server. Each group has a book: what was delivered, up to where without a hole, up to where committed.
  * Arguments: none: the classic protocol, eager. `new`: cooperative, which librdkafka before 2.3 ends with an assertion when a
- * member leaves before its first assignment (its issue 4312), and KIP-848, which it has later; kafka_storm_new.sh finds such a library. TEST_SEED replays who leaves; TEST_SCALE makes the storm eight seconds longer each, up to a minute. */
+ * member leaves before its first assignment (its issue 4312), and KIP-848, which it has later; kafka_storm_new.sh finds such a
+ * library. TEST_SEED replays who leaves; TEST_SCALE makes the storm six seconds longer each, up to a minute. */
 #include "rdkafka_rig.h"
 
 #include <pthread.h>
@@ -346,7 +347,7 @@ static void
 storm(struct group *groups, size_t count)
 {
     uint64_t seed = test_seed();
-    unsigned seconds = 8 * test_scale();
+    unsigned seconds = 6 * test_scale();
     struct storm storms[2];
     pthread_t producer;
     for (int32_t p = 0; p < PARTITIONS; p++)
