@@ -11,13 +11,11 @@ TEST_PROGRAMS := $(foreach l,$(LAYERS),$(call layer_programs,$(l)))
 
 test-programs: $(TEST_PROGRAMS)
 
-# What a newcomer runs, and CI: every layer, then the same under the sanitizers. Left out there: what takes minutes
-# under ASan and plays the same without it (`make test-asan` has it), and what is about plain builds,
-# other people's compilers, clients or real data: the library's installation, TypeScript, npm's clients, loans, the README; the storms
-# and kills of a server are what they are by their speed. librdkafka's threads begin by a way that ThreadSanitizer does not know. Nor has
-# ThreadSanitizer anything to say where one thread recurses deeply and races a deadline, which it slows down tenfold, nor about the command line's
-# own work, which takes it three minutes. Storms and kills of whole servers under Kafka's clients are a matter of speed and
-# of the clients' own libraries, which are not instrumented; the server's own groups, transactions and recovery have their tests there.
+# What a newcomer runs, and CI: every layer, then the same under the sanitizers. Left out there: what takes minutes under ASan and
+# plays the same without it (`make test-asan` has it); what is about plain builds, other people's compilers, clients or real data: the
+# library's installation, TypeScript, npm's clients, loans, the README; storms and kills of whole servers, which are a matter of speed.
+# ThreadSanitizer has nothing to say where one thread recurses deeply and races a deadline, which it slows down tenfold, nor about the
+# command line's own work, which takes it three minutes, and it does not know how librdkafka's threads begin.
 LEFT_OUT := asan/crash/kafka_storm asan/crash/kafka_storm_new asan/crash/kafka_kill9 \
             asan/crash/syscalls asan/crash/flip asan/crash/copies asan/crash/powercut \
             tsan/integration/cli tsan/integration/migrate \
