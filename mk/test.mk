@@ -14,16 +14,18 @@ test-programs: $(TEST_PROGRAMS)
 # What a newcomer runs, and CI: every layer, then the same under the sanitizers. Left out there: what takes minutes under ASan and
 # plays the same without it (`make test-asan` has it); what is about plain builds, other people's compilers, clients or real data: the
 # library's installation, TypeScript, npm's clients, loans, the README; storms and kills of whole servers, which are a matter of speed.
-# ThreadSanitizer has nothing to say where one thread recurses deeply and races a deadline, which it slows down tenfold, nor about the
+# ThreadSanitizer has nothing to say where there is one thread (some of that is named here, since it slows it down tenfold), nor about the
 # command line's own work, which takes it three minutes, and it does not know how librdkafka's threads begin.
 LEFT_OUT := asan/crash/kafka_storm asan/crash/kafka_storm_new asan/crash/kafka_kill9 \
-            asan/crash/syscalls asan/crash/flip asan/crash/copies asan/crash/powercut \
+            asan/crash/syscalls asan/crash/flip asan/crash/copies asan/crash/powercut asan/crash/topics \
             tsan/integration/cli tsan/integration/migrate \
             asan/integration/library tsan/integration/library \
             $(foreach p,asan tsan,$(foreach t,typescript starter_typescript loans docs_readme,$(p)/integration/$(t))) \
             $(foreach p,asan tsan,$(foreach t,kafka_npm registry_npm cli_topics relay dead_letters,$(p)/integration/$(t))) \
             tsan/integration/kafka_kcat tsan/integration/kafka_rdkafka \
-            $(foreach t,lua_hostile lua_strings lua_types lua_values query_hostile sql_hostile json_schema,tsan/unit/$(t))
+            $(foreach t,lua_hostile lua_strings lua_types lua_values query_hostile sql_hostile json_schema \
+                log_batches log_thinned topics avro protobuf,tsan/unit/$(t)) \
+            $(foreach t,avro_resolve batch_roundtrip kafka_messages,tsan/property/$(t))
 test: deps-test
 	@$(MAKE) --no-print-directory -j$$(nproc) build test-programs
 	@$(MAKE) --no-print-directory -j$$(nproc) PRESET=asan build test-programs
