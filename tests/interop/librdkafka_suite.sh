@@ -33,9 +33,10 @@ from_debian() {
     command -v dpkg-source >/dev/null || { echo "there is no dpkg-source (package dpkg-dev)"; return 1; }
     version=$(dpkg-query -W -f '${Version}' librdkafka-dev 2>/dev/null) || { echo "librdkafka-dev is not installed"; return 1; }
     uri=$(grep -rhoE '^(URIs:|deb) +[^ ]*/debian/?( |$)' /etc/apt/sources.list /etc/apt/sources.list.d 2>/dev/null | awk '{print $2; exit}')
+    [ -n "$uri" ] || { echo "apt's sources name no archive of Debian's"; return 1; }
     mkdir -p "$work/lists/partial" "$work/cache"
     # shellcheck disable=SC1091
-    echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] ${uri:-http://deb.debian.org/debian} $(. /etc/os-release && echo "$VERSION_CODENAME") main" >"$work/source.list"
+    echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $uri $(. /etc/os-release && echo "$VERSION_CODENAME") main" >"$work/source.list"
     local apt=(-o "Dir::Etc::sourcelist=$work/source.list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$work/lists" -o "Dir::Cache=$work/cache")
     (cd "$work" && timeout 300 apt-get "${apt[@]}" update && timeout 300 apt-get "${apt[@]}" source --download-only "librdkafka=$version") >"$work/apt.log" 2>&1 ||
         { echo "Debian's archive cannot be reached: $(grep -E '^[EW]:' "$work/apt.log" | tail -n 1)"; return 1; }
