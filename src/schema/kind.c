@@ -377,12 +377,6 @@ schema_release(struct schema_compiled *schema)
     free(schema);
 }
 
-enum schema_kind
-schema_kind_of(const struct schema_compiled *schema)
-{
-    return schema->kind;
-}
-
 size_t
 schema_memory(const struct schema_compiled *schema)
 {

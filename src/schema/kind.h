@@ -24,7 +24,6 @@ CAIRN_MUST_CHECK cairn_err schema_compile(enum schema_kind kind, cairn_str text,
                                           size_t reference_count, struct schema_compiled **ret, cairn_error *error);
 struct schema_compiled *schema_hold(struct schema_compiled *schema);
 void schema_release(struct schema_compiled *schema); /* NULL is fine */
-enum schema_kind schema_kind_of(const struct schema_compiled *schema);
 size_t schema_memory(const struct schema_compiled *schema); /* about how many bytes it holds */
 
 /* SCHEMA_CANONICAL: the form in which two texts that say the same are the same. SCHEMA_PLAIN: the text as it came, but a

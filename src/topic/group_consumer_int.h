@@ -131,7 +131,6 @@ void pattern_give_back(struct consumer_group *consumers, struct pattern *pattern
 /* One step towards the target; *ret_changed: its assignment is another one. False: no memory, nothing changed. */
 bool reconcile(struct turn *turn, struct member *member, const struct consumer_heartbeat *heartbeat, bool *ret_changed);
 void release_all(struct kgroup *group, struct consumer *consumer);
-void move_ownership(struct kgroup *group, struct member *from, struct member *to);
 bool owned_within(const struct kgroup *group, const struct consumer_heartbeat *heartbeat, const struct set *set);
 
 #endif

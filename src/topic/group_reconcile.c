@@ -48,16 +48,6 @@ release_all(struct kgroup *group, struct consumer *consumer)
     set_free(&consumer->revoking);
 }
 
-/* A static member's next life takes over what the one before had. */
-void
-move_ownership(struct kgroup *group, struct member *from, struct member *to)
-{
-    const struct set *sets[] = {&from->consumer->assigned, &from->consumer->revoking};
-    for (size_t s = 0; s < 2; s++)
-        for (size_t i = 0; i < sets[s]->count; i++)
-            *owner_of(group, sets[s]->items[i]) = to;
-}
-
 /* The slot's index, or -1: none of ours. */
 static int64_t
 slot_index(const struct kgroup *group, const cairn_uuid *id)
