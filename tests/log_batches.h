@@ -167,11 +167,12 @@ make_record(struct disk *disk, uint32_t seed, uint32_t count, bool keyed, enum b
     struct batch_maker maker = {0};
     cairn_str bytes = make_batch(&maker, disk->numbers, count, keyed, codec);
     uint32_t revisions = keyed ? count : 1;
-    size_t size = batch_record_size(CATEGORY.size, revisions, bytes.size);
+    size_t front = batch_front_size(CATEGORY.size, revisions), size = front + bytes.size;
     uint8_t *record = malloc(size);
     cairn_uuid id = topic_id();
     CHECK(record != NULL);
-    batch_record_encode(record, size, 0, &id, 3, CATEGORY, count, revisions, bytes);
+    batch_front_encode(record, 0, &id, 3, CATEGORY, count, revisions, bytes);
+    memcpy(record + front, bytes.data, bytes.size);
     uint8_t *to = batch_record_revisions(record);
     store64(to, disk->keyless);
     for (uint32_t i = 0; i < count; i++) {

@@ -216,9 +216,8 @@ place(struct log *log, struct attempt *attempt, size_t frame_size, cairn_error *
     uint64_t position = log->next_position, first = position;
     uint64_t index = position - segment->first_position;
     uint32_t records_crc = 0;
-    memcpy(frame + FRAME_HEADER_SIZE, scratch->records.data, scratch->records.size);
-    memset(frame + FRAME_HEADER_SIZE + scratch->records.size, 0,
-           frame_size - FRAME_HEADER_SIZE - scratch->records.size);
+    if (scratch->events_size > 0)
+        memcpy(frame + FRAME_HEADER_SIZE, scratch->records.data, scratch->events_size);
     for (size_t i = 0; i < scratch->write_count; i++) {
         struct prepared_write *write = &scratch->writes[i];
         uint64_t revision = write->revision;
@@ -251,17 +250,22 @@ place(struct log *log, struct attempt *attempt, size_t frame_size, cairn_error *
             retention_placed(log, frame + FRAME_HEADER_SIZE + scratch->events[write->first_event].at,
                              segment->seed);
     }
+    uint8_t *record = frame + FRAME_HEADER_SIZE + scratch->events_size;
     for (size_t i = 0; i < scratch->batch_count; i++) {
         struct prepared_batch *batch = &scratch->batches[i];
-        uint8_t *record = frame + FRAME_HEADER_SIZE + batch->at;
-        uint32_t offset = (uint32_t)(log->tail + FRAME_HEADER_SIZE + batch->at);
+        size_t size = batch->front_size + batch->bytes.size;
+        uint32_t offset = (uint32_t)(log->tail + (size_t)(record - frame));
+        memcpy(record, scratch->records.data + batch->front_at, batch->front_size);
+        memcpy(record + batch->front_size, batch->bytes.data, batch->bytes.size);
         records_crc = frame_carry(records_crc, place_batch(log, scratch, batch, record, position, now_us));
-        segment_note_range(segment, index, batch->count, offset, offset + batch->size, now_us);
+        segment_note_range(segment, index, batch->count, offset, (uint32_t)(offset + size), now_us);
+        record += size;
         position += batch->count;
         index += batch->count;
         log->last_plain_end = position;
         attempt->at.revision = scratch->heads[scratch->runs[batch->first_run + batch->run_count - 1].head].next - 1;
     }
+    memset(record, 0, (size_t)(frame + frame_size - record));
     assert(position == first + scratch->positions);
     if (attempt->change != NULL)
         topic_placed(log, attempt->change, attempt->at.revision, position - 1);
@@ -330,7 +334,7 @@ sequence(struct log *log, struct attempt *attempt, cairn_error *error)
         return error_set(error, CAIRN_E_NOSPACE,
                          "the disk was full: an append that this one rests on was taken back");
 
-    size_t frame_size = pad8(FRAME_HEADER_SIZE + scratch->records.size);
+    size_t frame_size = pad8(FRAME_HEADER_SIZE + scratch->frame_size);
     size_t batch_max = attempt->blocking ? LOG_BATCH_MAX : LOG_BATCH_ASYNC_MAX;
     if (log->open->size > 0 && log->open->size + frame_size > batch_max) {
         attempt->need = NEED_BATCH;

@@ -102,14 +102,14 @@ record_place(uint8_t *record, uint32_t seed, uint64_t position, uint64_t revisio
 }
 
 size_t
-batch_record_size(size_t category_size, uint32_t revision_count, size_t batch_size)
+batch_front_size(size_t category_size, uint32_t revision_count)
 {
-    return BATCH_RECORD_HEAD_SIZE + 8 * (size_t)revision_count + BATCH_BODY_FIXED_SIZE + category_size + batch_size;
+    return BATCH_RECORD_HEAD_SIZE + 8 * (size_t)revision_count + BATCH_BODY_FIXED_SIZE + category_size;
 }
 
 void
-batch_record_encode(uint8_t *to, size_t size, cairn_scope scope, const cairn_uuid *topic_id, uint32_t partition,
-                    cairn_str category, uint32_t count, uint32_t revision_count, cairn_str bytes)
+batch_front_encode(uint8_t *to, cairn_scope scope, const cairn_uuid *topic_id, uint32_t partition, cairn_str category,
+                   uint32_t count, uint32_t revision_count, cairn_str batch)
 {
     assert(count > 0 && count <= BATCH_RECORDS_MAX && (revision_count == 1 || revision_count == count));
     uint8_t *body = to + BATCH_RECORD_HEAD_SIZE + 8 * (size_t)revision_count;
@@ -119,11 +119,10 @@ batch_record_encode(uint8_t *to, size_t size, cairn_scope scope, const cairn_uui
     store32(body + 24, partition);
     store16(body + 28, (uint16_t)category.size);
     store16(body + 30, 0);
-    uint8_t *at = put(put(body + BATCH_BODY_FIXED_SIZE, category), bytes);
-    assert(at == to + size);
+    uint8_t *end = put(body + BATCH_BODY_FIXED_SIZE, category);
 
-    store32(to + 4, (uint32_t)size);
-    store32(to + 8, crc32c(0, body, (size_t)(at - body)));
+    store32(to + 4, (uint32_t)((size_t)(end - to) + batch.size));
+    store32(to + 8, crc32c(crc32c(0, body, (size_t)(end - body)), batch.data, batch.size));
     store32(to + 12, RECORD_BATCH);
     store32(to + 40, 8 * revision_count);
 }

@@ -158,12 +158,13 @@ void record_encode(uint8_t *to, size_t size, cairn_scope scope, cairn_str stream
 uint32_t record_place(uint8_t *record, uint32_t seed, uint64_t position, uint64_t revision,
                       int64_t time_us);
 
-/* Bytes of a batch's record. revision_count: 1 when all of its records are in one stream, otherwise one for each. The caller
- * sees to it that sizes and counts are within limits (batch: a whole one, BATCH_RECORDS_MAX). */
-size_t batch_record_size(size_t category_size, uint32_t revision_count, size_t batch_size);
-/* Write it, but for revisions, position, first offset, time and the crcs over them. */
-void batch_record_encode(uint8_t *to, size_t size, cairn_scope scope, const cairn_uuid *topic_id, uint32_t partition,
-                         cairn_str category, uint32_t count, uint32_t revision_count, cairn_str bytes);
+/* A batch's record is its front, with all that we say of the batch, and behind it the batch as it came. Bytes of the front;
+ * revision_count: 1 when all of its records are in one stream, otherwise one for each. The caller sees to it that sizes and counts
+ * are within limits (batch: a whole one, BATCH_RECORDS_MAX). */
+size_t batch_front_size(size_t category_size, uint32_t revision_count);
+/* Write the front, but for revisions, position, first offset, time and the crcs over them. */
+void batch_front_encode(uint8_t *to, cairn_scope scope, const cairn_uuid *topic_id, uint32_t partition, cairn_str category,
+                        uint32_t count, uint32_t revision_count, cairn_str batch);
 /* Where revision_count u64s are to be stored (store64(): they are not aligned) before it is placed. */
 uint8_t *batch_record_revisions(uint8_t *record);
 /* Fill in what only the writer knows. Returns the head crc, which the frame's crc covers. */

@@ -215,7 +215,7 @@ prepare_event(struct log *log, struct scratch *scratch, const cairn_append_reque
     cairn_err err = check_text(from, index, error);
     if (err != CAIRN_OK)
         return err;
-    if (scratch->records.size + size > append_size_max(log, request))
+    if (scratch->frame_size + size > append_size_max(log, request))
         return error_set(error, CAIRN_E_LIMIT, "the append is larger than %zu bytes, which is the limit",
                          append_size_max(log, request));
     if (!have_room(&scratch->events, &scratch->event_capacity, index + 1, sizeof *scratch->events)
@@ -237,6 +237,7 @@ prepare_event(struct log *log, struct scratch *scratch, const cairn_append_reque
     record_encode((uint8_t *)scratch->records.data + scratch->records.size, size, request->scope,
                   write->stream, &event);
     scratch->records.size += size;
+    scratch->events_size = scratch->frame_size = scratch->records.size;
 
     size_t first = scratch->entry_count, n = first;
     scratch->entries[n++] = (struct log_entry){log_key(log, KEY_TYPE, request->scope, event.type), 0};
@@ -264,6 +265,7 @@ clear(struct scratch *scratch)
     scratch->write_count = scratch->event_count = scratch->entry_count = 0;
     scratch->head_count = scratch->head_slot_count = 0;
     scratch->batch_count = scratch->run_count = scratch->span_count = 0;
+    scratch->events_size = scratch->frame_size = 0;
     scratch->positions = 0;
     scratch->index = (struct series_need){0};
     scratch->has_ids = true;
@@ -353,11 +355,11 @@ prepare(struct log *log, struct scratch *scratch, const cairn_append_request *re
         return err;
     if (scratch->positions == 0)
         return error_set(error, CAIRN_E_INVALID, "the append has no events");
-    if (pad8(FRAME_HEADER_SIZE + scratch->records.size) + FRAME_HEADER_SIZE + SEGMENT_HEADER_SIZE
+    if (pad8(FRAME_HEADER_SIZE + scratch->frame_size) + FRAME_HEADER_SIZE + SEGMENT_HEADER_SIZE
         > log->options.segment_size_bytes)
         return error_set(error, CAIRN_E_LIMIT,
                          "the append is %zu bytes, more than a segment of %llu bytes holds",
-                         scratch->records.size, (unsigned long long)log->options.segment_size_bytes);
+                         scratch->frame_size, (unsigned long long)log->options.segment_size_bytes);
     for (size_t i = 0; i < request->condition_count; i++) {
         err = query_check(&request->conditions[i].query, error);
         if (err != CAIRN_OK)

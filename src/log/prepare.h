@@ -30,7 +30,7 @@ struct prepared_write {
 };
 
 struct prepared_event {
-    uint32_t at, size; /* in records */
+    uint32_t at, size; /* in records, and in the frame behind its header */
     uint32_t first_entry, entry_count;
     cairn_uuid id;
     bool has_id; /* the caller's, so a repeat can be recognised */
@@ -50,7 +50,8 @@ struct prepared_span {
 struct prepared_batch {
     cairn_topic_ref *topic; /* counted */
     uint32_t partition;
-    uint32_t at, size; /* in records */
+    cairn_str bytes;   /* borrowed from the request: copied once, when it is placed */
+    uint32_t front_at, front_size; /* in records; the bytes follow it in the frame */
     uint32_t count;    /* of its records, each of which takes a position */
     uint32_t head;     /* of its partition */
     uint32_t first_run, run_count;
@@ -61,7 +62,9 @@ struct prepared_batch {
 
 /* Everything an append needs before it is sequenced, kept by the thread for its next one. */
 struct scratch {
-    struct buf records;
+    struct buf records;        /* of events, and behind them the fronts of batches */
+    size_t events_size;        /* of the events' records */
+    size_t frame_size;         /* of all records, batches with their bytes */
     struct prepared_write *writes;
     size_t write_count, write_capacity;
     struct prepared_event *events;

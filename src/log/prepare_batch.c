@@ -220,19 +220,21 @@ encode(struct walk *walk, cairn_str bytes, cairn_error *error)
     struct prepared_batch *batch = walk->batch;
     uint32_t revisions = batch->run_count == 1 ? 1 : batch->count;
     size_t limit = walk->request->system ? LOG_APPEND_MAX : walk->log->options.append_size_max;
-    size_t size = batch_record_size(walk->category.size, revisions, bytes.size);
-    if (scratch->records.size + size > limit)
+    size_t front_size = batch_front_size(walk->category.size, revisions), size = front_size + bytes.size;
+    if (scratch->frame_size + size > limit)
         return error_set(error, CAIRN_E_LIMIT, "the append is larger than %zu bytes, which is the limit", limit);
     if (scratch->positions + batch->count > LOG_APPEND_POSITIONS_MAX)
         return error_set(error, CAIRN_E_LIMIT, "the append has more than %u records, which is the limit",
                          LOG_APPEND_POSITIONS_MAX);
-    if (!buf_reserve(&scratch->records, size))
+    if (!buf_reserve(&scratch->records, front_size))
         return no_memory(error);
-    batch->at = (uint32_t)scratch->records.size;
-    batch->size = (uint32_t)size;
-    batch_record_encode((uint8_t *)scratch->records.data + batch->at, size, walk->request->scope, &batch->topic->topic.id,
-                        batch->partition, walk->category, batch->count, revisions, bytes);
-    scratch->records.size += size;
+    batch->bytes = bytes;
+    batch->front_at = (uint32_t)scratch->records.size;
+    batch->front_size = (uint32_t)front_size;
+    batch_front_encode((uint8_t *)scratch->records.data + batch->front_at, walk->request->scope, &batch->topic->topic.id,
+                       batch->partition, walk->category, batch->count, revisions, bytes);
+    scratch->records.size += front_size;
+    scratch->frame_size += size;
     scratch->positions += batch->count;
     return CAIRN_OK;
 }

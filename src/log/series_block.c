@@ -57,15 +57,21 @@ next_chunk(struct block_walk *walk)
         walk->key = load_key(walk->key, at, shared);
         at += 16 - shared;
     }
+    bool range = false;
     if (count == 0) {
         at = varint_read(at, end, &count);
-        if (at == NULL || count == 0 || count > SERIES_CHUNK_MAX)
+        range = at != NULL && count == 0;
+        if (range)
+            at = varint_read(at, end, &count);
+        if (at == NULL || count == 0 || count > (range ? SERIES_SPAN_MAX : SERIES_CHUNK_MAX))
             return BLOCK_BAD;
     }
     walk->at = at;
     walk->step = tag >> 3 & 1;
     walk->count = (uint32_t)count;
-    walk->varints = walk->count + walk->step;
+    walk->varints = walk->step + (range ? 1 : walk->count);
+    walk->range = range;
+    walk->begun = false;
     return BLOCK_CHUNK;
 }
 
@@ -135,23 +141,35 @@ series_block_begin(struct block_walk *walk)
     if (walk->at == NULL || walk->base + position < position)
         return false;
     walk->first_position = walk->base + position;
-    walk->varints = walk->count - 1;
+    walk->varints = walk->range ? 0 : walk->count - 1;
+    walk->begun = true;
     return true;
 }
 
 bool
 series_block_decode(struct block_walk *walk, struct span *span)
 {
-    if (walk->varints >= walk->count && !series_block_begin(walk))
+    if (!walk->begun && !series_block_begin(walk))
         return false;
     span->first_ordinal = walk->first_ordinal;
     span->step = walk->step;
     span->count = walk->count;
+    if (walk->range)
+        return series_span_range(span, walk->first_position);
     const uint8_t *at = series_span_decode(span, walk->first_position, walk->at, walk->end);
     if (at == NULL)
         return false;
     walk->at = at;
     return true;
+}
+
+bool
+series_span_range(struct span *span, uint64_t first)
+{
+    assert(span->count >= 1 && span->count <= SERIES_SPAN_MAX);
+    for (uint32_t i = 0; i < span->count; i++)
+        span->positions[i] = first + i;
+    return first + span->count > first;
 }
 
 const uint8_t *

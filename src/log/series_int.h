@@ -35,12 +35,13 @@
 #define SERIES_BLOCK 4096u                                        /* bytes of a block on disk */
 #define SERIES_BLOCK_HEAD 2u                                      /* u16: bytes used by chunks */
 #define SERIES_BLOCK_ROOM (SERIES_BLOCK - SERIES_BLOCK_HEAD - 4u) /* a CRC32C ends it */
-#define SERIES_CHUNK_MAX 512u                                     /* entries of a chunk on disk */
-#define SERIES_SPAN_MAX 1024u                                     /* entries of a chunk anywhere */
+#define SERIES_CHUNK_MAX 512u                                     /* entries of a chunk on disk, with deltas */
+#define SERIES_SPAN_MAX 1024u                                     /* entries of a chunk anywhere, and of a range */
 #define SERIES_RUNS_MAX 96u
 #define SERIES_TABLES_MAX 64u /* read-only opens keep all that is not flushed in memory */
 #define SERIES_VIEWS 64u
-#define SERIES_VERSION 1u
+#define SERIES_VERSION 2u       /* 2: ranges */
+#define SERIES_VERSION_LEAST 1u /* that is still read */
 #define SERIES_MANIFEST "MANIFEST"
 
 /* ---- keys and entries ---------------------------------------------------------------------- */
@@ -125,6 +126,8 @@ varint_size(uint64_t value)
     return (unsigned)(63 - __builtin_clzll(value | 1)) / 7 + 1;
 }
 
+/* Positions first, first + 1, … into span->positions; false: they are more than there can be. */
+bool series_span_range(struct span *span, uint64_t first);
 /* Positions first, first + d1, … into span->positions; returns the end of the deltas or NULL. */
 const uint8_t *
 series_span_decode(struct span *span, uint64_t first, const uint8_t *from, const uint8_t *end);
@@ -248,6 +251,8 @@ struct block_walk {
     struct hash128 key;
     uint32_t count, step; /* of the chunk */
     uint32_t varints;     /* of the chunk that follow `at` */
+    bool range;           /* its positions follow each other, without deltas */
+    bool begun;           /* first ordinal and position have been read */
     uint64_t first_ordinal, first_position;
 };
 enum block_step { BLOCK_CHUNK, BLOCK_END, BLOCK_BAD };
@@ -370,6 +375,7 @@ struct run_writer {
     uint8_t key_be[16];
     uint64_t first_ordinal, last_ordinal, first_position, last_position;
     uint32_t count, step, head_size, deltas_size;
+    bool range; /* no deltas: each position follows the one before */
     uint8_t deltas[SERIES_BLOCK];
     uint64_t fences_max;
     bool any;

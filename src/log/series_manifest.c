@@ -58,7 +58,7 @@ parse(const char *path, const uint8_t *bytes, size_t size, struct manifest *ret,
         return series_damaged(error, SERIES_MANIFEST, AT_MAGIC, "not an index manifest");
     if (load32(bytes + size - 4) != crc32c(0, bytes, size - 4))
         return series_damaged(error, SERIES_MANIFEST, size - 4, "the checksum does not match");
-    if (load32(bytes + AT_VERSION) != SERIES_VERSION)
+    if (load32(bytes + AT_VERSION) < SERIES_VERSION_LEAST || load32(bytes + AT_VERSION) > SERIES_VERSION)
         return error_set(error, CAIRN_E_VERSION, "%s has format version %u; this program knows %u",
                          path, load32(bytes + AT_VERSION), SERIES_VERSION);
     ret->run_count = load32(bytes + AT_COUNT);

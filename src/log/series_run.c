@@ -101,7 +101,7 @@ check_header(const struct run *run, cairn_error *error)
         return damaged(run, error, HEADER_MAGIC, "not an index run");
     if (load32(page + SERIES_BLOCK - 4) != crc32c(0, page, SERIES_BLOCK - 4))
         return damaged(run, error, 0, "the checksum of the header does not match");
-    if (load32(page + HEADER_VERSION) != SERIES_VERSION)
+    if (load32(page + HEADER_VERSION) < SERIES_VERSION_LEAST || load32(page + HEADER_VERSION) > SERIES_VERSION)
         return error_set(error, CAIRN_E_VERSION,
                          "index run %s has format version %u; this program knows %u", run->name,
                          load32(page + HEADER_VERSION), SERIES_VERSION);
@@ -343,7 +343,7 @@ read_forward(struct lookup *lookup, cairn_error *error)
  * the varints of each begin; 3 bytes is the least that a further chunk takes. */
 struct chunk_place {
     uint16_t at, count;
-    uint8_t step;
+    bool step, range;
 };
 
 static bool
@@ -357,7 +357,7 @@ backward_block(struct lookup *lookup)
     enum block_step step = series_block_find(&walk, key);
     while (step == BLOCK_CHUNK && key_equal(walk.key, key)) {
         struct chunk_place place
-            = {(uint16_t)(walk.at - lookup->block), (uint16_t)walk.count, (uint8_t)walk.step};
+            = {(uint16_t)(walk.at - lookup->block), (uint16_t)walk.count, walk.step != 0, walk.range};
         if (count == sizeof places / sizeof places[0] || !series_block_begin(&walk))
             return false;
         if (chunk_is_after(lookup, &walk))
@@ -374,7 +374,8 @@ backward_block(struct lookup *lookup)
         walk.at = lookup->block + place->at;
         walk.count = place->count;
         walk.step = place->step;
-        walk.varints = walk.count + walk.step;
+        walk.range = place->range;
+        walk.begun = false;
         if (!series_block_decode(&walk, &lookup->span))
             return false;
         series_sink_put(lookup->sink, &lookup->span);

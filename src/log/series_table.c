@@ -430,8 +430,7 @@ chunk_decode(const struct table *table, const struct table_chunk *chunk, struct 
     span->step = fill_step(fill);
     span->count = fill_count(fill);
     if (chunk_is_range(chunk)) {
-        for (uint32_t i = 0; i < span->count; i++)
-            span->positions[i] = table->base + chunk->first + i;
+        (void)series_span_range(span, table->base + chunk->first);
         return;
     }
     const uint8_t *end = series_span_decode(span, table->base + chunk->first, chunk->deltas,

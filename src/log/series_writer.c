@@ -148,12 +148,15 @@ shared_code(const struct run_writer *writer)
     return same == 16 ? 7 : same > 6 ? 6 : same;
 }
 
+/* Fewer neighbours than this are no shorter as a range than with a byte each. */
+#define RANGE_LEAST 16u
+
 /* The most that tag, key, count, ordinal and position of the open chunk can take. */
 static uint32_t
 head_size(const struct run_writer *writer)
 {
     unsigned shared = shared_code(writer);
-    return 1 + (shared == 7 ? 0 : 16 - shared) + 2 + varint_size(writer->first_ordinal)
+    return 1 + (shared == 7 ? 0 : 16 - shared) + 3 + varint_size(writer->first_ordinal)
            + varint_size(writer->first_position - writer->run->info.first);
 }
 
@@ -170,12 +173,15 @@ close_chunk(struct run_writer *writer, cairn_error *error)
     uint8_t *begin = open_block(writer) + SERIES_BLOCK_HEAD + writer->used, *at = begin;
     unsigned shared = shared_code(writer);
     uint32_t step = writer->count == 1 ? writer->first_ordinal != 0 : writer->step;
-    *at++ = (uint8_t)(shared | step << 3 | (writer->count < 16 ? writer->count << 4 : 0));
+    bool range = writer->range && writer->count > 1;
+    *at++ = (uint8_t)(shared | step << 3 | (writer->count < 16 && !range ? writer->count << 4 : 0));
     if (shared != 7) {
         memcpy(at, writer->key_be + shared, 16 - shared);
         at += 16 - shared;
     }
-    if (writer->count >= 16)
+    if (range)
+        *at++ = 0;
+    if (range || writer->count >= 16)
         at = varint_write(at, writer->count);
     if (step)
         at = varint_write(at, writer->first_ordinal);
@@ -217,6 +223,37 @@ open_chunk(struct run_writer *writer, struct hash128 key, uint64_t ordinal, uint
     writer->count = 1;
     writer->step = 0;
     writer->deltas_size = 0;
+    writer->range = false;
+    return CAIRN_OK;
+}
+
+/* `count` neighbours: on to the range that the chunk is, or as chunks of their own. */
+static cairn_err
+add_range(struct run_writer *writer, struct hash128 key, uint64_t ordinal, uint32_t step, uint64_t position,
+          uint32_t count, cairn_error *error)
+{
+    writer->run->info.entries += count;
+    while (count > 0) {
+        uint32_t n = 1, follows;
+        bool fits = writer->count > 0 && writer->range && writer->count < SERIES_SPAN_MAX && key_equal(key, writer->key)
+                    && position == writer->last_position + 1
+                    && step_follows(writer->last_ordinal, ordinal, writer->count, writer->step, &follows) && follows == step;
+        if (fits) {
+            n = SERIES_SPAN_MAX - writer->count < count ? SERIES_SPAN_MAX - writer->count : count;
+            writer->step = step;
+            writer->count += n;
+        } else {
+            cairn_err err = open_chunk(writer, key, ordinal, position, error);
+            if (err != CAIRN_OK)
+                return err;
+            writer->range = true;
+        }
+        writer->last_position = position + n - 1;
+        writer->last_ordinal = ordinal + (uint64_t)step * (n - 1);
+        position += n;
+        ordinal += (uint64_t)step * n;
+        count -= n;
+    }
     return CAIRN_OK;
 }
 
@@ -224,12 +261,14 @@ cairn_err
 series_writer_add(struct run_writer *writer, struct hash128 key, const struct span *span,
                   cairn_error *error)
 {
+    if (span->count >= RANGE_LEAST && span->positions[span->count - 1] - span->positions[0] == span->count - 1)
+        return add_range(writer, key, span->first_ordinal, span->step, span->positions[0], span->count, error);
     for (uint32_t i = 0; i < span->count; i++) {
         uint64_t position = span->positions[i];
         uint64_t ordinal = span->first_ordinal + (uint64_t)i * span->step;
         uint64_t delta = position - writer->last_position;
         bool fits = writer->count > 0 && (i > 0 || key_equal(key, writer->key))
-                    && writer->count < SERIES_CHUNK_MAX
+                    && !writer->range && writer->count < SERIES_CHUNK_MAX
                     && writer->used + writer->head_size + writer->deltas_size + varint_size(delta)
                            <= SERIES_BLOCK_ROOM
                     && step_follows(writer->last_ordinal, ordinal, writer->count, writer->step,

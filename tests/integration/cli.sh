@@ -168,6 +168,7 @@ basics() { # TARGET-ARGUMENTS…
 }
 
 start_server() { # FOLDER: on a free port; waits for its line
+    : >serve.out # what the one before said is not what this one says
     "$cairn" serve --data "$1" --listen 127.0.0.1:0 >serve.out 2>serve.err &
     server=$!
     until grep -q '^Cairn .* is listening on' serve.out; do

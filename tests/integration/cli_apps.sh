@@ -42,6 +42,7 @@ sys.exit(0 if eval(sys.argv[1]) else 1)' "$2" 2>py; then ok "$1"; else bad "$1" 
 }
 start_server() {
     : >serve.out
+    : >serve.out # what the one before said is not what this one says
     "$cairn" serve --data store --listen 127.0.0.1:0 >serve.out 2>serve.err &
     server=$!
     until grep -q '^Cairn .* is listening on' serve.out; do

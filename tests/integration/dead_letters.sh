@@ -23,6 +23,7 @@ end_server() { [ -z "$server" ] || { kill -"$1" "$server" 2>/dev/null; wait "$se
 trap 'end_server TERM; cd /; rm -rf "$work"' EXIT
 start_server() {
     : >serve.out
+    : >serve.out # what the one before said is not what this one says
     "$cairn" serve --data store --listen 127.0.0.1:0 --kafka 127.0.0.1:0 >serve.out 2>>serve.err &
     server=$!
     until grep -q '^Cairn .* is listening on' serve.out; do

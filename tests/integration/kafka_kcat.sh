@@ -21,6 +21,7 @@ bad() { echo "not ok $1${2:+: $2}"; failed=1; }
 same() { if [ "$2" = "$3" ]; then ok "$1"; else bad "$1" "$2, not $3"; fi; }
 start() { # ARGUMENTS…
     : >serve.out # not what the server before said
+    : >serve.out # what the one before said is not what this one says
     "$cairn" serve --data "$work/data" --listen 127.0.0.1:0 --kafka 127.0.0.1:0 "$@" >serve.out 2>serve.err &
     server=$!
     until grep -q "for Kafka's clients on" serve.out; do

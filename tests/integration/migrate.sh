@@ -53,6 +53,7 @@ j = lines[-1] if lines else None
 sys.exit(0 if eval(sys.argv[1]) else 1)' "$2" 2>py; then ok "$1"; else bad "$1" "not $2 of $(head -c 300 out) $(tail -n 1 py)"; fi
 }
 start_server() { # FOLDER: on a free port; waits for its line
+    : >serve.out # what the one before said is not what this one says
     "$cairn" serve --data "$1" --listen 127.0.0.1:0 >serve.out 2>serve.err &
     server=$!
     until grep -q '^Cairn .* is listening on' serve.out; do

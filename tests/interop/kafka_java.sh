@@ -23,6 +23,7 @@ pause() { read -rt "$1" <> <(:); }
 trap 'for each in $consumer $server; do kill "$each" 2>/dev/null; done; wait 2>/dev/null; cd /; rm -rf "$work"' EXIT
 start_server() {
     : >serve.out
+    : >serve.out
     "$cairn" serve --data store --listen 127.0.0.1:0 --kafka "${broker:-127.0.0.1:0}" --kafka-partitions 3 >serve.out 2>>serve.err &
     server=$!
     until grep -q '^Cairn .* is listening on' serve.out; do

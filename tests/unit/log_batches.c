@@ -254,10 +254,11 @@ TEST(what_is_no_batch_is_damage)
             maker.out.data[BATCH_HEAD_SIZE + 3] = 6; /* its offset delta: 3 */
         if (way == 2)
             memset(maker.out.data + BATCH_HEAD_SIZE, 'x', bytes.size - BATCH_HEAD_SIZE);
-        size_t size = batch_record_size(CATEGORY.size, 1, bytes.size);
+        size_t front = batch_front_size(CATEGORY.size, 1), size = front + bytes.size;
         struct frame frame = {(uint32_t)pad8(FRAME_HEADER_SIZE + size), 1, 1, 1, disk->time_us};
         uint8_t *frame_bytes = calloc(1, frame.size), *record = frame_bytes + FRAME_HEADER_SIZE;
-        batch_record_encode(record, size, 0, &id, 3, CATEGORY, count, 1, bytes);
+        batch_front_encode(record, 0, &id, 3, CATEGORY, count, 1, bytes);
+        memcpy(record + front, bytes.data, bytes.size);
         store64(batch_record_revisions(record), 0);
         frame_place(frame_bytes, seed, &frame, frame_carry(0, batch_record_place(record, seed, 1, 0, disk->time_us)));
         struct unfold *unfold = unfold_new();

@@ -1,4 +1,4 @@
-/* One TCP connection: reading into the loop's buffer, collecting what is put, sending it at the end of the
+/* One TCP connection: reading into the loop's buffer or its owner's room, collecting what is put, sending it at the end of the
  * round.
  *
  *   put ─► out ─(TLS: encrypt ─► cipher)─► socket        one write call as long as the socket takes all
@@ -102,8 +102,11 @@ static void
 lend_buffer(uv_handle_t *handle, size_t wish, uv_buf_t *ret)
 {
     struct net_conn *conn = handle->data;
+    size_t size = 0;
+    bool ask = !conn->session && !conn->closing && conn->events->room_to_read;
+    char *room = ask ? conn->events->room_to_read(conn->user, &size) : NULL;
     (void)wish;
-    *ret = uv_buf_init(conn->loop->read_buf, NET_READ_SIZE);
+    *ret = room ? uv_buf_init(room, (unsigned)size) : uv_buf_init(conn->loop->read_buf, NET_READ_SIZE);
 }
 
 static void

@@ -98,6 +98,9 @@ void net_listener_free(struct net_listener *listener);
 struct net_conn_events {
     /* Bytes (decrypted) have arrived; borrowed until return. */
     void (*on_read)(void *user, cairn_str bytes);
+    /* Where the next bytes may go straight from the socket, at most *ret_size of them; on_read then says how many came. NULL, or
+     * no such event: into the loop's own buffer. Not asked where the connection is encrypted. */
+    char *(*room_to_read)(void *user, size_t *ret_size);
     /* The peer will send no more. Writing is still possible. */
     void (*on_eof)(void *user);
     /* What was put has gone to the kernel, or a part of it, or it waits behind what has not: see

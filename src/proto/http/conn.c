@@ -312,7 +312,7 @@ turn_away(struct http_conn *c, unsigned count)
 void
 conn_open(void *context, struct net_loop *net_loop, struct net_conn *net)
 {
-    static const struct net_conn_events events = {on_read, on_eof, on_flushed, on_closed};
+    static const struct net_conn_events events = {.on_read = on_read, .on_eof = on_eof, .on_flushed = on_flushed, .on_closed = on_closed};
     struct http_server *server = context;
     struct http_loop *loop = loop_of(server, net_loop);
     struct http_conn *c = calloc(1, sizeof *c);

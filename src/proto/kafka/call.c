@@ -50,9 +50,48 @@ free_call(struct kafka_call *call)
     free(call);
 }
 
+/* Rooms of large requests go from one request to the next, the last one first, which the processor still has in its cache. */
+static void
+keep_frame(struct kafka_loop *loop, struct kafka_call *call)
+{
+    if (loop->frame_count < FRAMES_KEPT && call->frame_room <= FRAME_KEPT_MAX)
+        loop->frames[loop->frame_count++] = (struct frame_room){call->frame, call->frame_room};
+    else
+        free(call->frame);
+    call->frame = NULL;
+    call->frame_room = 0;
+}
+
+static void
+take_kept_frame(struct kafka_loop *loop, struct kafka_call *call)
+{
+    if (loop->frame_count == 0)
+        return;
+    struct frame_room kept = loop->frames[--loop->frame_count];
+    if (loop->frames_unused > loop->frame_count)
+        loop->frames_unused = loop->frame_count;
+    free(call->frame);
+    call->frame = kept.bytes;
+    call->frame_room = kept.size;
+}
+
+void
+call_trim_frames(struct kafka_loop *loop)
+{
+    if (net_now_ms(loop->net) - loop->frames_ms < FRAMES_REST_MS)
+        return;
+    loop->frames_ms = net_now_ms(loop->net);
+    for (; loop->frames_unused > 0; loop->frames_unused--)
+        free(loop->frames[--loop->frame_count].bytes);
+    loop->frames_unused = loop->frame_count;
+}
+
 void
 call_free_spares(struct kafka_loop *loop)
 {
+    while (loop->frame_count > 0)
+        free(loop->frames[--loop->frame_count].bytes);
+    loop->frames_unused = 0;
     for (struct kafka_call *call = loop->spare, *next; call; call = next) {
         next = call->next;
         free_call(call);
@@ -80,6 +119,8 @@ call_new(struct kafka_conn *c, size_t frame_size)
     call->session = &c->session;
     call->stage = CALL_READING;
     call->frame_size = frame_size;
+    if (frame_size > call->frame_room && frame_size > CALL_KEEP_BYTES)
+        take_kept_frame(loop, call);
     atomic_fetch_add_explicit(&loop->alive, 1, memory_order_relaxed);
     return call;
 }
@@ -88,6 +129,8 @@ call_new(struct kafka_conn *c, size_t frame_size)
 static void
 recycle(struct kafka_loop *loop, struct kafka_call *call)
 {
+    if (call->frame_room > CALL_KEEP_BYTES)
+        keep_frame(loop, call);
     if (loop->spare_count == CALL_SPARES) {
         free_call(call);
         return;
@@ -101,11 +144,6 @@ recycle(struct kafka_loop *loop, struct kafka_call *call)
     kafka_out_clear(&kept.out);
     if (kept.out.bytes.capacity > CALL_KEEP_BYTES || kept.out.gaps.capacity > CALL_KEEP_BYTES)
         kafka_out_free(&kept.out);
-    if (kept.frame_room > CALL_KEEP_BYTES) {
-        free(kept.frame);
-        kept.frame = NULL;
-        kept.frame_room = 0;
-    }
     memcpy(call, &kept, sizeof kept);
     call->next = loop->spare;
     loop->spare = call;
@@ -142,12 +180,25 @@ grow_frame(struct kafka_call *call, size_t more)
         room = FRAME_USUAL;
     if (room > call->frame_size)
         room = call->frame_size;
+    if (room > CALL_KEEP_BYTES)
+        room = (room + FRAME_STEP - 1) / FRAME_STEP * FRAME_STEP;
     char *frame = realloc(call->frame, room);
     if (!frame)
         return false;
     call->frame = frame;
     call->frame_room = room;
     return true;
+}
+
+char *
+call_room(struct kafka_call *call, size_t *ret_size)
+{
+    size_t missing = call->frame_size - call->frame_have;
+    if (missing < FRAME_STEP || !grow_frame(call, FRAME_STEP))
+        return NULL;
+    size_t room = call->frame_room - call->frame_have;
+    *ret_size = room < missing ? room : missing;
+    return call->frame + call->frame_have;
 }
 
 bool
@@ -157,7 +208,8 @@ call_add(struct kafka_call *call, cairn_str *bytes)
     size_t size = bytes->size < missing ? bytes->size : missing;
     if (!grow_frame(call, size))
         return false;
-    memcpy(call->frame + call->frame_have, bytes->data, size);
+    if (bytes->data != call->frame + call->frame_have) /* otherwise it was read to its place: call_room() */
+        memcpy(call->frame + call->frame_have, bytes->data, size);
     call->frame_have += size;
     bytes->data += size;
     bytes->size -= size;

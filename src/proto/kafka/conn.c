@@ -499,6 +499,14 @@ take_head(struct kafka_conn *c, cairn_str *bytes)
     return c->head_size < sizeof c->head || begin_frame(c);
 }
 
+/* A large request is read to where it will lie; of a small one, and of a large one's end, more comes with a read than itself. */
+static char *
+room_to_read(void *user, size_t *ret_size)
+{
+    struct kafka_conn *c = user;
+    return c->reading && !c->closing ? call_room(c->reading, ret_size) : NULL;
+}
+
 static void
 on_read(void *user, cairn_str bytes)
 {
@@ -592,7 +600,7 @@ fill_session(struct kafka_conn *c)
 void
 kafka_conn_open(void *context, struct net_loop *net_loop, struct net_conn *net)
 {
-    static const struct net_conn_events events = {on_read, on_eof, on_flushed, on_closed};
+    static const struct net_conn_events events = {on_read, room_to_read, on_eof, on_flushed, on_closed};
     struct kafka_server *server = context;
     struct kafka_loop *loop = loop_of(server, net_loop);
     struct kafka_conn *c = calloc(1, sizeof *c);

@@ -15,6 +15,10 @@
 #define CALL_SPARES 128
 #define FRAME_LEAST 8                        /* key, version, correlation */
 #define FRAME_USUAL ((size_t)256 << 10)      /* room that a request gets at once, when it says it needs that much */
+#define FRAME_STEP ((size_t)64 << 10)        /* rooms are multiples of it; as much or more is read straight to its place */
+#define FRAMES_KEPT 16                       /* rooms of large requests that a loop keeps for the next ones … */
+#define FRAMES_REST_MS 1000
+#define FRAME_KEPT_MAX ((size_t)2 << 20)     /* … each no larger than this, for as long as they are in use: see call_trim_frames() */
 #define TICK_MS 50
 
 /* READING ─► QUEUED ─► BEGUN ─► ANSWERED ─► ended
@@ -59,6 +63,9 @@ struct kafka_loop {
     struct kafka_conn *slow, **slow_end;
     struct kafka_call *spare;
     unsigned spare_count;
+    struct frame_room { char *bytes; size_t size; } frames[FRAMES_KEPT]; /* of large requests: new memory costs as much as copying */
+    unsigned frame_count, frames_unused; /* the fewest there were since frames_ms */
+    uint64_t frames_ms;
     unsigned starved_count;
     size_t unsent; /* of all connections */
     uint64_t log_ms;
@@ -110,11 +117,14 @@ void kafka_conn_log(struct kafka_conn *c, const char *format, ...) __attribute__
 /* call.c: all on the loop's thread */
 struct kafka_call *call_new(struct kafka_conn *c, size_t frame_size); /* NULL: out of memory */
 bool call_add(struct kafka_call *call, cairn_str *bytes);             /* move bytes into its frame; false: out of memory */
+/* Where so many of its next bytes may be read to, for call_add() to find them there. NULL: not worth it, or out of memory. */
+char *call_room(struct kafka_call *call, size_t *ret_size);
 /* Take its frame's size from the budget of all requests, once. False: there is too much already. */
 bool call_reserve(struct kafka_call *call);
 void call_queue(struct kafka_call *call);                             /* its request is whole: find its handler */
 bool call_begin(struct kafka_call *call);                             /* false: the pool is full, try again later */
 void call_end(struct kafka_call *call);                               /* it is no longer the connection's */
 void call_free_spares(struct kafka_loop *loop);
+void call_trim_frames(struct kafka_loop *loop);                       /* give back what has not been used for FRAMES_REST_MS */
 
 #endif

@@ -63,6 +63,7 @@ on_tick(void *context)
 {
     struct kafka_loop *loop = context;
     kafka_conn_tick(loop);
+    call_trim_frames(loop);
     if (loop == &loop->server->loops[0])
         tick_server(loop->server);
 }
