@@ -193,7 +193,8 @@ run_join(struct kafka_call *call)
 static void
 sync_at_last(struct kafka_call *call)
 {
-    struct kafka_sync_group_response out = {.assignment = KAFKA_REQUEST(call, sync_group)->member_id};
+    const struct kafka_sync_group_request *in = KAFKA_REQUEST(call, sync_group);
+    struct kafka_sync_group_response out = {.assignment = in->assignments_count > 0 ? in->assignments[0].assignment : in->member_id};
     kafka_respond(call, &out);
 }
 
@@ -515,6 +516,39 @@ TEST(requests_arrive_in_any_pieces)
         kafka_client_answer(&client, KAFKA_API_HEARTBEAT, 4, i);
     buf_free(&many);
     kafka_client_close(&client);
+    stop();
+}
+
+/* Goal: large requests are read whole, whatever memory they find. Method: sizes around those at which reading goes straight to
+ * its place and memory is kept, up and down, behind a small one in the same write; each comes back as it was sent. */
+TEST(large_requests_arrive_as_sent)
+{
+    static const size_t sizes[] = {65000, 65536, 131000, 200000, 1 << 20, 70000, (1 << 20) + 65536, 3 << 20, 66000, 1 << 20, 100, 262144};
+    enum { SIZE_MAX_HERE = 3 << 20 };
+    struct kafka_heartbeat_request beat = {.group_id = CAIRN_STR("group"), .member_id = CAIRN_STR("member")};
+    struct kafka_sync_group_request_assignment assignment = {.member_id = CAIRN_STR("m")};
+    struct kafka_sync_group_request in = {.assignments = &assignment, .assignments_count = 1};
+    char *bytes = malloc(SIZE_MAX_HERE);
+    uint64_t seed = 7;
+    start((struct kafka_config){.loops = 1});
+    struct kafka_client client = kafka_client_open(rig.port);
+    for (size_t i = 0; i < 3 * (sizeof sizes / sizeof *sizes); i++) {
+        size_t size = sizes[i % (sizeof sizes / sizeof *sizes)] - i;
+        for (size_t j = 0; j + 8 <= size; j += 8)
+            store64(bytes + j, test_random(&seed));
+        assignment.assignment = (cairn_str){bytes, size};
+        struct buf first = kafka_client_frame(&client, KAFKA_API_HEARTBEAT, 4, &beat);
+        struct buf frame = kafka_client_frame(&client, KAFKA_API_SYNC_GROUP, 5, &in);
+        buf_put(&first, frame.data, frame.size);
+        kafka_client_send_bytes(&client, first.data, first.size);
+        kafka_client_answer(&client, KAFKA_API_HEARTBEAT, 4, (int32_t)(2 * i + 1));
+        const struct kafka_sync_group_response *out = kafka_client_answer(&client, KAFKA_API_SYNC_GROUP, 5, (int32_t)(2 * i + 2));
+        CHECK(cairn_str_equal(out->assignment, assignment.assignment));
+        buf_free(&frame);
+        buf_free(&first);
+    }
+    kafka_client_close(&client);
+    free(bytes);
     stop();
 }
 
@@ -858,6 +892,7 @@ main(void)
         RUN(a_post_that_comes_too_late_does_nothing),
         RUN(the_last_answer_is_sent),
         RUN(requests_arrive_in_any_pieces),
+        RUN(large_requests_arrive_as_sent),
         RUN(faults_close_the_connection),
         RUN(the_log_is_not_flooded),
         RUN(large_answers_go_at_the_readers_pace),
