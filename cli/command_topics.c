@@ -72,6 +72,7 @@ const struct option relays_put_options[] = {
 const struct example relays_examples[] = {
     {"every order to a Kafka, exactly once",
      "cairn relays put orders --out --from order --to orders --bootstrap kafka:9092 --transactions"},
+    {"clicks from a Kafka", "cairn relays put clicks --in --from clicks --bootstrap kafka:9092"},
     {"how it is", "cairn relays show orders"},
     {NULL, NULL},
 };

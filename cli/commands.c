@@ -247,7 +247,7 @@ static const struct example branch_examples[] = {
     {NULL, NULL},
 };
 static const struct example scavenge_examples[] = {
-    {"give back the space of what retention has removed", "cairn scavenge"},
+    {"give back the space of what is hidden, and say how much", "cairn scavenge"},
     {NULL, NULL},
 };
 static const struct example reindex_examples[] = {
@@ -346,6 +346,8 @@ static const struct option serve_options[] = {
 static const struct example serve_examples[] = {
     {"a server on a folder, made where there is none", "cairn serve --data ./store"},
     {"on another port", "cairn serve --data ./store --listen 127.0.0.1:7490"},
+    {"also for Kafka's clients, and those of a schema registry",
+     "cairn serve --data ./store --kafka 127.0.0.1:9092 --schema-registry 127.0.0.1:8081"},
     {NULL, NULL},
 };
 static const struct example completion_examples[] = {
@@ -567,7 +569,7 @@ const struct command commands[] = {
      "NDJSON in the wire's form, or CloudEvents, streamed to standard output or a file. Importing an NDJSON export "
      "into an empty store gives an identical log: `cairn verify` shows the same digest.\n\n"
      "What retention or deletion has hidden is not exported, nor are Cairn's own streams: retention, snapshots, "
-     "consumer groups. --system shows those too, but no importer takes them. A copy with everything, to the "
+     "subscriptions, topics. --system shows those too, but no importer takes them. A copy with everything, to the "
      "last position, is made by `cairn backup`.",
      export_options, export_examples, run_export, 0, 0, 0},
 
@@ -591,8 +593,8 @@ const struct command commands[] = {
      "`cairn backup FOLDER` and then `cairn restore FOLDER NEWDIR --to …` make the same, without sharing.",
      branch_options, branch_examples, run_branch, 1, 1, 0},
     {"scavenge", "give back the space of removed events", "",
-     "Rewrites sealed segments without the events that retention or deletion has removed. Positions, "
-     "revisions and Merkle roots stay.",
+     "Rewrites sealed segments without what retention, compaction and the deletion of streams and topics have removed. "
+     "Positions, revisions, offsets and Merkle roots stay.",
      no_options, scavenge_examples, run_scavenge, 0, 0, 0},
     {"reindex", "compute the index again from the log", "",
      "The index says where the events of a stream, a type, a tag lie. All of it is computed from the log, so damage "
@@ -614,8 +616,8 @@ const struct command commands[] = {
     {"snapshot put", "keep a snapshot of a stream", "STREAM --state JSON|@FILE|-", "",
      snapshot_put_options, snapshot_examples, run_snapshot_put, 1, 1, 0},
 
-    {"subscription", "consumer groups: share work on events", "create|list|take|ack|nack|parked|replay|delete …",
-     "A group remembers what its consumers have done. Each event is handed to one of them at a time, again when "
+    {"subscription", "share work on events among consumers", "create|list|take|ack|nack|parked|replay|delete …",
+     "A subscription remembers what its group of consumers has done. Each event is handed to one of them at a time, again when "
      "it is not acknowledged in time, and set aside (parked) after too many tries, until somebody replays it.",
      no_options, subscription_examples, NULL, 0, 0, COMMAND_GROUP},
     {"subscription create", "make a group, or change its settings", "GROUP",
@@ -639,7 +641,9 @@ const struct command commands[] = {
 
     {"topics", "categories as Kafka's topics", "[list|show|create|grow|set|delete|read|replay …]",
      "A topic is a category of streams, read by partition and offset: what is appended to a stream of the category is in the topic, "
-     "and what Kafka's clients produce to the topic are events like any other.",
+     "and what Kafka's clients produce to the topic are events like any other.\n\n"
+     "RECORDS is END less START: what compaction, or the deletion of a stream, has taken in between is counted too. A running server "
+     "looks after topics: these commands do not work with --data.",
      names_options, topics_examples, run_topics_list, 0, 0, COMMAND_GROUP},
     {"topics list", "list topics", "", "",
      names_options, topics_examples, run_topics_list, 0, 0, 0},
@@ -663,25 +667,30 @@ const struct command commands[] = {
      topics_replay_options, topics_examples, run_topics_replay, 1, 1, 0},
     {"groups", "consumer groups of Kafka's clients", "[list|show|reset|delete …]",
      "Who is in a group, what each of its members reads, and how far they are. (`cairn subscription` is for those who speak Cairn's own "
-     "API.)",
+     "API.)\n\n"
+     "LAG counts the partitions of which the group has committed an offset. A running server looks after groups: these commands do "
+     "not work with --data.",
      names_options, groups_examples, run_groups_list, 0, 0, COMMAND_GROUP},
     {"groups list", "list groups with their lag", "", "",
      names_options, groups_examples, run_groups_list, 0, 0, 0},
     {"groups show", "show a group's members and offsets", "GROUP", "",
      no_options, groups_examples, run_groups_show, 1, 1, 0},
     {"groups reset", "move a group's offsets", "GROUP --topic TOPIC --to WHERE",
-     "Only while the group has no members (exit code 4). What is beyond a partition's beginning or end becomes that.",
+     "Only while the group has no members (exit code 4); a group that is not there yet may be given offsets. What is beyond a "
+     "partition's beginning or end becomes that.",
      groups_reset_options, groups_examples, run_groups_reset, 1, 1, 0},
     {"groups delete", "forget a group and its offsets", "GROUP", "Only while it has no members.",
      no_options, groups_examples, run_groups_delete, 1, 1, 0},
     {"relays", "topics to and from another Kafka", "[list|show|put|pause|resume|delete …]",
-     "A relay copies a topic to a Kafka or from one, record by record, and waits while that is away.",
+     "A relay copies a topic to a Kafka or from one, record by record, and waits while that is away. A running server does it: these "
+     "commands do not work with --data.",
      no_options, relays_examples, run_relays_list, 0, 0, COMMAND_GROUP},
     {"relays list", "list relays and how they are", "", "",
      no_options, relays_examples, run_relays_list, 0, 0, 0},
     {"relays show", "show a relay", "NAME", "",
      no_options, relays_examples, run_relays_show, 1, 1, 0},
-    {"relays put", "make a relay, or change it", "NAME --out|--in --from TOPIC --bootstrap HOST:PORT", "",
+    {"relays put", "make a relay, or change it", "NAME --out|--in --from TOPIC --bootstrap HOST:PORT",
+     "Out: both topics have to be there. In: the topic here is made, with as many partitions as there.",
      relays_put_options, relays_examples, run_relays_put, 1, 1, 0},
     {"relays pause", "pause a relay", "NAME", "",
      no_options, relays_examples, run_relays_pause, 1, 1, 0},
@@ -749,7 +758,8 @@ const struct command commands[] = {
      "follow (from append to follower). It writes to streams bench-…; use a store you can throw away.",
      bench_options, bench_examples, run_bench, 0, 1, 0},
     {"serve", "run the server", "[--data DIR] [--listen ADDRESS:PORT]",
-     "Serves the store in a folder over HTTP/1.1 and HTTP/2 until Ctrl-C.",
+     "Serves the store in a folder over HTTP/1.1 and HTTP/2 until Ctrl-C; where --kafka and --schema-registry say so, also to "
+     "Kafka's clients.",
      serve_options, serve_examples, NULL, 0, 0, COMMAND_OWN_ARGS},
     {"completion", "print a completion script", "bash|zsh|fish", "",
      no_options, completion_examples, run_completion, 1, 1, COMMAND_NO_TARGET},

@@ -139,7 +139,7 @@ complete -c cairn -n '__cairn_is "snapshot put"' -l revision -s r -x -d 'the las
 complete -c cairn -n '__cairn_is "snapshot put"' -l state -s s -r -F -d 'the state: JSON, a file\'s content, or standard input'
 complete -c cairn -n '__cairn_is "snapshot put"' -l content-type -x -d 'of the state (application/json)'
 complete -c cairn -n '__cairn_is "snapshot put"' -a '(__cairn_streams)'
-complete -c cairn -n 'test (count (commandline -opc)) -eq 1' -a subscription -d 'consumer groups: share work on events'
+complete -c cairn -n 'test (count (commandline -opc)) -eq 1' -a subscription -d 'share work on events among consumers'
 complete -c cairn -n 'test (count (commandline -opc)) -eq 2; and __cairn_is subscription' -a create -d 'make a group, or change its settings'
 complete -c cairn -n '__cairn_is "subscription create"' -l stream -s s -x -a '(__cairn_streams)' -d 'share the work on one stream'
 complete -c cairn -n '__cairn_is "subscription create"' -l category -s c -x -d 'or on a category'
