@@ -688,11 +688,11 @@ cairn_log_append_async(struct log *log, const cairn_append_request *request, cai
         return CAIRN_OK;
     }
     batch_wait(log, &waiter);
-    bool idle = !log->committing;
+    bool idle = !log->committing, ahead = write_ahead_pays(log);
     if (idle && !log->threads_started)
         commit_drain(log);
     pthread_mutex_unlock(&log->lock);
-    if (idle && log->threads_started)
-        wake(&log->commit_word);
+    if (log->threads_started && (idle || ahead))
+        wake(idle ? &log->commit_word : &log->keeper_word);
     return CAIRN_OK;
 }

@@ -11,8 +11,8 @@
  * over and goes on for as long as there is work.
  *
  * Large appends gather faster than a sync takes, and handing them to the kernel takes time too. So a caller who would
- * only wait while the other batch is synced hands over what the open one holds (write_ahead); when
- * its turn comes, little is left to write before its sync.
+ * only wait while the other batch is synced hands over what the open one holds (write_ahead), and the keeper does it for
+ * those who do not wait; when its turn comes, little is left to write before its sync.
  *
  * The order is the whole point: `durable` moves only after the sync, because readers and waiting callers take it
  * as a promise. After a failed sync the kernel may have dropped the dirty pages, so trying again proves
@@ -25,6 +25,7 @@
 #define BATCH_FIRST_CAPACITY (256u << 10)
 #define BATCH_KEEP_CAPACITY (32u << 20)
 #define WRITE_AHEAD_MIN (64u << 10)
+#define WRITE_AHEAD_ASYNC_MIN (1u << 20) /* worth waking the keeper */
 
 void
 wake(_Atomic uint32_t *word)
@@ -186,12 +187,25 @@ write_part(struct log *log, const struct batch *batch, const uint8_t *bytes, siz
     return n < 0 ? (int)n : 0;
 }
 
+/* The first header is left for the end: it says what is durable when the batch's turn has come. */
+static size_t
+ahead_from(const struct batch *batch)
+{
+    return batch->ahead_end ? batch->ahead_end : FRAME_HEADER_SIZE;
+}
+
+bool
+write_ahead_pays(const struct log *log)
+{
+    const struct batch *batch = log->open;
+    return log->committing && !batch->writing_ahead && batch->size >= ahead_from(batch) + WRITE_AHEAD_ASYNC_MIN;
+}
+
 void
 write_ahead(struct log *log)
 {
     struct batch *batch = log->open;
-    /* The first header is left for the end: it says what is durable when the batch's turn has come. */
-    size_t from = batch->ahead_end ? batch->ahead_end : FRAME_HEADER_SIZE, end = batch->size;
+    size_t from = ahead_from(batch), end = batch->size;
     if (!log->committing || batch->writing_ahead || end < from + WRITE_AHEAD_MIN)
         return;
     const uint8_t *bytes = batch->bytes;

@@ -247,6 +247,16 @@ use_idle_time(struct log *log, uint64_t *last_end)
     *last_end = end;
 }
 
+/* What asynchronous appends have gathered goes to the kernel while the batch before is synced. */
+static void
+keep_written_ahead(struct log *log)
+{
+    pthread_mutex_lock(&log->lock);
+    while (write_ahead_pays(log))
+        write_ahead(log);
+    pthread_mutex_unlock(&log->lock);
+}
+
 void *
 keeper_main(void *context)
 {
@@ -255,6 +265,7 @@ keeper_main(void *context)
     int64_t next_tick_us = 0;
     while (!atomic_load(&log->stopping)) {
         uint32_t seen = atomic_load(&log->keeper_word);
+        keep_written_ahead(log);
         error_ignore(keep_filled(log, NULL)); /* a full disk shows itself in the next append */
         int64_t now_us = os_monotonic_us(log->os);
         if (now_us >= next_tick_us) {

@@ -575,6 +575,7 @@ void batch_wait(struct log *log, const struct waiter *waiter);
 /* While the other batch is being written or synced: hand what the open one holds to the kernel, if it is much.
  * Drops the lock meanwhile. */
 void write_ahead(struct log *log);
+bool write_ahead_pays(const struct log *log); /* is there enough to wake somebody for it? Under the lock */
 /* Write, sync and publish the open batch, nobody else being at it, and see to it that somebody commits what came
  * meanwhile. Returns without the lock. */
 void commit_and_unlock(struct log *log);
