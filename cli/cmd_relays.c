@@ -37,14 +37,16 @@ run_relays_list(const struct args *args)
 static void
 show_relay(struct json relay)
 {
-    static const char *const lines[][2] = {{"relay", "relay"},         {"direction", "direction"},  {"from", "source"},
-                                           {"to", "target"},           {"state", "state"},          {"detail", "detail"},
-                                           {"exactly once", "transactions"}, {"records", "records_total"}, {"lag", "lag"},
-                                           {"newest", "last_time"}};
+    static const char *const head[][2] = {{"relay", "relay"}, {"direction", "direction"}, {"from", "source"},
+                                          {"to", "target"},   {"state", "state"},         {"detail", "detail"}};
+    static const char *const tail[][2] = {{"records", "records_total"}, {"lag", "lag"}, {"newest", "last_time"}};
+    bool exactly_once = json_string_is(json_get(relay, "direction"), "in") || json_get(relay, "transactions").type == JSON_TRUE;
     struct json name, value;
     struct arena arena = {0};
     struct buf shown = {0};
-    topic_say(relay, lines, sizeof lines / sizeof *lines);
+    topic_say(relay, head, sizeof head / sizeof *head);
+    printf("%-12s %s\n", "exactly once", exactly_once ? "true" : "false");
+    topic_say(relay, tail, sizeof tail / sizeof *tail);
     topic_heading("Client");
     struct json_walk walk = json_walk(json_get(relay, "client"));
     while (json_next(&walk, &name, &value)) {

@@ -46,7 +46,7 @@ const struct example topics_examples[] = {
 };
 const struct option groups_reset_options[] = {
     {"topic", 't', "TOPIC", "whose offsets", NULL, 0},
-    {"to", 0, "earliest|latest|TIME|OFFSET|-N|+N", "where they are to be", "earliest latest", 0},
+    {"to", 0, "earliest|latest|TIME|OFFSET|-N|+N|position:N", "where they are to be", "earliest latest position:", 0},
     {"partition", 'p', "N", "only this one", NULL, OPTION_REPEATS},
     {"dry-run", 0, NULL, "say what would become of them, and change nothing", NULL, 0},
     END,
@@ -54,6 +54,7 @@ const struct option groups_reset_options[] = {
 const struct example groups_examples[] = {
     {"who reads what, and how far they are", "cairn groups show billing"},
     {"read it all again", "cairn groups reset billing --topic order --to earliest"},
+    {"what is at position 1234 of the log, and after it", "cairn groups reset billing --topic order --to position:1234"},
     {"the last ten of each partition again", "cairn groups reset billing --topic order --to=-10 --dry-run"},
     {NULL, NULL},
 };

@@ -2,7 +2,8 @@
 # Start the server on a folder of this checkout, import a first history, deploy an app and give it some work, and stay
 # until Ctrl-C.
 #   CAIRN_DATA    the folder (cairn-data)        CAIRN_LISTEN  address and port (127.0.0.1:7480)
-#   CAIRN_KAFKA, CAIRN_SCHEMA_REGISTRY    the same for Kafka's clients (127.0.0.1:9092) and the registry's (127.0.0.1:8081)
+#   CAIRN_KAFKA, CAIRN_SCHEMA_REGISTRY    the same for Kafka's clients (127.0.0.1:9092) and the registry's (127.0.0.1:8081);
+#                                         empty: no such door
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -16,7 +17,7 @@ fi
 cairn=${CAIRN_BIN:-$PWD/build/cairn}
 data=${CAIRN_DATA:-cairn-data}
 listen=${CAIRN_LISTEN:-127.0.0.1:7480}
-kafka=${CAIRN_KAFKA:-127.0.0.1:9092} registry=${CAIRN_SCHEMA_REGISTRY:-127.0.0.1:8081}
+kafka=${CAIRN_KAFKA-127.0.0.1:9092} registry=${CAIRN_SCHEMA_REGISTRY-127.0.0.1:8081}
 export CAIRN_URL=http://$listen
 export CAIRN_APPS_LOG=${CAIRN_APPS_LOG:-0} # a line for every command would hide what follows
 
@@ -69,11 +70,20 @@ if [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ] && command -v xdg-open >/dev/null; 
     xdg-open "$CAIRN_URL/console/" >/dev/null 2>&1 &
 fi
 
+doors='' try=''
+if [ -n "$kafka" ]; then
+    doors="
+  For Kafka's clients:  $kafka"
+    try="
+  echo '{\"text\":\"hello\"}' | kcat -b $kafka -P -t greeting -k 2"
+fi
+[ -z "$registry" ] || doors="$doors
+  The schema registry:  http://$registry"
 cat <<TEXT
 
 Cairn runs at $CAIRN_URL on the folder $data. Ctrl-C stops it.
 
-  The console:  $CAIRN_URL/console/
+  The console:          $CAIRN_URL/console/$doors
 
 In another terminal, here:
 $([ "$listen" = 127.0.0.1:7480 ] || printf '\n  export CAIRN_URL=%s' "$CAIRN_URL")
@@ -82,7 +92,7 @@ $([ "$listen" = 127.0.0.1:7480 ] || printf '\n  export CAIRN_URL=%s' "$CAIRN_URL
   build/cairn streams --limit 10                      what streams are there
   build/cairn read '${stream:-STREAM}'
   build/cairn follow --all                            and, while it runs:
-  build/cairn append greeting-1 --type Greeted --data '{"text":"hello"}'
+  build/cairn append greeting-1 --type Greeted --data '{"text":"hello"}'$try
   build/cairn stats                                   curl $CAIRN_URL/openapi.json has the rest
 TEXT
 wait "$server"

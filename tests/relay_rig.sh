@@ -28,12 +28,12 @@ on_exit() {
 }
 trap on_exit EXIT
 
-# A server of that name, on the ports that it had before.
+# A server of that name, on the ports that it had before; with more flags, where given.
 start_cairn() {
     local name=$1 out=$work/$1.out
     : >"$out"
     "$cairn" serve --data "$work/$name" --listen "${listen[$name]:-127.0.0.1:0}" --kafka "${broker[$name]:-127.0.0.1:0}" \
-        --kafka-partitions $PARTITIONS >"$out" 2>>"$work/$name.err" &
+        --kafka-partitions $PARTITIONS "${@:2}" >"$out" 2>>"$work/$name.err" &
     pid[$name]=$!
     until grep -q '^Cairn .* is listening on' "$out"; do
         kill -0 "${pid[$name]}" 2>/dev/null || { bad "the server $name starts" "$(tail -n 3 "$work/$name.err")"; exit 1; }

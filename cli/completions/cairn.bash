@@ -194,7 +194,7 @@ _cairn() {
         'groups list --prefix'|'groups list -p') return 0 ;;
         'groups list --limit'|'groups list -n') return 0 ;;
         'groups reset --topic'|'groups reset -t') return 0 ;;
-        'groups reset --to') COMPREPLY=($(compgen -W 'earliest latest' -- "$cur")); return 0 ;;
+        'groups reset --to') COMPREPLY=($(compgen -W 'earliest latest position:' -- "$cur")); return 0 ;;
         'groups reset --partition'|'groups reset -p') return 0 ;;
         'relays put --from'|'relays put -f') return 0 ;;
         'relays put --to'|'relays put -t') return 0 ;;

@@ -200,7 +200,7 @@ complete -c cairn -n '__cairn_is "groups list"' -l limit -s n -x -d 'at most so 
 complete -c cairn -n 'test (count (commandline -opc)) -eq 2; and __cairn_is groups' -a show -d 'show a group\'s members and offsets'
 complete -c cairn -n 'test (count (commandline -opc)) -eq 2; and __cairn_is groups' -a reset -d 'move a group\'s offsets'
 complete -c cairn -n '__cairn_is "groups reset"' -l topic -s t -x -d 'whose offsets'
-complete -c cairn -n '__cairn_is "groups reset"' -l to -x -a 'earliest latest' -d 'where they are to be'
+complete -c cairn -n '__cairn_is "groups reset"' -l to -x -a 'earliest latest position:' -d 'where they are to be'
 complete -c cairn -n '__cairn_is "groups reset"' -l partition -s p -x -d 'only this one'
 complete -c cairn -n '__cairn_is "groups reset"' -l dry-run -d 'say what would become of them, and change nothing'
 complete -c cairn -n 'test (count (commandline -opc)) -eq 2; and __cairn_is groups' -a delete -d 'forget a group and its offsets'

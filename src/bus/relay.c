@@ -238,7 +238,10 @@ relay_begin(struct relay *relay, cairn_error *error)
         relay_say(relay, "paused", "%s", "");
         return CAIRN_OK;
     }
-    relay_say(relay, "running", "%s", "");
+    pthread_mutex_lock(&relay->lock); /* it runs from when its lag is known: who waits for "running" and 0 must not be told so before */
+    relay->state = "waiting";
+    snprintf(relay->detail, sizeof relay->detail, "for Kafka's first answer");
+    pthread_mutex_unlock(&relay->lock);
     if (pthread_create(&relay->thread, NULL, relay_main, relay) != 0)
         return error_set(error, CAIRN_E_NOMEM, "cannot start a thread for the relay %s", relay->name);
     relay->started = true;

@@ -45,7 +45,7 @@ struct relay_status {
     const char *state;      /* "running" "waiting" "paused" "stopped" */
     char detail[256];       /* why it waits */
     uint64_t records_total; /* since the start */
-    uint64_t lag;           /* records at the source that have not arrived, as far as known */
+    uint64_t lag;           /* records at the source that have not arrived; while it does not run: as far as known */
     int64_t last_time_us;   /* of the newest that arrived; 0: none since the start */
 };
 

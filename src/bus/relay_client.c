@@ -61,7 +61,7 @@ set_all(struct relay *relay, rd_kafka_conf_t *conf, struct arena *arena, cairn_e
     struct json name, value;
     cairn_err err = CAIRN_OK;
     for (struct json_walk walk = json_walk(json_trusted(relay->spec.client)); err == CAIRN_OK && json_next(&walk, &name, &value);) {
-        cairn_str key = arena_copy(arena, json_string(name, arena)), text; /* librdkafka wants a final 0 */
+        cairn_str key = arena_copy(arena, json_string(name, arena)), text = {0}; /* librdkafka wants a final 0 */
         if (key.data == NULL)
             return error_set(error, CAIRN_E_NOMEM, "no memory for a relay's settings");
         err = setting_text(value, arena, &text, error);

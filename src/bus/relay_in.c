@@ -225,20 +225,24 @@ append_batches(struct incoming *in, cairn_error *error)
     return err;
 }
 
-static uint64_t
-lag_of(struct incoming *in)
+/* What is there and not yet here, as the last fetches said: no call. False: not every partition has been heard of. */
+static bool
+count_lag(struct incoming *in, size_t taken)
 {
     char topic[256];
     uint64_t lag = 0;
+    bool heard = true;
     const cairn_str source = in->relay->spec.source;
     snprintf(topic, sizeof topic, "%.*s", (int)source.size, source.data);
     for (size_t i = 0; i < in->partitions; i++) {
-        int64_t low, high; /* as the last fetch said: no call */
-        if (rd_kafka_get_watermark_offsets(in->client, topic, (int32_t)i, &low, &high) == RD_KAFKA_RESP_ERR_NO_ERROR
-            && high > (int64_t)in->places.next[i])
+        int64_t low, high = -1;
+        if (rd_kafka_get_watermark_offsets(in->client, topic, (int32_t)i, &low, &high) != RD_KAFKA_RESP_ERR_NO_ERROR || high < 0)
+            heard = false;
+        else if (high > (int64_t)in->places.next[i])
             lag += (uint64_t)high - in->places.next[i];
     }
-    return lag;
+    relay_count(in->relay, taken, lag);
+    return heard;
 }
 
 /* Kafka does not have the offset that is next. Retention may have removed it: then it goes on after the gap, and says so. */
@@ -293,7 +297,8 @@ consume(struct incoming *in)
     return more > 0 ? got + more : got;
 }
 
-/* Consume until it is enough for an append, or nothing more comes; then append. */
+/* Consume until it is enough for an append, or nothing more comes; then append. The lag is reckoned before: what is consumed and then
+ * refused here has not arrived. It runs from when it is known. */
 static cairn_err
 relay_some(struct incoming *in, cairn_error *error)
 {
@@ -301,6 +306,7 @@ relay_some(struct incoming *in, cairn_error *error)
     size_t taken = 0, moved = 0;
     cairn_err err = got < 0 ? error_set(error, CAIRN_E_IO, "cannot consume: %s", rd_kafka_err2str(rd_kafka_last_error())) : CAIRN_OK;
     size_t bytes = 0;
+    (void)count_lag(in, 0);
     for (ssize_t i = 0; i < got; i++) {
         rd_kafka_message_t *message = in->messages[i];
         if (err == CAIRN_OK && message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
@@ -318,13 +324,13 @@ relay_some(struct incoming *in, cairn_error *error)
     }
     if (err == CAIRN_OK && moved > 0)
         err = append_batches(in, error);
-    if (err == CAIRN_OK && got > 0)
+    if (err != CAIRN_OK || !count_lag(in, taken))
+        return err;
+    if (got > 0)
         relay_say(in->relay, "running", "%s", "");
-    else if (err == CAIRN_OK)
+    else
         relay_look_again(in->relay, in->client, in->relay->spec.source);
-    if (err == CAIRN_OK)
-        relay_count(in->relay, taken, lag_of(in));
-    return err;
+    return CAIRN_OK;
 }
 
 cairn_err
@@ -332,12 +338,11 @@ relay_run_in(struct relay *relay, cairn_error *error)
 {
     struct incoming in = {.relay = relay};
     cairn_err err = open_incoming(&in, error);
-    if (err == CAIRN_OK)
-        relay_say(relay, "running", "%s", "");
     while (err == CAIRN_OK && !relay_stopping(relay)) {
         err = relay_some(&in, error);
-        if (err == CAIRN_OK && os_monotonic_us(os_real()) - in.looked_us > GROW_CHECK_US)
-            err = assign(&in, error);
+        if (err != CAIRN_OK || os_monotonic_us(os_real()) - in.looked_us <= GROW_CHECK_US)
+            continue;
+        err = assign(&in, error);
         if (err == CAIRN_E_TIMEOUT)
             err = CAIRN_OK; /* whether there are more partitions can be asked later */
     }

@@ -110,6 +110,9 @@ enum kafka_err broker_delete_records(struct broker *broker, cairn_str name, uint
  * Largest timestamps of batches are taken to ascend, as Kafka's time index does. */
 enum kafka_err broker_offset_at(struct broker *broker, const cairn_uuid *topic_id, uint32_t partition, int64_t timestamp_ms,
                                 int64_t *ret_offset, int64_t *ret_timestamp_ms);
+/* The first offset whose event is at or after a position in the log; the partition's end when there is none. */
+enum kafka_err broker_offset_at_position(struct broker *broker, const cairn_uuid *topic_id, uint32_t partition, uint64_t position,
+                                         int64_t *ret_offset);
 
 /* ---- producing --------------------------------------------------------------------------------------------------------------- */
 

@@ -4,7 +4,7 @@
  *   settings.c      names, defaults and checks of settings
  *   topics.c        making, changing, deleting topics; deleting records
  *   retention.c     what is too old or too much goes
- *   offsets.c       the offset of a moment
+ *   offsets.c       the offset of a moment, or of a position in the log
  *   produce.c       checks of batches, and appending them
  *   producers.c     producer ids; what idempotent producers have sent
  *   transactions.c  transactions: their states; transaction_hold.c: their batches; transaction_end.c: their ends;
@@ -121,10 +121,14 @@ enum kafka_err starts_raise(struct broker *broker, cairn_str name, const cairn_u
 
 /* A batch's largest timestamp, or the event's time. */
 int64_t item_timestamp(const cairn_partition_item *item);
-/* The first offset of the first item from `from` on whose time (of commit, or its largest timestamp) is at or after; `end` when
- * there is none. */
+/* The first offset of the first item from `from` on that is at or after; `end` when there is none. */
+enum search_by {
+    BY_TIMESTAMP, /* ms: an item's largest */
+    BY_COMMIT,    /* µs */
+    BY_POSITION,  /* an item's last */
+};
 cairn_err offset_search(cairn_partition_reader *reader, const cairn_uuid *topic_id, uint32_t partition, uint64_t from, uint64_t end,
-                        int64_t time, bool by_commit, uint64_t *ret, cairn_error *error);
+                        enum search_by by, int64_t least, uint64_t *ret, cairn_error *error);
 
 struct broker {
     cairn_store *store;

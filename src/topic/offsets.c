@@ -1,6 +1,6 @@
-/* Offsets of moments: binary search over a partition's items, then through one batch.
+/* Offsets of moments and of positions in the log: binary search over a partition's items, then through one batch.
  *
- * An item is a batch, or an event that came another way. Their largest timestamps are taken to ascend, as Kafka's time index
+ * An item is a batch, or an event that came another way. Positions ascend along a partition. Their largest timestamps are taken to ascend, as Kafka's time index
  * takes them to; where producers' clocks disagree the answer is one of several right ones. Every step reads one item. */
 #include "broker_int.h"
 
@@ -13,11 +13,21 @@ item_timestamp(const cairn_partition_item *item)
     return item->time_us / 1000;
 }
 
+static int64_t
+place_of(const cairn_partition_item *item, enum search_by by)
+{
+    switch (by) {
+    case BY_COMMIT: return item->time_us;
+    case BY_POSITION: return (int64_t)(item->position + (item->last_offset - item->first_offset));
+    default: return item_timestamp(item);
+    }
+}
+
 cairn_err
 offset_search(cairn_partition_reader *reader, const cairn_uuid *topic_id, uint32_t partition, uint64_t from, uint64_t end,
-              int64_t time, bool by_commit, uint64_t *ret, cairn_error *error)
+              enum search_by by, int64_t least, uint64_t *ret, cairn_error *error)
 {
-    uint64_t low = from, high = end, found = end; /* everything below low is too early; found, and from high on, is not */
+    uint64_t low = from, high = end, found = end; /* everything below low is before; found, and from high on, is not */
     while (low < high) {
         uint64_t middle = low + (high - low) / 2;
         cairn_partition_item item;
@@ -30,7 +40,7 @@ offset_search(cairn_partition_reader *reader, const cairn_uuid *topic_id, uint32
         }
         if (err != CAIRN_OK)
             return err;
-        if ((by_commit ? item.time_us : item_timestamp(&item)) >= time) {
+        if (place_of(&item, by) >= least) {
             found = item.first_offset > from ? item.first_offset : from;
             high = item.first_offset < middle ? item.first_offset : middle;
         } else {
@@ -111,7 +121,7 @@ find_moment(struct broker *broker, const cairn_uuid *topic_id, uint32_t partitio
         if (err == CAIRN_OK)
             timestamp_ms = item_timestamp(&item);
     } else {
-        err = offset_search(reader, topic_id, partition, info->start, info->end, timestamp_ms, false, &at, NULL);
+        err = offset_search(reader, topic_id, partition, info->start, info->end, BY_TIMESTAMP, timestamp_ms, &at, NULL);
     }
     if (err == CAIRN_OK && at < info->end)
         err = find_from(reader, topic_id, partition, at, info->start, timestamp_ms, ret_offset, ret_timestamp_ms);
@@ -138,4 +148,30 @@ broker_offset_at(struct broker *broker, const cairn_uuid *topic_id, uint32_t par
         err = find_moment(broker, topic_id, partition, &info, timestamp_ms, ret_offset, ret_timestamp_ms);
     }
     return err == CAIRN_E_END ? KAFKA_NONE : kafka_err_of(err);
+}
+
+enum kafka_err
+broker_offset_at_position(struct broker *broker, const cairn_uuid *topic_id, uint32_t partition, uint64_t position, int64_t *ret_offset)
+{
+    cairn_partition_info info;
+    cairn_partition_reader *reader;
+    cairn_partition_item item;
+    uint64_t at = 0;
+    cairn_err err = cairn_partition_get(broker->store, broker->scope, topic_id, partition, &info, NULL);
+    if (err == CAIRN_OK)
+        err = cairn_read_partition(broker->store, broker->scope, topic_id, partition, info.start, &reader, NULL);
+    if (err != CAIRN_OK)
+        return kafka_err_of(err);
+    err = offset_search(reader, topic_id, partition, info.start, info.end, BY_POSITION, (int64_t)position, &at, NULL);
+    if (err == CAIRN_OK && at < info.end) {
+        err = cairn_partition_seek(reader, topic_id, partition, at, NULL);
+        if (err == CAIRN_OK)
+            err = cairn_partition_next(reader, &item, NULL);
+        /* Within a batch offsets and positions go up together. */
+        if (err == CAIRN_OK && item.position < position && item.first_offset + (position - item.position) > at)
+            at = item.first_offset + (position - item.position);
+    }
+    cairn_partition_reader_free(reader);
+    *ret_offset = (int64_t)at;
+    return err == CAIRN_E_END ? KAFKA_NONE : kafka_err_of(err); /* END: what was found has just gone */
 }

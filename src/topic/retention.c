@@ -220,7 +220,7 @@ partition_start(struct broker *broker, const struct view *view, cairn_partition_
         if (err == CAIRN_OK)
             err = cairn_partition_next(reader, &item, NULL);
         if (err == CAIRN_OK && item.time_us < oldest_us)
-            err = offset_search(reader, id, partition, start, info.end, oldest_us, true, &start, NULL);
+            err = offset_search(reader, id, partition, start, info.end, BY_COMMIT, oldest_us, &start, NULL);
     }
     if ((err == CAIRN_OK || err == CAIRN_E_END) && view->retention_bytes >= 0) {
         struct tally *tally = tally_get(work, id, partition);

@@ -137,6 +137,10 @@ async function play(web, base, broker) {
     await until("group: the member has gone", () => text(".lead .badge"), (shown) => shown === "Empty");
     await until("group: there is a form", () => button("Dry run").count(), (count) => count === 1);
     check("group: moving needs a dry run", await button("Move them").isDisabled());
+    await page.locator("section[aria-labelledby=move] select").selectOption("position");
+    await page.getByLabel("Which").fill("0");
+    await button("Dry run").click();
+    await until("group: to a position in the log", () => page.locator(".moved tbody td").allInnerTexts(), (shown) => shown.join() === "0,74,0,74");
     await page.locator("section[aria-labelledby=move] select").selectOption("by");
     await page.getByLabel("Which").fill("much");
     await button("Dry run").click();

@@ -90,6 +90,8 @@ play(struct rig *rig, struct batches *batches)
     CHECK_OK(cairn_topic_get(rig->store, 0, CAIRN_STR("t"), &ref, NULL));
     AGAIN(broker_offset_at(rig->broker, &cairn_topic_of(ref)->id, 0, 1000, &offset, &time));
     CHECK_INT(offset, 0);
+    AGAIN(broker_offset_at_position(rig->broker, &cairn_topic_of(ref)->id, 0, 0, &offset));
+    CHECK_INT(offset, 0);
     cairn_topic_release(ref);
 }
 

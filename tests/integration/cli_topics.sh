@@ -123,12 +123,15 @@ run 0 "to the end" groups reset readers --topic my-order --to latest --json; is 
 run 0 "back by one" groups reset readers --topic my-order --to=-1 --partition 0 --json; is "… one partition" 'len(j["offsets"]) == 1 and j["offsets"][0]["to"] == j["offsets"][0]["end"] - 1'
 run 0 "to an offset" groups reset readers --topic my-order --to 1 --partition 1 --json; is "… there" 'j["offsets"][0]["to"] == 1'
 run 0 "beyond the end" groups reset readers --topic my-order --to 999 --json; is "… is the end" 'all(o["to"] == o["end"] for o in j["offsets"])'
+run 0 "to a position" groups reset readers --topic my-order --to position:2 --json
+is "… the first events at or after it" 'sum(o["to"] for o in j["offsets"]) == 2 and sum(o["end"] for o in j["offsets"]) == 6'
+run 2 "to no position" groups reset readers --topic my-order --to position:-1; says "… says what there is" 'position:N' err
 run 0 "to a time" groups reset readers --topic my-order --to 2000-01-01T00:00:00Z --json; is "… the first since" 'all(o["to"] == o["start"] for o in j["offsets"])'
 kcat -b "$broker" -G readers -X auto.offset.reset=latest -e -u my-order >again 2>kcat.err
 [ "$(wc -l <again)" -eq 6 ] && ok "kcat reads it all again" || bad "kcat reads it all again" "$(wc -l <again) lines; $(tail -n 3 kcat.err)"
 run 2 "to nowhere" groups reset readers --topic my-order --to soon
 run 2 "no topic" groups reset readers --to 1
-run 3 "another topic" groups reset readers --topic nothing --to earliest
+run 3 "another topic" groups reset readers --topic nothing --to earliest; says "… says which there are" '`cairn topics`' err
 run 3 "no such partition" groups reset readers --topic my-order --to 0 --partition 9
 run 3 "no such group" groups show nobody; says "… says how to find out" 'cairn groups' err
 until_is "nobody is there" 'not j["members"]' groups show readers --json
@@ -143,13 +146,16 @@ run 2 "a setting that loads a library" relays put copy --out --from my-order --b
 run 0 "put" relays put copy --out --from my-order --to copied --bootstrap 127.0.0.1:1 --client security.protocol=PLAINTEXT --client sasl.password=hunter2 --paused --json
 is "… a relay, without its secret" 'j["relay"] == "copy" and j["target"] == "copied" and j["paused"] and j["client"]["sasl.password"] == "•••"'
 run 0 "list" relays; says "… a table" '^copy +out +my-order +copied +paused'
-run 0 "show" relays show copy; says "… its settings" '^bootstrap.servers=127.0.0.1:1'
+run 0 "show" relays show copy; says "… its settings" '^bootstrap.servers=127.0.0.1:1'; says "… may repeat" '^exactly once false$'
 if grep -q hunter2 out; then bad "the secret is not shown"; else ok "the secret is not shown"; fi
 run 0 "resume" relays resume copy
-until_is "it waits for its Kafka" 'j["state"] == "waiting" and not j["paused"]' relays show copy --json
+until_is "it waits for its Kafka" 'j["state"] == "waiting" and not j["paused"] and "does not answer" in j["detail"]' relays show copy --json
 run 0 "pause" relays pause copy --json; is "… paused" 'j["paused"]'
 run 0 "delete" relays delete copy
 run 3 "… it is gone" relays show copy
+run 0 "put one that comes in" relays put fetch --in --from theirs --bootstrap 127.0.0.1:1 --paused
+run 0 "… show" relays show fetch; says "… is exactly once" '^exactly once true$'
+run 0 "… delete" relays delete fetch
 
 run 0 "delete the topic" topics delete my-order
 run 3 "… it is gone" topics show my-order

@@ -55,6 +55,35 @@ few "${broker[here]}" anew 8
 reaches "made anew it goes out from its beginning" "${broker[there]}" anew 58
 shows "a relay in says that the topic was made anew" there anew-in 'j["state"] == "waiting" and "made anew" in j["detail"]' 60
 reaches "and takes nothing for something else" "${broker[there]}" anew-in 50
+
+# A record that is too large here: the relay waits with it and what is behind it ahead, and says so. Nobody who waits for "running" with
+# lag 0 is told that all is here before it is.
+start_cairn small --limits-event-size 4KiB
+at here topics create large --partitions 1 >/dev/null || bad "a topic"
+few "${broker[here]}" large 3
+head -c 5000 /dev/zero | tr '\0' x | kcat -b "${broker[here]}" -P -t large -X message.timeout.ms=20000
+few "${broker[here]}" large 2
+early=0 begun=$SECONDS
+at small relays put large --in --from large --bootstrap "${broker[here]}" --json >"$work/relay" || bad "a relay in"
+until python3 -c 'import json, sys; j = json.load(open(sys.argv[1])); sys.exit("too" not in j["detail"])' "$work/relay" || ((SECONDS - begun > 30)); do
+    python3 -c 'import json, sys; j = json.load(open(sys.argv[1])); sys.exit(j["state"] == "running" and j["lag"] == 0)' "$work/relay" || early=1
+    at small relays show large --json >"$work/relay"
+done
+[ $early = 0 ] && ok "it is not said to be done before" || bad "it is not said to be done before" "$(cat "$work/relay")"
+shows "a record that does not fit is lag" small large 'j["state"] == "waiting" and j["lag"] == 6 - j["records_total"] >= 3' 30
+few "${broker[here]}" large 4
+shows "and so is what comes after it" small large 'j["state"] == "waiting" and j["lag"] == 10 - j["records_total"] >= 7' 60
+stops_cleanly small
+
+# A Kafka that goes away: the relay waits for it all the time, though it has nothing left to do.
+idle there fetch
+kill_9 here
+shows "a relay in waits for a Kafka that went away" there fetch 'j["state"] == "waiting"' 30
+for _ in $(seq 20); do at there relays show fetch --json >>"$work/away"; pause 0.1; done
+check_away() { python3 -c 'import json, sys; sys.exit(not all(json.loads(line)["state"] == "waiting" for line in open(sys.argv[1])))' "$work/away"; }
+check_away && ok "and goes on waiting" || bad "and goes on waiting" "$(grep -v waiting "$work/away" | head -n 1)"
+start_cairn here
+idle there fetch
 stops_cleanly there
 stops_cleanly here # its relays wait for one that is away
 exit $failed

@@ -154,7 +154,8 @@ TEST(offsets_move)
                  {"{\"by\":-1000}", 0},    {"\"latest\"", 60},    {"\"earliest\"", 0},
                  {"{\"offset\":9223372036854775806}", 60},        {"{\"by\":9223372036854775806}", 60},
                  {"{\"by\":-9223372036854775807}", 0},            {"{\"time\":\"2000-01-01T00:00:00Z\"}", 0},
-                 {"{\"time\":\"2200-01-01T00:00:00Z\"}", 60},     {"{\"offset\":7}", 7}};
+                 {"{\"time\":\"2200-01-01T00:00:00Z\"}", 60},     {"{\"position\":0}", 0},
+                 {"{\"position\":9223372036854775806}", 60},      {"{\"offset\":7}", 7}};
     for (size_t i = 0; i < sizeof moves / sizeof *moves; i++) {
         char body[160];
         snprintf(body, sizeof body, "{\"topic\":\"http\",\"partitions\":[0],\"to\":%s}", moves[i].to);
@@ -283,6 +284,7 @@ TEST(hostile_input)
         {"POST", "/v1/groups/g/offsets", "{\"topic\":\"real\",\"to\":{\"offset\":-1}}", 422, "to.offset"},
         {"POST", "/v1/groups/g/offsets", "{\"topic\":\"real\",\"to\":{\"offset\":18446744073709551615}}", 422, "to.offset"},
         {"POST", "/v1/groups/g/offsets", "{\"topic\":\"real\",\"to\":{\"by\":\"x\"}}", 422, "to.by"},
+        {"POST", "/v1/groups/g/offsets", "{\"topic\":\"real\",\"to\":{\"position\":-1}}", 422, "to.position"},
         {"POST", "/v1/groups/g/offsets", "{\"topic\":\"real\",\"to\":{\"time\":5}}", 422, "to.time"},
         {"POST", "/v1/groups/g/offsets", "{\"topic\":\"real\",\"to\":{\"where\":5}}", 422, "not known"},
         {"POST", "/v1/groups/g/offsets", "{\"topic\":\"real\",\"to\":\"latest\",\"partitions\":[]}", 422, "partitions"},

@@ -114,6 +114,58 @@ TEST(offsets_of_moments)
     rig_end(&rig);
 }
 
+/* Goal: a position in the log becomes the first offset at or after it, wherever it lies: before a topic was made of the category, at an
+ * event, within a batch, between what belongs to others, below what has been deleted, beyond the end.
+ * Method: the category read in the order of the log says which offset has which position; every position is asked for. */
+TEST(offsets_of_positions)
+{
+    struct rig rig = {.sim = NULL};
+    uint64_t positions[200], low;
+    size_t count = 0;
+    struct broker_why why;
+    rig_begin(&rig, true);
+    const cairn_event event = {.type = CAIRN_STR("Happened"), .data = CAIRN_STR("{}")};
+    cairn_at at;
+    for (int i = 0; i < 60; i++) {
+        if (i == 20)
+            rig_topic(&rig, "t", 1, NULL, NULL);
+        for (int other = i % 4; other > 0; other--)
+            CHECK_OK(cairn_append(rig.store, 0, CAIRN_STR("other-1"), CAIRN_ANY, &event, 1, &at, NULL));
+        if (i > 20 && i % 3 > 0)
+            CHECK_KAFKA(rig_produce(&rig, "t", 0, &(struct batch_spec){.count = 1 + (uint32_t)i % 5}).err, KAFKA_NONE);
+        else
+            CHECK_OK(cairn_append(rig.store, 0, CAIRN_STR("t-1"), CAIRN_ANY, &event, 1, &at, NULL));
+    }
+    const cairn_read_options options = {.category = CAIRN_STR("t")};
+    cairn_reader *reader;
+    cairn_recorded recorded;
+    CHECK_OK(cairn_read_all(rig.store, &options, &reader, NULL));
+    while (cairn_reader_next(reader, &recorded, NULL) == CAIRN_OK && count < 200)
+        positions[count++] = recorded.position;
+    cairn_reader_free(reader);
+    CHECK_INT(rig_partition(&rig, "t", 0).end, count);
+    cairn_topic_ref *ref;
+    CHECK_OK(cairn_topic_get(rig.store, 0, CAIRN_STR("t"), &ref, NULL));
+    const cairn_uuid id = cairn_topic_of(ref)->id;
+    for (size_t start = 0; start <= count; start += 11) {
+        CHECK_KAFKA(broker_delete_records(rig.broker, CAIRN_STR("t"), 0, (int64_t)start, &low, &why), KAFKA_NONE);
+        for (uint64_t position = 0; position <= cairn_end(rig.store); position++) {
+            int64_t offset;
+            size_t expected = start;
+            while (expected < count && positions[expected] < position)
+                expected++;
+            CHECK_KAFKA(broker_offset_at_position(rig.broker, &id, 0, position, &offset), KAFKA_NONE);
+            CHECK_INT(offset, expected);
+        }
+    }
+    int64_t offset;
+    CHECK_KAFKA(broker_offset_at_position(rig.broker, &id, 0, INT64_MAX - 1, &offset), KAFKA_NONE);
+    CHECK_INT(offset, count);
+    CHECK_KAFKA(broker_offset_at_position(rig.broker, &id, 1, 0, &offset), KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+    cairn_topic_release(ref);
+    rig_end(&rig);
+}
+
 int
 main(void)
 {
@@ -121,6 +173,7 @@ main(void)
         RUN(topics_are_made_listed_and_deleted),
         RUN(what_is_produced_is_there),
         RUN(offsets_of_moments),
+        RUN(offsets_of_positions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

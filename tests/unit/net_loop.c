@@ -246,6 +246,72 @@ TEST(posts_are_run_or_refused)
     }
 }
 
+/* ---- draining -------------------------------------------------------------------------------- */
+
+enum { DRAINED = 3 };
+
+struct drained {
+    struct net_loop *loop;
+    struct net_post_node node;
+    atomic_uint told;
+    bool held;
+};
+
+static void
+hold_it(void *context)
+{
+    struct drained *drained = context;
+    net_loop_hold(drained->loop);
+    drained->held = true;
+}
+
+static void
+tell_it(void *context)
+{
+    struct drained *drained = context;
+    atomic_fetch_add(&drained->told, 1);
+}
+
+/* Lets go once it has been told twice; every 5 ms on its loop. */
+static void
+let_go(void *context)
+{
+    struct drained *drained = context;
+    if (atomic_load(&drained->told) == 2 && drained->held) {
+        net_loop_release(drained->loop);
+        drained->held = false;
+    }
+}
+
+/* Goal: draining tells every loop each time, ends when the last hold has gone and not before, and not later than its time.
+ * Method: three loops, one of them held until some time after it has been told again. */
+TEST(loops_are_drained)
+{
+    struct drained drained[DRAINED];
+    struct net_loop *loops[DRAINED];
+    cairn_error error;
+    memset(drained, 0, sizeof drained);
+    for (size_t i = 0; i < DRAINED; i++) {
+        CHECK_OK(net_loop_start("test", NULL, &drained[i], &drained[i].loop, &error));
+        loops[i] = drained[i].loop;
+    }
+    drained[1].node = (struct net_post_node){NULL, hold_it, &drained[1]};
+    CHECK(net_post(loops[1], &drained[1].node));
+    CHECK(net_every(loops[1], 5, let_go, &drained[1]));
+    CHECK(!net_loops_drain(loops, DRAINED, tell_it, 20));
+    for (size_t i = 0; i < DRAINED; i++)
+        CHECK_INT(atomic_load(&drained[i].told), 1);
+    uint64_t begun_ms = now_ms();
+    CHECK(net_loops_drain(loops, DRAINED, tell_it, 60000));
+    CHECK(now_ms() - begun_ms < 30000);
+    for (size_t i = 0; i < DRAINED; i++)
+        CHECK_INT(atomic_load(&drained[i].told), 2);
+    CHECK(net_loops_drain(loops, DRAINED, tell_it, 0)); /* those that are empty need no time */
+    for (size_t i = 0; i < DRAINED; i++)
+        stop_loop(loops[i]);
+    CHECK(!drained[1].held);
+}
+
 int
 main(void)
 {
@@ -254,6 +320,7 @@ main(void)
         RUN(far_timers),
         RUN(pool_is_bounded),
         RUN(posts_are_run_or_refused),
+        RUN(loops_are_drained),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

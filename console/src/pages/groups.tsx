@@ -185,11 +185,12 @@ function Offsets({ group }: { group: Group }) {
   );
 }
 
-type Where = "earliest" | "latest" | "time" | "offset" | "by";
+type Where = "earliest" | "latest" | "time" | "position" | "offset" | "by";
 const WHERE: [Where, string, string?][] = [
   ["earliest", "the beginning"],
   ["latest", "the end"],
   ["time", "a time (UTC)", "2026-11-21 10:03"],
+  ["position", "a position in the log", "0"],
   ["offset", "an offset", "0"],
   ["by", "so many back or on", "-10"],
 ];

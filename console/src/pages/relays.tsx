@@ -31,7 +31,7 @@ function Card({ relay, done }: { relay: Relay; done: () => void }) {
         <h2 class="mono">{relay.relay}</h2>
         <Badge tone={relayTone(relay.state)}>{relay.state}</Badge>
         {relay.direction === "out" && relay.transactions && <Badge>exactly once</Badge>}
-        <span class="lag">{relay.lag > 0 ? `${plural(relay.lag, "record")} behind` : "up to date"}</span>
+        <span class="lag">{relay.lag > 0 ? `${plural(relay.lag, "record")} behind` : relay.state === "running" ? "up to date" : ""}</span>
       </div>
       <p>
         {relay.direction === "out" ? (

@@ -55,7 +55,7 @@ open_conn(struct net_listener *listener, struct net_loop *loop, int fd, const st
         atomic_fetch_sub_explicit(&loop->conn_count, 1, memory_order_relaxed);
         return;
     }
-    listener->options.on_conn(listener->options.context, loop, conn);
+    listener->options.on_conn(loop->context, conn);
 }
 
 static void

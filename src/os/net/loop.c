@@ -12,6 +12,8 @@
 
 #include <assert.h>
 #include <base/error.h>
+#include <os/os.h>
+#include <os/wait.h>
 #include <sched.h>
 #include <stdlib.h>
 
@@ -82,6 +84,72 @@ run_posted(struct net_loop *loop, struct net_post_node *then)
     }
 }
 
+/* ---- the polite end -------------------------------------------------------------------------- */
+
+void
+net_loop_hold(struct net_loop *loop)
+{
+    loop->holds++;
+}
+
+void
+net_loop_release(struct net_loop *loop)
+{
+    assert(loop->holds > 0);
+    loop->holds--;
+}
+
+static bool
+is_empty(const struct net_loop *loop)
+{
+    return loop->holds == 0 && net_loop_conns(loop) == 0;
+}
+
+static void
+drain_to(struct net_loop *loop, enum net_drain how)
+{
+    atomic_store(&loop->drain, how);
+    os_wake(&loop->drain, 1);
+}
+
+static void
+tell_loop(void *context)
+{
+    struct net_loop *loop = context;
+    loop->tell(loop->context);
+    drain_to(loop, is_empty(loop) ? DRAIN_EMPTY : DRAIN_TOLD);
+}
+
+/* Until it has been told, however long that takes: what we posted is run or the process hangs anyway. Then until it is empty. */
+static bool
+await_drained(struct net_loop *loop, int64_t until_us)
+{
+    for (;;) {
+        uint32_t how = atomic_load(&loop->drain);
+        int64_t left_us = until_us - os_monotonic_us(os_real());
+        if (how == DRAIN_EMPTY || (how == DRAIN_TOLD && left_us <= 0))
+            return how == DRAIN_EMPTY;
+        os_wait(&loop->drain, how, how == DRAIN_TOLD ? (uint64_t)left_us : UINT64_MAX);
+    }
+}
+
+bool
+net_loops_drain(struct net_loop *const *loops, unsigned count, void (*tell)(void *context), unsigned wait_ms)
+{
+    const int64_t until_us = os_monotonic_us(os_real()) + (int64_t)wait_ms * 1000;
+    bool empty = true;
+    for (unsigned i = 0; i < count; i++) {
+        struct net_loop *loop = loops[i];
+        loop->tell = tell;
+        loop->tell_node = (struct net_post_node){.fn = tell_loop, .context = loop};
+        atomic_store(&loop->drain, DRAIN_ASKED);
+        (void)net_post(loop, &loop->tell_node);
+    }
+    for (unsigned i = 0; i < count; i++)
+        empty &= await_drained(loops[i], until_us);
+    return empty;
+}
+
 /* ---- a round's end --------------------------------------------------------------------------- */
 
 void
@@ -125,6 +193,8 @@ end_round(struct net_loop *loop)
         uv_idle_start(&loop->no_sleep, keep_awake);
     else if (!more)
         uv_idle_stop(&loop->no_sleep);
+    if (atomic_load_explicit(&loop->drain, memory_order_relaxed) == DRAIN_TOLD && is_empty(loop))
+        drain_to(loop, DRAIN_EMPTY);
 }
 
 void
@@ -294,12 +364,6 @@ uint64_t
 net_now_ms(const struct net_loop *loop)
 {
     return uv_now(&loop->uv);
-}
-
-unsigned
-net_loop_conns(const struct net_loop *loop)
-{
-    return atomic_load_explicit(&loop->conn_count, memory_order_relaxed);
 }
 
 void

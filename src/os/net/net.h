@@ -33,7 +33,12 @@ void net_loop_stop(struct net_loop *loop);
 void net_loop_free(struct net_loop *loop);
 bool net_loop_is_here(const struct net_loop *loop); /* the calling thread is the loop's */
 uint64_t net_now_ms(const struct net_loop *loop);   /* monotonic, as of this round */
-unsigned net_loop_conns(const struct net_loop *loop); /* open now; any thread */
+/* What its owner still has to do with keeps a loop from being empty: a request that somebody else will answer. The loop's thread. */
+void net_loop_hold(struct net_loop *loop);
+void net_loop_release(struct net_loop *loop);
+/* The polite end, before net_loop_stop(): run tell(context) on each loop's thread, then wait until all of them are empty, without
+ * connections and holds. False: they are not after wait_ms; tell may be harsher the next time. Not on a loop's thread. */
+bool net_loops_drain(struct net_loop *const *loops, unsigned count, void (*tell)(void *context), unsigned wait_ms);
 
 /* Run node->fn(node->context) on the loop's thread, in the order of posting. Any thread; lock-free; one
  * wake-up however many are waiting. False when the loop has stopped: fn will not run. The node is the
@@ -74,7 +79,7 @@ CAIRN_MUST_CHECK cairn_err net_tls_new(const char *cert_file, const char *key_fi
                                        cairn_error *error);
 void net_tls_free(struct net_tls *tls);
 
-/* Accept on the first loop, hand each connection to the loop that has fewest. on_conn runs on the
+/* Accept on the first loop, hand each connection to the loop that has fewest. on_conn(the loop's context, …) runs on the
  * connection's loop and calls net_conn_start() or net_conn_close(). When descriptors run out, accepting
  * rests for a moment and then goes on. */
 struct net_listen_options {
@@ -83,8 +88,7 @@ struct net_listen_options {
     struct net_loop *const *loops;
     unsigned loop_count;
     struct net_tls *tls; /* NULL: plain */
-    void (*on_conn)(void *context, struct net_loop *loop, struct net_conn *conn);
-    void *context;
+    void (*on_conn)(void *context, struct net_conn *conn);
 };
 CAIRN_MUST_CHECK cairn_err net_listen(const struct net_listen_options *options,
                                       struct net_listener **ret, cairn_error *error);

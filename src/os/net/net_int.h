@@ -46,6 +46,10 @@ struct net_loop {
     _Atomic(struct net_post_node *) posted; /* a stack; &closed_mark once posts are refused */
     atomic_uint posters; /* threads inside net_post() */
     atomic_uint conn_count;
+    unsigned holds;
+    _Atomic uint32_t drain; /* how far net_loops_drain() has come: enum net_drain */
+    void (*tell)(void *context);
+    struct net_post_node tell_node;
     atomic_uint_fast64_t in_bytes, out_bytes;
 
     struct net_conn *dirty, **dirty_end; /* have been given bytes in this round */
@@ -75,6 +79,12 @@ struct net_conn {
 };
 
 /* loop.c */
+enum net_drain { DRAIN_NONE, DRAIN_ASKED, DRAIN_TOLD, DRAIN_EMPTY };
+static inline unsigned
+net_loop_conns(const struct net_loop *loop)
+{
+    return atomic_load_explicit(&loop->conn_count, memory_order_relaxed);
+}
 void net_loop_mark(struct net_conn *conn); /* to be flushed when the round ends */
 void net_count(atomic_uint_fast64_t *counter, uint64_t more);
 

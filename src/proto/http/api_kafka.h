@@ -73,8 +73,8 @@ struct reset_body {
     cairn_str topic;
     const uint32_t *partitions; /* count 0: all */
     size_t partition_count;
-    enum { TO_EARLIEST, TO_LATEST, TO_TIME, TO_OFFSET, TO_BY } to;
-    int64_t number;             /* ms, offset, or how far */
+    enum { TO_EARLIEST, TO_LATEST, TO_TIME, TO_OFFSET, TO_BY, TO_POSITION } to;
+    int64_t number;             /* ms, offset, how far, or position */
     bool dry_run;
 };
 CAIRN_MUST_CHECK cairn_err parse_reset(struct parse *parse, cairn_str body, struct reset_body *ret);

@@ -1,4 +1,4 @@
-/* Moving a group's offsets: to the beginning, the end, a time, an offset, or by so many. Only while nobody is in the group, whose
+/* Moving a group's offsets: to the beginning, the end, a time, a position, an offset, or by so many. Only while nobody is in the group, whose
  * members would go on from where they are and commit over it. */
 #include <proto/http/api_kafka.h>
 
@@ -74,6 +74,9 @@ find_target(struct reset *reset, struct moved *moved, cairn_error *error)
     case TO_TIME:
         err = broker_offset_at(reset->broker, &reset->topic->id, moved->partition, reset->body->number, &to, &timestamp_ms);
         to = to < 0 ? (int64_t)moved->info.end : to;
+        break;
+    case TO_POSITION:
+        err = broker_offset_at_position(reset->broker, &reset->topic->id, moved->partition, (uint64_t)reset->body->number, &to);
         break;
     }
     if (to < (int64_t)moved->info.start)

@@ -211,7 +211,7 @@ parse_partitions(struct parse *parse, const struct field *at, struct json value,
 static cairn_err
 parse_to(struct parse *parse, const struct field *at, struct json value, struct reset_body *ret)
 {
-    static const char *const members[] = {"time", "offset", "by"};
+    static const char *const members[] = {"time", "offset", "by", "position"};
     struct json name, item;
     uint64_t seen = 0;
     unsigned i;
@@ -226,15 +226,15 @@ parse_to(struct parse *parse, const struct field *at, struct json value, struct 
     }
     if (value.type != JSON_OBJECT || json_count(value) != 1)
         return parse_fail(parse, CAIRN_E_INVALID, at,
-                          "must be \"earliest\", \"latest\", {\"time\":…}, {\"offset\":…} or {\"by\":…}");
+                          "must be \"earliest\", \"latest\", {\"time\":…}, {\"offset\":…}, {\"by\":…} or {\"position\":…}");
     struct json_walk walk = json_walk(value);
     (void)json_next(&walk, &name, &item);
-    cairn_err err = parse_member(parse, at, name, members, 3, &seen, &i);
+    cairn_err err = parse_member(parse, at, name, members, 4, &seen, &i);
     if (err != CAIRN_OK)
         return err;
     const struct field here = {at, members[i], 0};
-    if (i == 1) {
-        ret->to = TO_OFFSET;
+    if (i == 1 || i == 3) {
+        ret->to = i == 1 ? TO_OFFSET : TO_POSITION;
         return parse_number(parse, &here, item, 0, INT64_MAX - 1, &ret->number);
     }
     if (i == 2) {

@@ -194,7 +194,7 @@ const char api_schemas[] =
     "\"OffsetReset\":" CLOSED("\"topic\",\"to\"", "\"topic\":" NAME ",\"partitions\":{\"type\":\"array\",\"minItems\":1,"
         "\"maxItems\":10000,\"items\":" WHOLE "},\"to\":{\"oneOf\":[{\"type\":\"string\",\"enum\":[\"earliest\",\"latest\"]},"
         CLOSED("\"time\"", "\"time\":{\"type\":\"string\",\"format\":\"date-time\"}") "," CLOSED("\"offset\"", "\"offset\":" WHOLE)
-        "," CLOSED("\"by\"", "\"by\":{\"type\":\"integer\"}") "]},\"dry_run\":{\"type\":\"boolean\",\"default\":false}") ","
+        "," CLOSED("\"by\"", "\"by\":{\"type\":\"integer\"}") "," CLOSED("\"position\"", "\"position\":" WHOLE) "]},\"dry_run\":{\"type\":\"boolean\",\"default\":false}") ","
     "\"OffsetsReset\":" OBJECT("\"group\",\"topic\",\"dry_run\",\"offsets\"", "\"group\":" TEXT ",\"topic\":" TEXT
         ",\"dry_run\":{\"type\":\"boolean\"},\"offsets\":" LIST(OBJECT("\"partition\",\"from\",\"to\"", "\"partition\":" WHOLE
         ",\"from\":" WHOLE_OR_NULL ",\"to\":" WHOLE ",\"start\":" WHOLE ",\"end\":" WHOLE ",\"lag\":" WHOLE))) ","

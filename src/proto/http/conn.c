@@ -285,15 +285,6 @@ conn_work(struct http_loop *loop)
 
 /* ---- the beginning --------------------------------------------------------------------------- */
 
-static struct http_loop *
-loop_of(struct http_server *server, const struct net_loop *net)
-{
-    struct http_loop *loop = server->loops;
-    while (loop->net != net)
-        loop++;
-    return loop;
-}
-
 /* One connection too many: say so where it can be said, to as many as can wait for it. */
 static void
 turn_away(struct http_conn *c, unsigned count)
@@ -310,11 +301,11 @@ turn_away(struct http_conn *c, unsigned count)
 }
 
 void
-conn_open(void *context, struct net_loop *net_loop, struct net_conn *net)
+conn_open(void *context, struct net_conn *net)
 {
     static const struct net_conn_events events = {.on_read = on_read, .on_eof = on_eof, .on_flushed = on_flushed, .on_closed = on_closed};
-    struct http_server *server = context;
-    struct http_loop *loop = loop_of(server, net_loop);
+    struct http_loop *loop = context;
+    struct http_server *server = loop->server;
     struct http_conn *c = calloc(1, sizeof *c);
     if (!c) {
         net_conn_close(net);
@@ -329,7 +320,7 @@ conn_open(void *context, struct net_loop *net_loop, struct net_conn *net)
     loop->conns = c;
     c->timer.fn = on_deadline;
     c->timer.context = c;
-    c->quiet_ms = net_now_ms(net_loop);
+    c->quiet_ms = net_now_ms(loop->net);
     http_count(&loop->connections);
     unsigned count = atomic_fetch_add_explicit(&server->connections, 1, memory_order_relaxed) + 1;
     net_conn_start(net, &events, c);

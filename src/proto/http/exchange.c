@@ -34,7 +34,7 @@ exchange_new(struct http_conn *c)
     if (x->next)
         x->next->link = &x->next;
     c->exchanges = x;
-    atomic_fetch_add_explicit(&loop->exchanges, 1, memory_order_relaxed);
+    net_loop_hold(loop->net);
     return x;
 }
 
@@ -44,7 +44,7 @@ recycle(struct http_exchange *x)
 {
     struct http_loop *loop = x->loop;
     body_discharge(loop, x->charged_bytes);
-    atomic_fetch_sub_explicit(&loop->exchanges, 1, memory_order_relaxed);
+    net_loop_release(loop->net);
     buf_free(&x->out);
     if (x->arena.used_bytes > HTTP_KEEP_BYTES || loop->spare_count >= HTTP_SPARE_EXCHANGES)
         arena_free(&x->arena);

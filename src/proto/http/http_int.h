@@ -131,8 +131,6 @@ struct http_loop {
     char date[HTTP_DATE_SIZE + 1];
     uint64_t date_ms;
     atomic_uint_fast64_t requests, rejected, connections;
-    atomic_uint exchanges; /* alive; read by http_server_stop */
-    struct net_post_node stop_nodes[2]; /* ending politely, cutting */
 };
 
 struct http_server {
@@ -142,11 +140,10 @@ struct http_server {
     struct net_listener *listener;
     struct net_pool *pool, *waiters;
     struct http_loop loops[HTTP_LOOPS_MAX];
+    struct net_loop *nets[HTTP_LOOPS_MAX]; /* theirs */
     atomic_uint connections;
     atomic_size_t body_bytes;
     atomic_int stopping; /* 1: ending politely, 2: everything is cut */
-    pthread_mutex_t lock;
-    pthread_cond_t changed; /* a loop has become idle while stopping */
 };
 
 static inline void
@@ -170,7 +167,7 @@ void loop_after_events(void *context);
 const char *loop_date(struct http_loop *loop); /* HTTP_DATE_SIZE characters */
 
 /* conn.c */
-void conn_open(void *server, struct net_loop *loop, struct net_conn *net);
+void conn_open(void *loop, struct net_conn *net);
 void conn_close(struct http_conn *c); /* now, and whatever was unsent is lost */
 void conn_linger(struct http_conn *c); /* after the last answer: send, say so, close when the peer has */
 void conn_wake(struct http_conn *c);  /* call protocol->work when this round of events is over */

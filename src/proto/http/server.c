@@ -5,7 +5,6 @@
 #include <proto/http/http_int.h>
 
 #include <base/error.h>
-#include <errno.h>
 #include <os/os.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,24 +60,12 @@ loop_date(struct http_loop *loop)
     return loop->date;
 }
 
-static bool
-is_idle(struct http_loop *loop)
-{
-    return net_loop_conns(loop->net) == 0 &&
-           atomic_load_explicit(&loop->exchanges, memory_order_relaxed) == 0;
-}
-
 void
 loop_after_events(void *context)
 {
     struct http_loop *loop = context;
     conn_work(loop);
     exchange_run_closing(loop);
-    if (is_stopping(loop) && is_idle(loop)) {
-        pthread_mutex_lock(&loop->server->lock);
-        pthread_cond_signal(&loop->server->changed);
-        pthread_mutex_unlock(&loop->server->lock);
-    }
 }
 
 struct http_loop *
@@ -161,11 +148,8 @@ fill_config(struct http_config *config)
 static void
 free_server(struct http_server *server)
 {
-    for (unsigned i = 0; i < server->config.loops; i++) {
-        struct http_loop *loop = &server->loops[i];
-        if (loop->net)
-            net_loop_stop(loop->net);
-    }
+    for (unsigned i = 0; i < server->config.loops; i++)
+        net_loop_stop(server->loops[i].net);
     for (unsigned i = 0; i < server->config.loops; i++) {
         struct http_loop *loop = &server->loops[i];
         exchange_free_spares(loop);
@@ -176,8 +160,6 @@ free_server(struct http_server *server)
     net_pool_free(server->pool);
     net_pool_free(server->waiters);
     net_tls_free(server->tls);
-    pthread_cond_destroy(&server->changed);
-    pthread_mutex_destroy(&server->lock);
     free(server);
 }
 
@@ -198,6 +180,7 @@ start_loops(struct http_server *server, cairn_error *error)
         cairn_err err = net_loop_start(name, loop_after_events, loop, &loop->net, error);
         if (err != CAIRN_OK)
             return err;
+        server->nets[i] = loop->net;
     }
     return CAIRN_OK;
 }
@@ -206,16 +189,12 @@ static cairn_err
 start_listening(struct http_server *server, cairn_error *error)
 {
     const struct http_config *config = &server->config;
-    struct net_loop *loops[HTTP_LOOPS_MAX];
-    for (unsigned i = 0; i < config->loops; i++)
-        loops[i] = server->loops[i].net;
     return net_listen(&(struct net_listen_options){.address = config->address,
                                                    .port = config->port,
-                                                   .loops = loops,
+                                                   .loops = server->nets,
                                                    .loop_count = config->loops,
                                                    .tls = server->tls,
-                                                   .on_conn = conn_open,
-                                                   .context = server},
+                                                   .on_conn = conn_open},
                       &server->listener, error);
 }
 
@@ -233,8 +212,6 @@ http_server_start(const struct http_config *config, struct http_server **ret, ca
     server->limits = (struct h1_limits){.head_max = (uint32_t)head_max,
                                         .target_max = (uint32_t)(head_max < 8192 ? head_max : 8192),
                                         .fields_max = server->config.headers_max};
-    pthread_mutex_init(&server->lock, NULL);
-    pthread_cond_init(&server->changed, NULL);
 
     cairn_err err = CAIRN_OK;
     if (config->tls_cert_file)
@@ -280,35 +257,12 @@ stop_here(void *context)
     }
 }
 
-static bool
-all_idle(struct http_server *server)
-{
-    for (unsigned i = 0; i < server->config.loops; i++)
-        if (!is_idle(&server->loops[i]))
-            return false;
-    return true;
-}
-
-/* Tell every loop how far stopping has come, and wait until all are idle. */
+/* Tell every loop how far stopping has come, and wait until all are empty. */
 static bool
 stop_loops(struct http_server *server, int how, unsigned wait_ms)
 {
-    int64_t until_us = os_monotonic_us(os_real()) + (int64_t)wait_ms * 1000;
-    struct timespec until = {until_us / 1000000, until_us % 1000000 * 1000};
     atomic_store(&server->stopping, how);
-    for (unsigned i = 0; i < server->config.loops; i++) {
-        struct http_loop *loop = &server->loops[i];
-        struct net_post_node *node = &loop->stop_nodes[how - 1];
-        *node = (struct net_post_node){NULL, stop_here, loop};
-        net_post(loop->net, node);
-    }
-    int timed_out = 0;
-    pthread_mutex_lock(&server->lock);
-    while (!all_idle(server) && timed_out != ETIMEDOUT)
-        timed_out = pthread_cond_clockwait(&server->changed, &server->lock, CLOCK_MONOTONIC, &until);
-    bool idle = all_idle(server);
-    pthread_mutex_unlock(&server->lock);
-    return idle;
+    return net_loops_drain(server->nets, server->config.loops, stop_here, wait_ms);
 }
 
 void
@@ -317,12 +271,10 @@ http_server_stop(struct http_server *server, unsigned grace_ms)
     if (!server)
         return;
     net_listener_close(server->listener);
-    bool idle = stop_loops(server, 1, grace_ms);
-    if (!idle)
-        idle = stop_loops(server, 2, HELD_WAIT_MS);
+    bool empty = stop_loops(server, 1, grace_ms) || stop_loops(server, 2, HELD_WAIT_MS);
     net_pool_stop(server->pool);
     net_pool_stop(server->waiters);
-    if (idle) {
+    if (empty) {
         free_server(server);
         return;
     }

@@ -121,7 +121,7 @@ call_new(struct kafka_conn *c, size_t frame_size)
     call->frame_size = frame_size;
     if (frame_size > call->frame_room && frame_size > CALL_KEEP_BYTES)
         take_kept_frame(loop, call);
-    atomic_fetch_add_explicit(&loop->alive, 1, memory_order_relaxed);
+    net_loop_hold(loop->net);
     return call;
 }
 
@@ -162,7 +162,7 @@ call_end(struct kafka_call *call)
         call->on_end(call);
     c->request_bytes -= call->charged_bytes;
     atomic_fetch_sub_explicit(&loop->server->request_bytes, call->charged_bytes, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&loop->alive, 1, memory_order_relaxed);
+    net_loop_release(loop->net);
     if (!atomic_load_explicit(&call->posted, memory_order_acquire))
         recycle(loop, call);
 }

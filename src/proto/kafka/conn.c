@@ -574,15 +574,6 @@ on_deadline(void *context)
 
 /* ---- the beginning ------------------------------------------------------------------------------------------------------------------- */
 
-static struct kafka_loop *
-loop_of(struct kafka_server *server, const struct net_loop *net)
-{
-    struct kafka_loop *loop = server->loops;
-    while (loop->net != net)
-        loop++;
-    return loop;
-}
-
 static void
 fill_session(struct kafka_conn *c)
 {
@@ -598,11 +589,11 @@ fill_session(struct kafka_conn *c)
 }
 
 void
-kafka_conn_open(void *context, struct net_loop *net_loop, struct net_conn *net)
+kafka_conn_open(void *context, struct net_conn *net)
 {
     static const struct net_conn_events events = {on_read, room_to_read, on_eof, on_flushed, on_closed};
-    struct kafka_server *server = context;
-    struct kafka_loop *loop = loop_of(server, net_loop);
+    struct kafka_loop *loop = context;
+    struct kafka_server *server = loop->server;
     struct kafka_conn *c = calloc(1, sizeof *c);
     if (!c) {
         net_conn_close(net);
@@ -618,7 +609,7 @@ kafka_conn_open(void *context, struct net_loop *net_loop, struct net_conn *net)
     loop->conns = c;
     c->timer.fn = on_deadline;
     c->timer.context = c;
-    c->quiet_ms = net_now_ms(net_loop);
+    c->quiet_ms = net_now_ms(loop->net);
     fill_session(c);
     kafka_count(&loop->connections);
     unsigned count = atomic_fetch_add_explicit(&server->connections, 1, memory_order_relaxed) + 1;

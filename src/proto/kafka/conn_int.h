@@ -72,8 +72,6 @@ struct kafka_loop {
     unsigned logged, unlogged; /* lines written since log_ms; lines left out */
     atomic_uint_fast64_t rejected, connections, unsent_now;
     atomic_uint_fast64_t calls[KAFKA_KEYS];
-    atomic_uint alive; /* calls; read by kafka_server_stop */
-    struct net_post_node stop_nodes[2];
 };
 
 struct kafka_server {
@@ -82,6 +80,7 @@ struct kafka_server {
     struct net_listener *listener;
     struct net_pool *pool;
     struct kafka_loop loops[KAFKA_LOOPS_MAX];
+    struct net_loop *nets[KAFKA_LOOPS_MAX]; /* theirs */
     void *state; /* of calls->start */
     bool started; /* calls->start has been called, calls->stop is owed */
     atomic_bool tending; /* calls->tend is on its way */
@@ -89,8 +88,6 @@ struct kafka_server {
     atomic_uint connections;
     atomic_size_t request_bytes;
     atomic_int stopping; /* 1: ending politely, 2: everything is cut */
-    pthread_mutex_t lock;
-    pthread_cond_t changed; /* a loop has become idle while stopping */
 };
 
 static inline void
@@ -106,7 +103,7 @@ kafka_stopping(const struct kafka_loop *loop)
 }
 
 /* conn.c */
-void kafka_conn_open(void *server, struct net_loop *loop, struct net_conn *net);
+void kafka_conn_open(void *loop, struct net_conn *net);
 void kafka_conn_close(struct kafka_conn *c);
 void kafka_conn_advance(struct kafka_conn *c); /* begin calls and send answers, as far as they may */
 void kafka_conn_tick(struct kafka_loop *loop); /* look again at those that starved */

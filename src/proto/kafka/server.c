@@ -5,11 +5,8 @@
 #include <proto/kafka/conn_int.h>
 
 #include <base/error.h>
-#include <errno.h>
-#include <os/os.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define WORK_QUEUE_MAX 1024
 #define TEND_MS 1000
@@ -68,23 +65,6 @@ on_tick(void *context)
         tick_server(loop->server);
 }
 
-static bool
-is_idle(struct kafka_loop *loop)
-{
-    return net_loop_conns(loop->net) == 0 && atomic_load_explicit(&loop->alive, memory_order_relaxed) == 0;
-}
-
-static void
-after_events(void *context)
-{
-    struct kafka_loop *loop = context;
-    if (kafka_stopping(loop) && is_idle(loop)) {
-        pthread_mutex_lock(&loop->server->lock);
-        pthread_cond_signal(&loop->server->changed);
-        pthread_mutex_unlock(&loop->server->lock);
-    }
-}
-
 /* ---- starting ------------------------------------------------------------------------------------------------------------------ */
 
 static void
@@ -126,8 +106,7 @@ static void
 free_server(struct kafka_server *server)
 {
     for (unsigned i = 0; i < server->config.loops; i++)
-        if (server->loops[i].net)
-            net_loop_stop(server->loops[i].net);
+        net_loop_stop(server->loops[i].net);
     if (server->started && server->config.calls->stop)
         server->config.calls->stop(server);
     for (unsigned i = 0; i < server->config.loops; i++) {
@@ -137,8 +116,6 @@ free_server(struct kafka_server *server)
     net_listener_free(server->listener);
     net_pool_free(server->pool);
     net_tls_free(server->tls);
-    pthread_cond_destroy(&server->changed);
-    pthread_mutex_destroy(&server->lock);
     free((char *)(uintptr_t)server->config.advertised_host);
     free((char *)(uintptr_t)server->config.cluster_id);
     free(server);
@@ -153,9 +130,10 @@ start_loops(struct kafka_server *server, cairn_error *error)
         loop->server = server;
         loop->slow_end = &loop->slow;
         snprintf(name, sizeof name, "cairn-kafka-%u", i % 100);
-        cairn_err err = net_loop_start(name, after_events, loop, &loop->net, error);
+        cairn_err err = net_loop_start(name, NULL, loop, &loop->net, error);
         if (err != CAIRN_OK)
             return err;
+        server->nets[i] = loop->net;
     }
     return CAIRN_OK;
 }
@@ -164,16 +142,12 @@ static cairn_err
 start_listening(struct kafka_server *server, cairn_error *error)
 {
     struct kafka_config *config = &server->config;
-    struct net_loop *loops[KAFKA_LOOPS_MAX];
-    for (unsigned i = 0; i < config->loops; i++)
-        loops[i] = server->loops[i].net;
     return net_listen(&(struct net_listen_options){.address = config->address,
                                                    .port = config->port,
-                                                   .loops = loops,
+                                                   .loops = server->nets,
                                                    .loop_count = config->loops,
                                                    .tls = server->tls,
-                                                   .on_conn = kafka_conn_open,
-                                                   .context = server},
+                                                   .on_conn = kafka_conn_open},
                       &server->listener, error);
 }
 
@@ -212,8 +186,6 @@ kafka_server_start(const struct kafka_config *config, struct kafka_server **ret,
         return error_set(error, CAIRN_E_NOMEM, "no memory for a server");
     server->config = *config;
     fill_config(&server->config);
-    pthread_mutex_init(&server->lock, NULL);
-    pthread_cond_init(&server->changed, NULL);
 
     cairn_err err = copy_strings(&server->config, error);
     if (err == CAIRN_OK && config->tls_cert_file)
@@ -257,35 +229,12 @@ stop_here(void *context)
     }
 }
 
-static bool
-all_idle(struct kafka_server *server)
-{
-    for (unsigned i = 0; i < server->config.loops; i++)
-        if (!is_idle(&server->loops[i]))
-            return false;
-    return true;
-}
-
-/* Tell every loop how far stopping has come, and wait until all are idle. */
+/* Tell every loop how far stopping has come, and wait until all are empty. */
 static bool
 stop_loops(struct kafka_server *server, int how, unsigned wait_ms)
 {
-    int64_t until_us = os_monotonic_us(os_real()) + (int64_t)wait_ms * 1000;
-    struct timespec until = {until_us / 1000000, until_us % 1000000 * 1000};
     atomic_store(&server->stopping, how);
-    for (unsigned i = 0; i < server->config.loops; i++) {
-        struct kafka_loop *loop = &server->loops[i];
-        struct net_post_node *node = &loop->stop_nodes[how - 1];
-        *node = (struct net_post_node){NULL, stop_here, loop};
-        net_post(loop->net, node);
-    }
-    int timed_out = 0;
-    pthread_mutex_lock(&server->lock);
-    while (!all_idle(server) && timed_out != ETIMEDOUT)
-        timed_out = pthread_cond_clockwait(&server->changed, &server->lock, CLOCK_MONOTONIC, &until);
-    bool idle = all_idle(server);
-    pthread_mutex_unlock(&server->lock);
-    return idle;
+    return net_loops_drain(server->nets, server->config.loops, stop_here, wait_ms);
 }
 
 void
@@ -294,11 +243,9 @@ kafka_server_stop(struct kafka_server *server, unsigned grace_ms)
     if (!server)
         return;
     net_listener_close(server->listener);
-    bool idle = stop_loops(server, 1, grace_ms);
-    if (!idle)
-        idle = stop_loops(server, 2, HELD_WAIT_MS);
+    bool empty = stop_loops(server, 1, grace_ms) || stop_loops(server, 2, HELD_WAIT_MS);
     net_pool_stop(server->pool);
-    if (idle) {
+    if (empty) {
         free_server(server);
         return;
     }
