@@ -84,8 +84,6 @@ struct kafka_server {
     struct kafka_loop loops[KAFKA_LOOPS_MAX];
     void *state; /* of calls->start */
     bool started; /* calls->start has been called, calls->stop is owed */
-    atomic_bool tending; /* calls->tend is on its way */
-    uint64_t tended_ms;
     atomic_uint connections;
     atomic_size_t request_bytes;
     atomic_int stopping; /* 1: ending politely, 2: everything is cut */

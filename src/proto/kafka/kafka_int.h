@@ -50,7 +50,6 @@ struct kafka_calls {
     cairn_err (*start)(struct kafka_server *server, void **ret_state, cairn_error *error);
     void (*stop)(struct kafka_server *server);
     void (*tick)(struct kafka_server *server, int64_t now_ms); /* every 50 ms, on the first loop: groups_tick() */
-    void (*tend)(struct kafka_server *server);                 /* every second, on a pool thread: broker_tick() */
     void (*session_end)(struct kafka_session *session);        /* free session->sasl; on the connection's loop */
 };
 

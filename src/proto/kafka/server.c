@@ -12,7 +12,6 @@
 #include <time.h>
 
 #define WORK_QUEUE_MAX 1024
-#define TEND_MS 1000
 #define HELD_WAIT_MS 10000 /* for calls that somebody still holds after everything was cut */
 
 const struct kafka_config *
@@ -30,42 +29,14 @@ kafka_state_of(const struct kafka_server *server)
 /* ---- now and then ------------------------------------------------------------------------------------------------------------ */
 
 static void
-tend(void *context)
-{
-    struct kafka_server *server = context;
-    server->config.calls->tend(server);
-}
-
-static void
-tended(void *context)
-{
-    struct kafka_server *server = context;
-    atomic_store(&server->tending, false);
-}
-
-/* On the first loop. */
-static void
-tick_server(struct kafka_server *server)
-{
-    struct net_loop *net = server->loops[0].net;
-    uint64_t now_ms = net_now_ms(net);
-    if (server->config.calls->tick)
-        server->config.calls->tick(server, kafka_now_ms());
-    if (!server->config.calls->tend || now_ms - server->tended_ms < TEND_MS || atomic_exchange(&server->tending, true))
-        return;
-    server->tended_ms = now_ms;
-    if (!net_pool_run(server->pool, net, tend, tended, server))
-        atomic_store(&server->tending, false);
-}
-
-static void
 on_tick(void *context)
 {
     struct kafka_loop *loop = context;
+    struct kafka_server *server = loop->server;
     kafka_conn_tick(loop);
     call_trim_frames(loop);
-    if (loop == &loop->server->loops[0])
-        tick_server(loop->server);
+    if (loop == &server->loops[0] && server->config.calls->tick)
+        server->config.calls->tick(server, kafka_now_ms());
 }
 
 static bool
