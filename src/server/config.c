@@ -74,6 +74,8 @@ static const struct setting settings[] = {
     {"kafka.message_size", SIZE, AT(kafka_message_size), 0, KIB, 64 * MIB, "SIZE", "one record batch (1MiB and 12 bytes)"},
     {"kafka.request_size", SIZE, AT(kafka_request_size), 0, MIB, GIB, "SIZE", "one request (100MiB)"},
     {"kafka.requests_size", SIZE, AT(kafka_requests_size), 0, MIB, 64 * GIB, "SIZE", "all requests in memory (256MiB)"},
+    {"kafka.produce_rate", SIZE, AT(kafka_produce_rate), 0, 0, 16 * GIB, "SIZE", "bytes a second that one connection may produce (any)"},
+    {"kafka.fetch_rate", SIZE, AT(kafka_fetch_rate), 0, 0, 16 * GIB, "SIZE", "bytes a second that one connection may fetch (any)"},
     {"kafka.connections", COUNT, AT(kafka_connections), 0, 1, 10000000, "N", "connections at once (by the descriptor limit)"},
     {"kafka.transactions_size", SIZE, AT(kafka_transactions_size), 0, MIB, 64 * GIB, "SIZE", "what open transactions hold in memory (256MiB)"},
     {"kafka.loops", COUNT, AT(kafka_loops), 0, 1, 64, "N", "event loops, a thread each (processors, at most 8)"},

@@ -20,6 +20,12 @@ kafka_config_of(const struct kafka_server *server)
     return &server->config;
 }
 
+uint64_t
+kafka_rate_of(const struct kafka_server *server, enum kafka_rate kind)
+{
+    return kind == KAFKA_RATE_PRODUCE ? server->config.produce_rate : server->config.fetch_rate;
+}
+
 void *
 kafka_state_of(const struct kafka_server *server)
 {
@@ -73,6 +79,13 @@ set_default_size(size_t *value, size_t otherwise)
 }
 
 static void
+set_most(uint64_t *value, uint64_t most)
+{
+    if (*value > most)
+        *value = most;
+}
+
+static void
 fill_config(struct kafka_config *config)
 {
     unsigned descriptors = net_prepare_process(), processors = net_processors();
@@ -88,6 +101,8 @@ fill_config(struct kafka_config *config)
     set_default_size(&config->login_request_max, (size_t)512 << 10);
     set_default_size(&config->requests_max, (size_t)256 << 20);
     set_default_size(&config->unsent_max, (size_t)256 << 20);
+    set_most(&config->produce_rate, RATE_MAX);
+    set_most(&config->fetch_rate, RATE_MAX);
     set_default(&config->request_timeout_ms, 30000);
     set_default(&config->idle_timeout_ms, 600000);
     set_default(&config->write_timeout_ms, 30000);
@@ -291,6 +306,8 @@ kafka_server_stats(struct kafka_server *server, struct kafka_server_stats *ret)
         stats.bytes_out_total += out_bytes;
         stats.connections_total += atomic_load_explicit(&loop->connections, memory_order_relaxed);
         stats.rejected_total += atomic_load_explicit(&loop->rejected, memory_order_relaxed);
+        stats.throttled_total += atomic_load_explicit(&loop->throttled, memory_order_relaxed);
+        stats.throttled_ms_total += atomic_load_explicit(&loop->throttled_ms, memory_order_relaxed);
         stats.unsent_bytes += atomic_load_explicit(&loop->unsent_now, memory_order_relaxed);
         for (unsigned key = 0; key < KAFKA_KEYS; key++) {
             uint64_t calls = atomic_load_explicit(&loop->calls[key], memory_order_relaxed);
