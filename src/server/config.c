@@ -78,6 +78,7 @@ static const struct setting settings[] = {
     {"kafka.fetch_rate", SIZE, AT(kafka_fetch_rate), 0, 0, 16 * GIB, "SIZE", "bytes a second that one connection may fetch (any)"},
     {"kafka.connections", COUNT, AT(kafka_connections), 0, 1, 10000000, "N", "connections at once (by the descriptor limit)"},
     {"kafka.transactions_size", SIZE, AT(kafka_transactions_size), 0, MIB, 64 * GIB, "SIZE", "what open transactions hold in memory (256MiB)"},
+    {"kafka.groups_size", SIZE, AT(kafka_groups_size), 0, MIB, 64 * GIB, "SIZE", "what members of consumer groups hold in memory (256MiB)"},
     {"kafka.loops", COUNT, AT(kafka_loops), 0, 1, 64, "N", "event loops, a thread each (processors, at most 8)"},
     {"schema_registry.listen", TEXT_AT(registry_listen), "ADDR:PORT", "serve the schema registry's clients there (not at all)"},
     {"http.loops", COUNT, AT(loops), 0, 1, 64, "N", "event loops, a thread each (processors, at most 8)"},
