@@ -35,7 +35,8 @@ struct server_config {
     char kafka_sasl[128], kafka_users[CONFIG_PATH_MAX], kafka_jwks[CONFIG_PATH_MAX];
     char kafka_jwt_issuer[512], kafka_jwt_audience[512];
     uint64_t kafka_partitions, kafka_auto_create, kafka_message_size, kafka_request_size, kafka_requests_size;
-    uint64_t kafka_connections, kafka_transactions_size, kafka_loops;
+    uint64_t kafka_produce_rate, kafka_fetch_rate;
+    uint64_t kafka_connections, kafka_transactions_size, kafka_groups_size, kafka_loops;
     bool quiet; /* no lines on stderr but errors */
     bool json;  /* what is for programs, as JSON: the line on stdout, a failure on stderr */
 };

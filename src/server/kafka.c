@@ -107,7 +107,7 @@ kafka_side_open(const struct server_config *config, cairn_store *store, struct k
     pthread_mutex_init(&side->lock, NULL);
     side->config = config;
     side->store = store;
-    const struct groups_options groups = {0};
+    const struct groups_options groups = {.bytes_max = config->kafka_groups_size};
     cairn_err err = registry_door_create(store, 0, NULL, &side->door, error);
     if (err == CAIRN_OK)
         err = open_broker(side, error);
@@ -190,6 +190,8 @@ open_kafka(struct kafka_side *side, cairn_error *error)
         .connections_max = (unsigned)config->kafka_connections,
         .request_max = config->kafka_request_size,
         .requests_max = config->kafka_requests_size,
+        .produce_rate = config->kafka_produce_rate,
+        .fetch_rate = config->kafka_fetch_rate,
         .broker = side->broker,
         .groups = side->groups,
         .calls = &kafka_calls,
@@ -290,8 +292,12 @@ kafka_side_metrics(void *context, struct buf *to)
     put_metric(to, "cairn_kafka_rejected_total", "counter", "Connections closed by a bound or a fault.", stats.rejected_total);
     put_metric(to, "cairn_kafka_received_bytes_total", "counter", "Bytes received.", stats.bytes_in_total);
     put_metric(to, "cairn_kafka_sent_bytes_total", "counter", "Bytes sent.", stats.bytes_out_total);
+    put_metric(to, "cairn_kafka_throttled_total", "counter", "Answers after which a connection had to wait because of its rate.", stats.throttled_total);
+    put_metric(to, "cairn_kafka_throttled_ms_total", "counter", "Milliseconds for which connections had to wait because of their rates.",
+               stats.throttled_ms_total);
     put_metric(to, "cairn_kafka_request_bytes", "gauge", "Requests in memory now.", stats.request_bytes);
     put_metric(to, "cairn_kafka_unsent_bytes", "gauge", "Answers in memory that clients have not read.", stats.unsent_bytes);
+    put_metric(to, "cairn_kafka_group_bytes", "gauge", "What members of consumer groups hold in memory.", groups_bytes(side->groups));
     buf_printf(to, "# HELP cairn_kafka_calls_total Calls begun, by Kafka's number of the call.\n"
                    "# TYPE cairn_kafka_calls_total counter\n");
     for (size_t i = 0; i < sizeof stats.calls_by_key / sizeof *stats.calls_by_key; i++)

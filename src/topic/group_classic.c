@@ -113,7 +113,9 @@ update_member(struct turn *turn, struct member *member, const struct group_join 
     if (turn->group->tally_count + join->protocol_count > TALLIES_MAX)
         return KAFKA_INCONSISTENT_GROUP_PROTOCOL;
     struct protocols *protocols = protocols_copy(join->protocols, join->protocol_count);
-    if (protocols == NULL || !tally_reserve(turn->group, protocols->count)) {
+    size_t before = member->protocols ? member->protocols->bytes : 0;
+    if (protocols == NULL || !tally_reserve(turn->group, protocols->count)
+        || !member_recount(turn, member, before, protocols->bytes)) {
         free(protocols);
         return KAFKA_COORDINATOR_NOT_AVAILABLE;
     }
@@ -348,6 +350,8 @@ groups_join(struct groups_broker *groups, const struct group_join *join, int64_t
         err = KAFKA_UNKNOWN_MEMBER_ID;
     if (err == KAFKA_NONE)
         err = join_locked(&turn, join, answer);
+    if (err == KAFKA_COORDINATOR_NOT_AVAILABLE && turn.full)
+        err = KAFKA_GROUP_MAX_SIZE_REACHED;
     if (err != KAFKA_NONE)
         answer_join_error(&turn, answer, err, join->member_id);
     if (turn.group != NULL)
@@ -357,19 +361,19 @@ groups_join(struct groups_broker *groups, const struct group_join *join, int64_t
 
 /* ---- syncing ---------------------------------------------------------------------------------------------------------------------- */
 
-/* What the leader says, kept; nothing of it when there is no memory. Who is not mentioned gets nothing. */
+/* What the leader says, kept; nothing of it when there is no memory, or too much is held by all groups. Who is not mentioned gets nothing. */
 static bool
-keep_assignments(struct kgroup *group, const struct group_sync *sync)
+keep_assignments(struct turn *turn, const struct group_sync *sync)
 {
+    struct kgroup *group = turn->group;
     bool kept = true;
     for (struct member *member = member_first(group); member != NULL; member = member_after(member))
-        str_free(&member->assignment);
+        (void)member_assign(turn, member, (cairn_str){0});
     for (size_t i = 0; kept && i < sync->assignment_count; i++) {
         struct member *member = member_by_id(group, sync->assignments[i].member_id);
         if (member == NULL || member->pending)
             continue;
-        str_free(&member->assignment);
-        kept = str_copy(sync->assignments[i].assignment, &member->assignment);
+        kept = member_assign(turn, member, sync->assignments[i].assignment);
     }
     return kept;
 }
@@ -391,7 +395,7 @@ sync_completing(struct turn *turn, struct member *member, const struct group_syn
 {
     struct kgroup *group = turn->group;
     bool leads = group->leader == member;
-    if (leads && !keep_assignments(group, sync))
+    if (leads && !keep_assignments(turn, sync))
         return KAFKA_COORDINATOR_NOT_AVAILABLE;
     if (member->sync != NULL)
         answer_sync_error(turn, member->sync, KAFKA_REBALANCE_IN_PROGRESS);

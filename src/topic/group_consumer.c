@@ -18,13 +18,13 @@
 /* ---- making and ending -------------------------------------------------------------------------------------------------------------- */
 
 void
-consumer_group_free(struct kgroup *group)
+consumer_group_free(struct groups_broker *groups, struct kgroup *group)
 {
     struct consumer_group *consumers = group->consumer;
     if (consumers == NULL)
         return;
     assert(group->first == NULL);
-    slots_free(consumers);
+    slots_free(groups, consumers);
     free(consumers);
     group->consumer = NULL;
 }
@@ -32,7 +32,7 @@ consumer_group_free(struct kgroup *group)
 void
 consumer_clear(struct turn *turn)
 {
-    consumer_group_free(turn->group);
+    consumer_group_free(turn->groups, turn->group);
     turn->group->type = GROUP_NONE;
     turn->group->state = STATE_EMPTY;
     turn->group->generation = 0;
@@ -47,7 +47,7 @@ consumer_member_free(struct turn *turn, struct member *member)
         return;
     release_all(turn->group, consumer);
     drop_subscription(turn->group, consumer);
-    pattern_give_back(turn->group->consumer, consumer->pattern);
+    pattern_give_back(turn, consumer->pattern);
     set_free(&consumer->target);
     free(consumer->topics);
     free(consumer);
@@ -60,6 +60,8 @@ fence(struct turn *turn, struct member *member)
     member_free(turn, member);
     turn->group->member_count--;
     turn->group->consumer->epoch++;
+    if (turn->group->first == NULL) /* nobody makes a target any more, which would tidy up */
+        slots_tidy(turn);
 }
 
 /* ---- checks ------------------------------------------------------------------------------------------------------------------------- */
@@ -133,9 +135,11 @@ copy_topics(const struct consumer_heartbeat *heartbeat)
     size_t bytes = 0;
     for (size_t i = 0; i < heartbeat->topic_count; i++)
         bytes += heartbeat->topics[i].size;
-    struct topic_names *names = malloc(sizeof *names + heartbeat->topic_count * sizeof *names->items + bytes);
+    bytes += sizeof(struct topic_names) + heartbeat->topic_count * sizeof(cairn_str);
+    struct topic_names *names = malloc(bytes);
     if (names == NULL)
         return NULL;
+    names->bytes = bytes;
     names->count = heartbeat->topic_count;
     char *at = (char *)&names->items[names->count];
     for (size_t i = 0; i < names->count; i++) {
@@ -159,12 +163,13 @@ add_member(struct turn *turn, const struct consumer_heartbeat *heartbeat, struct
     struct member *member = member_new(turn, id.size > 0 ? id : heartbeat->member_id, heartbeat->instance_id, heartbeat->client_id,
                                        heartbeat->client_host);
     str_free(&id);
-    if (member != NULL && (member->consumer = calloc(1, sizeof *member->consumer)) == NULL) {
+    if (member != NULL && (!member_recount(turn, member, 0, sizeof *member->consumer)
+                           || (member->consumer = calloc(1, sizeof *member->consumer)) == NULL)) {
         member_abandon(turn, member);
         member = NULL;
     }
     if (member == NULL)
-        return KAFKA_COORDINATOR_NOT_AVAILABLE;
+        return turn->full ? KAFKA_GROUP_MAX_SIZE_REACHED : KAFKA_COORDINATOR_NOT_AVAILABLE;
     member->consumer->revoke_due_ms = NEVER;
     member_enter(turn, member);
     group->member_count++;
@@ -246,11 +251,11 @@ take_pattern(struct turn *turn, struct consumer *consumer, cairn_str text, struc
     if (cairn_str_equal(before, text))
         return KAFKA_NONE;
     if (text.size > 0) {
-        pattern = pattern_take(turn->group->consumer, text, why->text, sizeof why->text);
+        pattern = pattern_take(turn, text, why->text, sizeof why->text);
         if (pattern == NULL)
-            return KAFKA_INVALID_REGULAR_EXPRESSION;
+            return turn->full ? KAFKA_GROUP_MAX_SIZE_REACHED : KAFKA_INVALID_REGULAR_EXPRESSION;
     }
-    pattern_give_back(turn->group->consumer, consumer->pattern);
+    pattern_give_back(turn, consumer->pattern);
     consumer->pattern = pattern;
     consumer->stale = true;
     return KAFKA_NONE;
@@ -266,6 +271,10 @@ take_wishes(struct turn *turn, struct member *member, const struct consumer_hear
         struct topic_names *topics = copy_topics(heartbeat);
         if (topics == NULL)
             return KAFKA_COORDINATOR_NOT_AVAILABLE;
+        if (!member_recount(turn, member, consumer->topics ? consumer->topics->bytes : 0, topics->bytes)) {
+            free(topics);
+            return KAFKA_GROUP_MAX_SIZE_REACHED;
+        }
         free(consumer->topics);
         consumer->topics = topics;
         consumer->stale = true;
@@ -302,7 +311,7 @@ refresh(struct turn *turn, struct member *member)
     if (done && consumers->target_epoch < consumers->epoch) {
         done = make_target(turn);
         if (done)
-            slots_tidy(turn->group);
+            slots_tidy(turn);
     }
     return done ? KAFKA_NONE : KAFKA_COORDINATOR_NOT_AVAILABLE;
 }
@@ -350,10 +359,12 @@ go_on(struct turn *turn, const struct consumer_heartbeat *heartbeat, struct aren
     bool is_new = member->deadline_ms == NEVER;
     member_deadline(turn, member, turn->now_ms + turn->groups->options.consumer_session_timeout_ms);
     err = take_wishes(turn, member, heartbeat, why);
-    if (err != KAFKA_NONE && is_new)
-        fence(turn, member);
     if (err == KAFKA_NONE)
         err = refresh(turn, member);
+    if (err != KAFKA_NONE && is_new) { /* who cannot come in is not in */
+        fence(turn, member);
+        return turn->full ? KAFKA_GROUP_MAX_SIZE_REACHED : err;
+    }
     if (err == KAFKA_NONE && !reconcile(turn, member, heartbeat, &changed))
         err = KAFKA_COORDINATOR_NOT_AVAILABLE;
     if (err != KAFKA_NONE)

@@ -35,7 +35,7 @@ struct pattern {
     struct pattern *next;
     cairn_str text;
     struct pcre2_real_code_8 *code;
-    size_t users;
+    size_t users, bytes;
     bool resolved;
     uint64_t changes; /* as of which `slots` are */
     struct set slots;
@@ -56,7 +56,7 @@ enum assignor { ASSIGNOR_ANY, ASSIGNOR_UNIFORM, ASSIGNOR_RANGE };
 enum reconciling { MEMBER_STABLE, MEMBER_UNREVOKED, MEMBER_UNRELEASED };
 
 struct topic_names { /* one piece of memory */
-    size_t count;
+    size_t bytes, count;
     cairn_str items[];
 };
 
@@ -89,6 +89,7 @@ struct topics_seen {
 struct topics_seen *topics_look(struct groups_broker *groups, int64_t now_ms); /* counted; NULL: it cannot be known now */
 const struct topic_seen *topics_find(const struct topics_seen *seen, cairn_str name);
 bool topic_pattern_compile(cairn_str text, struct pcre2_real_code_8 **ret, char *ret_message, size_t message_size);
+size_t topic_pattern_bytes(const struct pcre2_real_code_8 *code);
 void topic_pattern_free(struct pcre2_real_code_8 *code);
 /* visit each topic whose whole name matches; false when visit said so. */
 bool topic_pattern_match(const struct pcre2_real_code_8 *code, const struct topics_seen *seen,
@@ -116,16 +117,16 @@ void set_sort(struct set *set);
 bool set_equal(const struct set *a, const struct set *b);
 void set_free(struct set *set);
 /* Subscriptions as of the topics that there are: everybody's when those have changed, otherwise this member's. *ret_changed when any
- * is another. False: no memory; it is tried again the next time. */
+ * is another. False: no memory, or too much is held by all groups; it is tried again the next time. */
 bool resolve(struct turn *turn, struct member *member, const struct topics_seen *seen, bool *ret_changed);
 void drop_subscription(struct kgroup *group, struct consumer *consumer);
-void slots_tidy(struct kgroup *group);
-void slots_free(struct consumer_group *consumers);
+void slots_tidy(struct turn *turn);
+void slots_free(struct groups_broker *groups, struct consumer_group *consumers);
 bool make_target(struct turn *turn);
 /* The one that most ask for; uniform where nobody asks. */
 enum assignor choose_assignor(const struct kgroup *group);
-struct pattern *pattern_take(struct consumer_group *consumers, cairn_str text, char *ret_message, size_t message_size);
-void pattern_give_back(struct consumer_group *consumers, struct pattern *pattern);
+struct pattern *pattern_take(struct turn *turn, cairn_str text, char *ret_message, size_t message_size);
+void pattern_give_back(struct turn *turn, struct pattern *pattern);
 
 /* group_reconcile.c */
 /* One step towards the target; *ret_changed: its assignment is another one. False: no memory, nothing changed. */

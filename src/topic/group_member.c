@@ -61,10 +61,11 @@ protocols_copy(const struct group_protocol *items, size_t count)
     size_t bytes = 0;
     for (size_t i = 0; i < count; i++)
         bytes += items[i].name.size + items[i].metadata.size;
-    struct protocols *copy = malloc(sizeof *copy + count * sizeof *items + bytes);
+    bytes += sizeof(struct protocols) + count * sizeof *items;
+    struct protocols *copy = malloc(bytes);
     if (copy == NULL)
         return NULL;
-    *copy = (struct protocols){0};
+    *copy = (struct protocols){.bytes = bytes};
     char *at = (char *)&copy->items[count];
     for (size_t i = 0; i < count; i++) {
         if (is_among(items[i].name, copy->items, copy->count))
@@ -76,9 +77,34 @@ protocols_copy(const struct group_protocol *items, size_t count)
     return copy;
 }
 
-static void
-free_texts(struct member *member)
+bool
+member_recount(struct turn *turn, struct member *member, size_t before, size_t after)
 {
+    if (after > before && !bytes_take(turn, after - before))
+        return false;
+    if (after < before)
+        bytes_give(turn->groups, before - after);
+    member->bytes += after - before;
+    return true;
+}
+
+bool
+member_assign(struct turn *turn, struct member *member, cairn_str assignment)
+{
+    (void)member_recount(turn, member, member->assignment.size, 0); /* less is never refused */
+    str_free(&member->assignment);
+    if (!member_recount(turn, member, 0, assignment.size))
+        return false;
+    if (str_copy(assignment, &member->assignment))
+        return true;
+    (void)member_recount(turn, member, assignment.size, 0);
+    return false;
+}
+
+static void
+free_member(struct turn *turn, struct member *member)
+{
+    bytes_give(turn->groups, member->bytes);
     str_free(&member->id);
     str_free(&member->instance_id);
     str_free(&member->client_id);
@@ -94,12 +120,13 @@ member_new(struct turn *turn, cairn_str id, cairn_str instance_id, cairn_str cli
     struct member *member = calloc(1, sizeof *member);
     if (member == NULL)
         return NULL;
-    bool made = str_copy(id, &member->id) && str_copy(instance_id, &member->instance_id)
+    size_t bytes = sizeof *member + id.size + instance_id.size + cut(client_id).size + cut(client_host).size;
+    bool made = member_recount(turn, member, 0, bytes) && str_copy(id, &member->id) && str_copy(instance_id, &member->instance_id)
                 && str_copy(cut(client_id), &member->client_id)
                 && str_copy(cut(client_host), &member->client_host)
                 && timers_reserve(&turn->groups->timers, 1);
     if (!made) {
-        free_texts(member);
+        free_member(turn, member);
         return NULL;
     }
     member->timer = (struct timer){.group = turn->group, .kind = TIMER_MEMBER};
@@ -132,7 +159,7 @@ member_free(struct turn *turn, struct member *member)
     *(member->previous ? &member->previous->next : &group->first) = member->next;
     *(member->next ? &member->next->previous : &group->last) = member->previous;
     consumer_member_free(turn, member);
-    free_texts(member);
+    free_member(turn, member);
 }
 
 /* One that could not enter after all. */
@@ -140,7 +167,7 @@ void
 member_abandon(struct turn *turn, struct member *member)
 {
     timers_give_back(&turn->groups->timers, 1);
-    free_texts(member);
+    free_member(turn, member);
 }
 
 struct member *

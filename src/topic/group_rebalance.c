@@ -282,7 +282,7 @@ static void
 cancel_syncs(struct turn *turn)
 {
     for (struct member *member = member_first(turn->group); member != NULL; member = member_after(member)) {
-        str_free(&member->assignment);
+        (void)member_assign(turn, member, (cairn_str){0});
         if (member->sync != NULL) {
             answer_sync_error(turn, member->sync, KAFKA_REBALANCE_IN_PROGRESS);
             session_renew(turn, member);

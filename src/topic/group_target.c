@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#define SET_ITEM_BYTES (2 * sizeof(uint64_t)) /* a slot in a set: of a member, and perhaps of its pattern */
+
 /* ---- sets --------------------------------------------------------------------------------------------------------------------------- */
 
 /* The place of the item, or where it would be. */
@@ -82,11 +84,16 @@ id_key(const cairn_uuid *id)
     return (cairn_str){(const char *)id->bytes, sizeof id->bytes};
 }
 
+/* What a slot counts for: itself, and of each partition its owner and its place in a target and in what a member has or gives away. */
+static size_t
+slot_bytes(const struct slot *slot)
+{
+    return sizeof *slot + slot->name.size + slot->owner_room * (sizeof(struct member *) + 3 * sizeof(uint64_t));
+}
+
 static void
 slot_free(struct slot *slot)
 {
-    if (slot == NULL)
-        return;
     str_free(&slot->name);
     free(slot->owners);
     free(slot);
@@ -115,35 +122,48 @@ enter_slot(struct consumer_group *consumers, struct slot *slot)
 }
 
 static struct slot *
-slot_new(struct consumer_group *consumers, const struct topic_seen *topic)
+slot_new(struct turn *turn, const struct topic_seen *topic)
 {
     struct slot *slot = calloc(1, sizeof *slot);
     if (slot == NULL)
         return NULL;
     slot->id = topic->id;
-    if (!str_copy(topic->name, &slot->name) || !enter_slot(consumers, slot)) {
-        slot_free(slot);
-        return NULL;
+    if (str_copy(topic->name, &slot->name) && bytes_take(turn, slot_bytes(slot))) {
+        if (enter_slot(turn->group->consumer, slot))
+            return slot;
+        bytes_give(turn->groups, slot_bytes(slot));
     }
-    return slot;
+    slot_free(slot);
+    return NULL;
 }
 
-/* The topic's slot, as large as the topic is now. NULL without memory. */
-static struct slot *
-slot_of(struct consumer_group *consumers, const struct topic_seen *topic, bool *ret_grown)
+static bool
+slot_grow(struct turn *turn, struct slot *slot, uint32_t partitions)
 {
-    struct link *link = names_get(&consumers->slots_by_id, id_key(&topic->id));
-    struct slot *slot = link ? OWNER_OF(link, struct slot, by_id) : slot_new(consumers, topic);
-    if (slot == NULL)
-        return NULL;
-    if (topic->partitions > slot->owner_room) {
-        struct member **larger = realloc(slot->owners, topic->partitions * sizeof(struct member *));
-        if (larger == NULL)
-            return NULL;
-        memset(larger + slot->owner_room, 0, (topic->partitions - slot->owner_room) * sizeof(struct member *));
-        slot->owners = larger;
-        slot->owner_room = topic->partitions;
+    struct slot larger = *slot;
+    larger.owner_room = partitions;
+    size_t more = slot_bytes(&larger) - slot_bytes(slot);
+    if (!bytes_take(turn, more))
+        return false;
+    larger.owners = realloc(slot->owners, partitions * sizeof(struct member *));
+    if (larger.owners == NULL) {
+        bytes_give(turn->groups, more);
+        return false;
     }
+    memset(larger.owners + slot->owner_room, 0, (partitions - slot->owner_room) * sizeof(struct member *));
+    slot->owners = larger.owners;
+    slot->owner_room = partitions;
+    return true;
+}
+
+/* The topic's slot, as large as the topic is now. NULL without memory, or when all groups hold too much. */
+static struct slot *
+slot_of(struct turn *turn, const struct topic_seen *topic, bool *ret_grown)
+{
+    struct link *link = names_get(&turn->group->consumer->slots_by_id, id_key(&topic->id));
+    struct slot *slot = link ? OWNER_OF(link, struct slot, by_id) : slot_new(turn, topic);
+    if (slot == NULL || (topic->partitions > slot->owner_room && !slot_grow(turn, slot, topic->partitions)))
+        return NULL;
     if (slot->partitions != topic->partitions) {
         slot->partitions = topic->partitions;
         *ret_grown = true;
@@ -153,15 +173,16 @@ slot_of(struct consumer_group *consumers, const struct topic_seen *topic, bool *
 
 /* Slots that nobody wants or has go; patterns that might still name them look again. */
 void
-slots_tidy(struct kgroup *group)
+slots_tidy(struct turn *turn)
 {
-    struct consumer_group *consumers = group->consumer;
+    struct consumer_group *consumers = turn->group->consumer;
     bool any = false;
     for (size_t i = 0; i < consumers->slot_count; i++) {
         struct slot *slot = consumers->slots[i];
         if (slot == NULL || slot->subscribers > 0 || slot->held > 0)
             continue;
         names_remove(&consumers->slots_by_id, &slot->by_id);
+        bytes_give(turn->groups, slot_bytes(slot));
         slot_free(slot);
         consumers->slots[i] = NULL;
         any = true;
@@ -171,31 +192,55 @@ slots_tidy(struct kgroup *group)
 }
 
 void
-slots_free(struct consumer_group *consumers)
+slots_free(struct groups_broker *groups, struct consumer_group *consumers)
 {
-    for (size_t i = 0; i < consumers->slot_count; i++)
+    for (size_t i = 0; i < consumers->slot_count; i++) {
+        if (consumers->slots[i] == NULL)
+            continue;
+        bytes_give(groups, slot_bytes(consumers->slots[i]));
         slot_free(consumers->slots[i]);
+    }
     free(consumers->slots);
     names_free(&consumers->slots_by_id);
 }
 
 /* ---- patterns ----------------------------------------------------------------------------------------------------------------------- */
 
-struct pattern *
-pattern_take(struct consumer_group *consumers, cairn_str text, char *ret_message, size_t message_size)
+static void
+pattern_free(struct pattern *pattern)
 {
+    topic_pattern_free(pattern->code);
+    str_free(&pattern->text);
+    set_free(&pattern->slots);
+    free(pattern);
+}
+
+static struct pattern *
+pattern_new(struct turn *turn, cairn_str text, char *ret_message, size_t message_size)
+{
+    struct pattern *pattern = calloc(1, sizeof *pattern);
+    if (pattern == NULL)
+        return NULL;
+    if (str_copy(text, &pattern->text) && topic_pattern_compile(text, &pattern->code, ret_message, message_size)) {
+        pattern->bytes = sizeof *pattern + text.size + topic_pattern_bytes(pattern->code);
+        if (bytes_take(turn, pattern->bytes))
+            return pattern;
+    }
+    pattern_free(pattern);
+    return NULL;
+}
+
+struct pattern *
+pattern_take(struct turn *turn, cairn_str text, char *ret_message, size_t message_size)
+{
+    struct consumer_group *consumers = turn->group->consumer;
     struct pattern *pattern = consumers->patterns;
     while (pattern != NULL && !cairn_str_equal(pattern->text, text))
         pattern = pattern->next;
     if (pattern == NULL) {
-        pattern = calloc(1, sizeof *pattern);
-        if (pattern == NULL || !str_copy(text, &pattern->text)
-            || !topic_pattern_compile(text, &pattern->code, ret_message, message_size)) {
-            if (pattern != NULL)
-                str_free(&pattern->text);
-            free(pattern);
+        pattern = pattern_new(turn, text, ret_message, message_size);
+        if (pattern == NULL)
             return NULL;
-        }
         pattern->next = consumers->patterns;
         consumers->patterns = pattern;
     }
@@ -204,22 +249,20 @@ pattern_take(struct consumer_group *consumers, cairn_str text, char *ret_message
 }
 
 void
-pattern_give_back(struct consumer_group *consumers, struct pattern *pattern)
+pattern_give_back(struct turn *turn, struct pattern *pattern)
 {
     if (pattern == NULL || --pattern->users > 0)
         return;
-    struct pattern **at = &consumers->patterns;
+    struct pattern **at = &turn->group->consumer->patterns;
     while (*at != pattern)
         at = &(*at)->next;
     *at = pattern->next;
-    topic_pattern_free(pattern->code);
-    str_free(&pattern->text);
-    set_free(&pattern->slots);
-    free(pattern);
+    bytes_give(turn->groups, pattern->bytes);
+    pattern_free(pattern);
 }
 
 struct matching {
-    struct consumer_group *consumers;
+    struct turn *turn;
     struct set slots;
     bool grown;
 };
@@ -228,14 +271,14 @@ static bool
 take_match(void *context, const struct topic_seen *topic)
 {
     struct matching *matching = context;
-    struct slot *slot = slot_of(matching->consumers, topic, &matching->grown);
+    struct slot *slot = slot_of(matching->turn, topic, &matching->grown);
     return slot != NULL && set_put(&matching->slots, slot->index);
 }
 
 static bool
-resolve_pattern(struct consumer_group *consumers, struct pattern *pattern, const struct topics_seen *seen, bool *ret_grown)
+resolve_pattern(struct turn *turn, struct pattern *pattern, const struct topics_seen *seen, bool *ret_grown)
 {
-    struct matching matching = {.consumers = consumers};
+    struct matching matching = {.turn = turn};
     if (pattern->resolved && pattern->changes == seen->changes)
         return true;
     bool matched = topic_pattern_match(pattern->code, seen, take_match, &matching);
@@ -267,18 +310,17 @@ drop_subscription(struct kgroup *group, struct consumer *consumer)
 }
 
 static bool
-resolve_into(struct consumer_group *consumers, const struct consumer *consumer, const struct topics_seen *seen, struct set *to,
-             bool *ret_grown)
+resolve_into(struct turn *turn, const struct consumer *consumer, const struct topics_seen *seen, struct set *to, bool *ret_grown)
 {
     for (size_t i = 0; consumer->topics != NULL && i < consumer->topics->count; i++) {
         const struct topic_seen *topic = topics_find(seen, consumer->topics->items[i]);
-        struct slot *slot = topic ? slot_of(consumers, topic, ret_grown) : NULL;
+        struct slot *slot = topic ? slot_of(turn, topic, ret_grown) : NULL;
         if (topic != NULL && (slot == NULL || !set_put(to, slot->index)))
             return false;
     }
     if (consumer->pattern == NULL)
         return true;
-    if (!resolve_pattern(consumers, consumer->pattern, seen, ret_grown))
+    if (!resolve_pattern(turn, consumer->pattern, seen, ret_grown))
         return false;
     for (size_t i = 0; i < consumer->pattern->slots.count; i++)
         if (!set_put(to, consumer->pattern->slots.items[i]))
@@ -291,18 +333,23 @@ resolve_member(struct turn *turn, struct member *member, const struct topics_see
 {
     struct kgroup *group = turn->group;
     struct set slots = {0};
-    bool grown = false, resolved = resolve_into(group->consumer, member->consumer, seen, &slots, &grown);
+    bool grown = false, resolved = resolve_into(turn, member->consumer, seen, &slots, &grown);
     *ret_changed |= grown;
     if (!resolved) {
         set_free(&slots);
         return false;
     }
     set_sort(&slots);
-    member->consumer->stale = false;
     if (set_equal(&slots, &member->consumer->slots)) {
+        member->consumer->stale = false;
         set_free(&slots);
         return true;
     }
+    if (!member_recount(turn, member, member->consumer->slots.count * SET_ITEM_BYTES, slots.count * SET_ITEM_BYTES)) {
+        set_free(&slots);
+        return false;
+    }
+    member->consumer->stale = false;
     count_subscribers(group, &slots, 1);
     drop_subscription(group, member->consumer);
     member->consumer->slots = slots;

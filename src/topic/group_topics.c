@@ -120,6 +120,14 @@ topic_pattern_compile(cairn_str text, struct pcre2_real_code_8 **ret, char *ret_
     return *ret != NULL;
 }
 
+size_t
+topic_pattern_bytes(const struct pcre2_real_code_8 *code)
+{
+    size_t bytes = 0;
+    pcre2_pattern_info(code, PCRE2_INFO_SIZE, &bytes);
+    return bytes;
+}
+
 void
 topic_pattern_free(struct pcre2_real_code_8 *code)
 {

@@ -219,7 +219,7 @@ kgroup_drop(struct groups_broker *groups, struct kgroup *group)
     timer_cancel(groups, &group->rebalance);
     timer_cancel(groups, &group->sync);
     timers_give_back(&groups->timers, 2);
-    consumer_group_free(group);
+    consumer_group_free(groups, group);
     group->dead = true;
     pthread_mutex_lock(&groups->table_lock);
     names_remove(&groups->table, &group->by_name);
@@ -319,6 +319,36 @@ turn_end(struct turn *turn)
     give_all(turn);
 }
 
+/* ---- memory --------------------------------------------------------------------------------------------------------------------- */
+
+bool
+bytes_take(struct turn *turn, size_t bytes)
+{
+    struct groups_broker *groups = turn->groups;
+    size_t most = groups->options.bytes_max, used = atomic_load(&groups->bytes);
+    do {
+        if (bytes > most || used > most - bytes) {
+            turn->full = true;
+            return false;
+        }
+    } while (!atomic_compare_exchange_weak(&groups->bytes, &used, used + bytes));
+    return true;
+}
+
+void
+bytes_give(struct groups_broker *groups, size_t bytes)
+{
+    size_t used = atomic_fetch_sub(&groups->bytes, bytes);
+    assert(used >= bytes);
+    (void)used;
+}
+
+size_t
+groups_bytes(const struct groups_broker *groups)
+{
+    return atomic_load(&groups->bytes);
+}
+
 /* ---- the whole ------------------------------------------------------------------------------------------------------------------ */
 
 static void
@@ -326,7 +356,7 @@ fill_defaults(struct groups_options *options)
 {
     static const struct groups_options defaults = {
         .session_timeout_min_ms = 6000, .session_timeout_max_ms = 1800000, .initial_delay_ms = 100, .members_max = 10000,
-        .groups_max = 100000, .metadata_max = 4096, .offsets_retention_minutes = 10080,
+        .groups_max = 100000, .bytes_max = (size_t)256 << 20, .metadata_max = 4096, .offsets_retention_minutes = 10080,
         .consumer_session_timeout_ms = 45000, .consumer_heartbeat_ms = 5000,
     };
 #define FILL(field) options->field = options->field ? options->field : defaults.field
@@ -335,6 +365,7 @@ fill_defaults(struct groups_options *options)
     FILL(initial_delay_ms);
     FILL(members_max);
     FILL(groups_max);
+    FILL(bytes_max);
     FILL(metadata_max);
     FILL(offsets_retention_minutes);
     FILL(consumer_session_timeout_ms);
@@ -407,6 +438,7 @@ groups_close(struct groups_broker *groups)
         close_group(groups, group);
     offsets_free(groups->offsets); /* waits for appends that are under way */
     topics_seen_release(groups->seen);
+    assert(atomic_load(&groups->bytes) == 0);
     names_free(&groups->table);
     free(groups->timers.heap);
     pthread_mutex_destroy(&groups->table_lock);

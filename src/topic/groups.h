@@ -28,6 +28,7 @@ struct groups_options {
     uint32_t initial_delay_ms;     /* (100) how long a new group waits for more members */
     uint32_t members_max;          /* (10,000) of one group */
     uint32_t groups_max;           /* (100,000) */
+    size_t bytes_max;              /* (256 MiB) what members of all groups hold: themselves, what they offer, want and are assigned */
     uint32_t metadata_max;         /* (4,096) bytes of an offset's metadata */
     uint32_t offsets_retention_minutes; /* (10,080) of a group without members */
     uint32_t consumer_session_timeout_ms, consumer_heartbeat_ms; /* (45,000) (5,000) KIP-848 */
@@ -37,6 +38,8 @@ CAIRN_MUST_CHECK cairn_err groups_open(struct broker *broker, const struct group
 void groups_close(struct groups_broker *groups);
 /* Sessions and rebalances whose time is up: call every 50 to 100 ms, never blocking. now_ms: monotonic, the clock of all below. */
 void groups_tick(struct groups_broker *groups, int64_t now_ms);
+/* What counts towards bytes_max now. Any thread. */
+size_t groups_bytes(const struct groups_broker *groups);
 /* Offsets of groups without members whose time is up: call it now and then; it looks every ten minutes, and may block. */
 void groups_expire(struct groups_broker *groups, int64_t wall_now_us);
 

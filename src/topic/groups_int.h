@@ -89,7 +89,7 @@ enum group_state { STATE_EMPTY, STATE_PREPARING, STATE_COMPLETING, STATE_STABLE 
 
 /* What a member offers, in one piece of memory. */
 struct protocols {
-    size_t count;
+    size_t bytes, count;
     struct group_protocol items[];
 };
 
@@ -102,6 +102,7 @@ struct member {
     int64_t deadline_ms;            /* the end of its session unless it is heard of */
     cairn_str id, instance_id, client_id, client_host; /* malloc'ed each */
     int32_t session_ms, rebalance_ms;
+    size_t bytes;                   /* counted for it in groups->bytes */
     /* classic */
     bool pending;                   /* has been given an id, and has not joined with it */
     bool is_new;                    /* has not been told a generation yet */
@@ -166,6 +167,7 @@ struct groups_broker {
     struct groups_topics topics;
     pthread_mutex_t table_lock;
     struct names table;
+    atomic_size_t bytes;                     /* see bytes_take() */
     int64_t swept_ms;
     struct timers timers;
     pthread_mutex_t waiting_lock;
@@ -187,6 +189,7 @@ struct turn {
     struct groups_broker *groups;
     struct kgroup *group;
     int64_t now_ms;
+    bool full; /* something was refused because all groups together hold too much */
     struct answer *first, **last;
 };
 
@@ -195,6 +198,10 @@ struct turn {
  * can be used for answers even when it fails. */
 enum kafka_err turn_begin(struct turn *turn, struct groups_broker *groups, cairn_str name, int64_t now_ms, bool create);
 void turn_end(struct turn *turn);
+/* Memory that clients make the server keep counts for as long as it is kept. False, and turn->full: that would be more than all groups may
+ * hold; nothing is counted. */
+bool bytes_take(struct turn *turn, size_t bytes);
+void bytes_give(struct groups_broker *groups, size_t bytes);
 struct kgroup *kgroup_find(struct groups_broker *groups, cairn_str name); /* counted; NULL */
 void kgroup_release(struct kgroup *group);
 /* Every group, counted, in malloc'ed memory. False without memory. */
@@ -221,6 +228,10 @@ struct member *member_new(struct turn *turn, cairn_str id, cairn_str instance_id
 void member_enter(struct turn *turn, struct member *member);   /* into the group's tables and list */
 void member_free(struct turn *turn, struct member *member);    /* takes it out, too */
 void member_abandon(struct turn *turn, struct member *member); /* one that has not entered */
+/* Count `after` bytes for it in place of `before`. False, and turn->full: no. */
+bool member_recount(struct turn *turn, struct member *member, size_t before, size_t after);
+/* In place of the assignment that it has. False: no memory, or it may not be kept; then it has none. */
+bool member_assign(struct turn *turn, struct member *member, cairn_str assignment);
 struct member *member_by_id(const struct kgroup *group, cairn_str id);
 struct member *member_by_instance(const struct kgroup *group, cairn_str instance_id);
 void member_deadline(struct turn *turn, struct member *member, int64_t due_ms);
@@ -274,7 +285,7 @@ bool subscription_same_topics(cairn_str a, cairn_str b); /* false, too, when eit
 void consumer_timer(struct turn *turn, struct timer *timer);
 void consumer_clear(struct turn *turn);
 void consumer_member_free(struct turn *turn, struct member *member);
-void consumer_group_free(struct kgroup *group);
+void consumer_group_free(struct groups_broker *groups, struct kgroup *group);
 enum kafka_err consumer_may_commit(struct kgroup *group, cairn_str member_id, int32_t epoch);
 bool consumer_subscribed(struct kgroup *group, cairn_str topic);
 const char *consumer_state(const struct kgroup *group);

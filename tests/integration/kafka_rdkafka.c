@@ -625,6 +625,95 @@ TEST(both_faces)
     rd_kafka_destroy(rk);
 }
 
+/* ---- rates ----------------------------------------------------------------------------------------------------------------------- */
+
+#define RATE (1 << 20) /* bytes a second */
+#define RATE_RECORDS 256u
+#define RATE_RECORD_BYTES (4 * RATE / RATE_RECORDS)
+
+struct throttled {
+    unsigned told, times, longest_ms; /* records delivered; throttles heard of */
+    int64_t begun_ms;                 /* the first record */
+};
+
+static void
+throttled_delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
+{
+    struct throttled *seen = opaque;
+    if (seen->told == 0)
+        seen->begun_ms = rig_now_ms();
+    delivered(rk, message, &seen->told);
+}
+
+static void
+on_throttle(rd_kafka_t *rk, const char *broker, int32_t id, int throttle_ms, void *opaque)
+{
+    struct throttled *seen = opaque;
+    (void)rk, (void)broker, (void)id;
+    seen->times += throttle_ms > 0;
+    seen->longest_ms = throttle_ms > (int)seen->longest_ms ? (unsigned)throttle_ms : seen->longest_ms;
+}
+
+/* Four seconds' worth, of which the first is the burst. */
+static void
+check_rate(const char *what, const struct throttled *seen)
+{
+    int64_t took_ms = rig_now_ms() - seen->begun_ms;
+    if (getenv("TEST_LOG"))
+        fprintf(stderr, "%s: %d ms, throttled %u times, %u ms at most\n", what, (int)took_ms, seen->times, seen->longest_ms);
+    if (took_ms < 2700 || took_ms > 3600)
+        fail_msg("%s: 3 MiB after the burst took %d ms", what, (int)took_ms);
+    CHECK(seen->times > 0 && seen->longest_ms > 0 && seen->longest_ms <= 1000);
+}
+
+static rd_kafka_t *
+throttled_client(const struct serve *rated, rd_kafka_type_t type, struct throttled *seen, const char *const *settings)
+{
+    rd_kafka_conf_t *conf = rig_conf(rated, settings);
+    rd_kafka_conf_set_throttle_cb(conf, on_throttle);
+    if (type == RD_KAFKA_PRODUCER)
+        rd_kafka_conf_set_dr_msg_cb(conf, throttled_delivered);
+    rd_kafka_conf_set_opaque(conf, seen);
+    return rig_new(type, conf);
+}
+
+/* Goal: a connection gets the rates that it is given, librdkafka says that it is being throttled, and no record is lost or doubled.
+ * Method: four seconds' worth in, and out again. */
+TEST(rates_of_a_connection)
+{
+    struct serve rated = {0};
+    struct throttled in = {0}, out = {0};
+    char value[RATE_RECORD_BYTES] = {0};
+    setenv("CAIRN_KAFKA_PRODUCE_RATE", "1MiB", 1);
+    setenv("CAIRN_KAFKA_FETCH_RATE", "1MiB", 1);
+    serve_start(&rated);
+    unsetenv("CAIRN_KAFKA_PRODUCE_RATE");
+    unsetenv("CAIRN_KAFKA_FETCH_RATE");
+
+    rd_kafka_t *rk = throttled_client(&rated, RD_KAFKA_PRODUCER, &in, SETTINGS("batch.size", "65536", "enable.idempotence", "true"));
+    rig_make_topic(rk, "rated", 1);
+    for (unsigned i = 0; i < RATE_RECORDS; i++) {
+        snprintf(value, sizeof value, "%u", i);
+        CHECK_RK(rd_kafka_producev(rk, RD_KAFKA_V_TOPIC("rated"), RD_KAFKA_V_PARTITION(0), RD_KAFKA_V_VALUE(value, sizeof value),
+                                   RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END));
+    }
+    CHECK_RK(rd_kafka_flush(rk, RIG_PATIENCE_MS));
+    CHECK_INT(in.told, RATE_RECORDS);
+    check_rate("producing", &in);
+    CHECK_INT(rig_end_offset(rk, "rated", 0), RATE_RECORDS);
+    rd_kafka_destroy(rk);
+
+    rk = throttled_client(&rated, RD_KAFKA_CONSUMER, &out, SETTINGS("group.id", "x", "fetch.message.max.bytes", "131072"));
+    assign(rk, "rated", 0, 0);
+    for (unsigned i = 0; i < RATE_RECORDS; i++) {
+        CHECK_INT(next_number(rk), i);
+        out.begun_ms = i == 0 ? rig_now_ms() : out.begun_ms;
+    }
+    check_rate("consuming", &out);
+    rd_kafka_destroy(rk);
+    serve_end(&rated);
+}
+
 int
 main(void)
 {
@@ -639,6 +728,7 @@ main(void)
         RUN(topics_administered),
         RUN(groups_administered),
         RUN(both_faces),
+        RUN(rates_of_a_connection),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

@@ -511,6 +511,59 @@ TEST(a_group_has_a_greatest_size)
     groups_close(rig.groups);
 }
 
+/* Goal: what members offer and are assigned counts over all groups, until it is given back; who would hold too much is refused, and who is
+ *       in goes on.
+ * Method: a bound of 64 KiB, members of 8 KB in a group each. groups_close() looks whether all has been given back. */
+TEST(all_groups_together_have_a_greatest_size)
+{
+    struct rig rig;
+    struct heard_join joins[16], more;
+    struct heard_sync sync;
+    char names[16][8], large[8001], larger[30001], assignment[60000] = {0};
+    size_t count = 0;
+    memset(large, 'm', sizeof large - 1);
+    memset(larger, 'm', sizeof larger - 1);
+    large[sizeof large - 1] = larger[sizeof larger - 1] = 0;
+    rig_open(&rig, &(struct groups_options){.bytes_max = 64 << 10});
+    for (more.err = KAFKA_NONE; more.err == KAFKA_NONE; count += more.err == KAFKA_NONE) {
+        assert_true(count < 16);
+        snprintf(names[count], sizeof names[count], "g%zu", count);
+        rig_join(&rig, (struct join_as){.group = names[count], .metadata = {large}}, &joins[count]);
+        rig_pass(&rig, 100);
+        more = joins[count];
+        CHECK_INT(more.calls, 1);
+    }
+    CHECK_INT(more.err, KAFKA_GROUP_MAX_SIZE_REACHED);
+    CHECK_INT(count, 7);
+    size_t full = groups_bytes(rig.groups);
+    CHECK(full > 7 * 8000 && full <= 64 << 10);
+    CHECK_INT(rig.groups->table.count, 7); /* no empty group is left of who was refused */
+
+    rig_join(&rig, (struct join_as){.group = "g0", .id = joins[0].member_id, .metadata = {larger}}, &more);
+    ANSWERED(more, KAFKA_GROUP_MAX_SIZE_REACHED);
+    rig_join(&rig, (struct join_as){.group = "g0", .id = joins[0].member_id, .metadata = {large}}, &joins[0]);
+    ANSWERED(joins[0], KAFKA_NONE);
+    CHECK_INT(groups_bytes(rig.groups), full);
+    const struct group_assignment wide = {cairn_cstr(joins[0].member_id), {assignment, sizeof assignment}};
+    struct group_sync ask = {.group = CAIRN_STR("g0"), .member_id = wide.member_id, .generation = joins[0].generation,
+                             .assignments = &wide, .assignment_count = 1};
+    sync = (struct heard_sync){0};
+    groups_sync(rig.groups, &ask, rig.now_ms, on_synced, &sync);
+    ANSWERED(sync, KAFKA_COORDINATOR_NOT_AVAILABLE);
+    CHECK_INT(groups_bytes(rig.groups), full);
+    rig_sync_lead(&rig, "g0", &joins[0], "small", &sync);
+    ANSWERED(sync, KAFKA_NONE);
+    CHECK_INT(groups_bytes(rig.groups), full + strlen("small0"));
+
+    CHECK_INT(rig_leave(&rig, "g6", joins[6].member_id, NULL), KAFKA_NONE);
+    rig_join(&rig, (struct join_as){.group = "g7", .metadata = {large}}, &more);
+    rig_pass(&rig, 100);
+    ANSWERED(more, KAFKA_NONE);
+    rig_pass(&rig, 400000);
+    CHECK_INT(groups_bytes(rig.groups), 0);
+    groups_close(rig.groups);
+}
+
 TEST(as_many_groups_as_there_may_be)
 {
     struct rig rig;
@@ -698,6 +751,7 @@ main(void)
         RUN(static_members_come_back_without_a_rebalance),
         RUN(static_members_survive_a_rebalance_they_miss),
         RUN(a_group_has_a_greatest_size),
+        RUN(all_groups_together_have_a_greatest_size),
         RUN(as_many_groups_as_there_may_be),
         RUN(connections_that_go_while_they_wait),
         RUN(two_rebalances_as_cooperative_consumers_make_them),

@@ -633,6 +633,49 @@ play_at_random(uint64_t *seed, bool same_topics)
     groups_close(stage.rig.groups);
 }
 
+/* Goal: subscriptions count by what they make the server keep, not by their few bytes. Who is in when topics grow beyond the bound is told to
+ *       try again, and goes on when there is room.
+ * Method: groups that want eight topics of 64 partitions, some by an expression, within 48 KiB. */
+TEST(all_groups_together_have_a_greatest_size)
+{
+    struct stage stage;
+    char names[16][8];
+    struct client clients[16];
+    size_t count = 0;
+    stage_open(&stage, &(struct groups_options){.bytes_max = 48 << 10});
+    for (size_t t = 0; t < PLAY_TOPICS; t++)
+        play_set(&stage.play, t, 32);
+    for (enum kafka_err err = KAFKA_NONE; err == KAFKA_NONE; count += err == KAFKA_NONE) {
+        assert_true(count < 16);
+        snprintf(names[count], sizeof names[count], "g%zu", count);
+        clients[count] = client_of("m", "t0", NULL);
+        clients[count].group = names[count];
+        clients[count].regex = count % 2 ? "t." : "t[0-7]";
+        err = beat(&stage, &clients[count]);
+        CHECK(err == KAFKA_NONE || err == KAFKA_GROUP_MAX_SIZE_REACHED);
+        CHECK(groups_bytes(stage.rig.groups) <= 48 << 10);
+    }
+    CHECK(count >= 2 && count <= 5); /* 8 KiB a group, and its members and expressions */
+    CHECK_INT(stage.rig.groups->table.count, count);
+    for (size_t t = 0; t < PLAY_TOPICS; t++)
+        play_set(&stage.play, t, 64);
+    stage.rig.now_ms += 10000; /* topics are looked at now and then */
+    size_t told = 0;
+    for (size_t i = 0; i < count; i++) {
+        enum kafka_err err = beat(&stage, &clients[i]);
+        CHECK(err == KAFKA_NONE || err == KAFKA_COORDINATOR_NOT_AVAILABLE);
+        told += err != KAFKA_NONE;
+    }
+    CHECK(told > 0);
+    for (size_t i = 1; i < count; i++)
+        CHECK_INT(send(&stage, &clients[i], -1), KAFKA_NONE);
+    CHECK_INT(beat(&stage, &clients[0]), KAFKA_NONE);
+    CHECK_INT(client_count(&clients[0]), 8 * 64);
+    CHECK_INT(send(&stage, &clients[0], -1), KAFKA_NONE);
+    CHECK_INT(groups_bytes(stage.rig.groups), 0);
+    groups_close(stage.rig.groups);
+}
+
 TEST(no_partition_ever_has_two_owners)
 {
     uint64_t seed = test_seed();
@@ -656,6 +699,7 @@ main(void)
         RUN(groups_change_their_kind_only_when_empty),
         RUN(range_gives_neighbours),
         RUN(uniform_moves_little),
+        RUN(all_groups_together_have_a_greatest_size),
         RUN(no_partition_ever_has_two_owners),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

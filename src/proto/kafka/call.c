@@ -500,6 +500,12 @@ kafka_wait(struct kafka_call *call, unsigned delay_ms, void (*timeout)(struct ka
     net_timer_set(net, &call->timer, net_now_ms(net) + delay_ms);
 }
 
+uint64_t
+kafka_request_bytes(const struct kafka_call *call)
+{
+    return sizeof(int32_t) + call->frame_size;
+}
+
 bool
 kafka_is_gone(const struct kafka_call *call)
 {

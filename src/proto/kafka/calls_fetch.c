@@ -6,14 +6,16 @@
  *
  * A large batch is not read at all: its head, where the base offset is filled in, is answered from memory, the rest goes from the log's
  * file to the socket. Smaller ones are copied once, into one buffer that the answer points into; it is given back when it has
- * been sent. A request gets at most FETCH_MAX bytes, and one batch more where the first is larger than what was asked for, as Kafka does it, so
- * that nobody is stuck before a large one. Nothing is ever uncommitted here (broker.h): the last stable offset is the end, and
- * no transaction is ever listed as aborted. Fetch sessions (KIP-227) are not kept: the answer's session id is 0. */
+ * been sent. A request gets at most FETCH_MAX bytes, or what a connection's rate gives at once (rate.h), and one batch more where the
+ * first is larger than what was asked for, as Kafka does it, so that nobody is stuck before a large one. Nothing is ever uncommitted
+ * here (broker.h): the last stable offset is the end, and no transaction is ever listed as aborted. Fetch sessions (KIP-227) are not
+ * kept: the answer's session id is 0. */
 #include <proto/kafka/fetch_int.h>
 
 #include <base/arena.h>
 #include <batch/event.h>
 #include <os/os.h>
+#include <proto/kafka/rate.h>
 #include <store/store.h>
 
 #define FETCH_MAX (UINT64_C(55) << 20)  /* of one request, as fetch.max.bytes of Kafka's brokers */
@@ -229,6 +231,7 @@ read_part(struct fetch_part *part, uint64_t *left)
         err = read_items(&reading, reader, info.end);
     fetches_give_back(calls->fetches, reader);
     *left -= part->size < *left ? part->size : *left;
+    fetching->must_answer |= reading.full || reading.left == 0; /* there is more than may be added: nothing to wait for */
     if (err == CAIRN_E_NOMEM)
         return false;
     if (err == CAIRN_E_NOTFOUND)
@@ -241,8 +244,9 @@ read_part(struct fetch_part *part, uint64_t *left)
 /* ---- the request --------------------------------------------------------------------------------------------------------- */
 
 static void
-answer(struct fetching *fetching)
+answer(struct kafka_call *call)
 {
+    struct fetching *fetching = call->state;
     struct kafka_piece *pieces = (struct kafka_piece *)(void *)fetching->pieces.data;
     for (size_t i = 0; i < fetching->pieces.size / sizeof *pieces; i++)
         if (pieces[i].file < 0)
@@ -252,7 +256,8 @@ answer(struct fetching *fetching)
         part->to->records.items = pieces + part->first_piece;
         part->to->records.count = part->bad ? 0 : part->piece_count;
     }
-    kafka_respond(fetching->call, &fetching->out);
+    fetching->out.throttle_time_ms = kafka_throttle(call, KAFKA_RATE_FETCH, fetching->size);
+    kafka_respond(call, &fetching->out);
 }
 
 static void time_is_up(struct kafka_call *call);
@@ -285,10 +290,14 @@ read_all(struct kafka_call *call)
         }
     fetches_settle(fetches, fetching, fetching->data.capacity);
     if (fetching->must_answer || fetching->size >= fetching->min_bytes || clock_ms() >= fetching->deadline_ms ||
-        fetching->part_count == 0)
-        answer(fetching);
-    else
+        fetching->part_count == 0) {
+        if (kafka_rate_of(call->server, KAFKA_RATE_FETCH) == 0)
+            answer(call);
+        else
+            kafka_post(call, answer); /* the rate is the loop's */
+    } else {
         kafka_post(call, start_waiting);
+    }
 }
 
 /* ---- waiting, on the loop's thread --------------------------------------------------------------------------------------- */
@@ -296,11 +305,10 @@ read_all(struct kafka_call *call)
 static void
 read_again(struct kafka_call *call)
 {
-    struct fetching *fetching = call->state;
     if (kafka_is_gone(call))
         kafka_finish(call);
     else if (!kafka_work(call, read_all)) /* the server is busy, or stops: with what there is, the client comes again */
-        answer(fetching);
+        answer(call);
 }
 
 void
@@ -324,7 +332,7 @@ time_is_up(struct kafka_call *call)
 {
     struct fetching *fetching = call->state;
     if (fetches_leave(fetching->calls->fetches, fetching))
-        answer(fetching);
+        answer(call);
 }
 
 static void
@@ -429,12 +437,16 @@ answer_fetch(struct kafka_call *call)
         kafka_respond(call, &fetching->out);
         return;
     }
+    uint64_t rate = kafka_rate_of(call->server, KAFKA_RATE_FETCH);
+    uint64_t most = rate && rate_burst(rate) < FETCH_MAX ? rate_burst(rate) : FETCH_MAX;
     int64_t wait_ms = in->max_wait_ms < 0 ? 0 : in->max_wait_ms < WAIT_MAX_MS ? in->max_wait_ms : WAIT_MAX_MS;
     fetching->call = call;
     fetching->calls = calls_of(call);
     fetching->deadline_ms = clock_ms() + wait_ms;
-    fetching->max_bytes = in->max_bytes < 0 ? 0 : (uint64_t)in->max_bytes < FETCH_MAX ? (uint64_t)in->max_bytes : FETCH_MAX;
+    fetching->max_bytes = in->max_bytes < 0 ? 0 : (uint64_t)in->max_bytes < most ? (uint64_t)in->max_bytes : most;
     fetching->min_bytes = in->min_bytes < 0 ? 0 : (uint64_t)in->min_bytes;
+    if (fetching->min_bytes > most) /* it would wait for what it never gets */
+        fetching->min_bytes = most;
     call->state = fetching;
     call->on_end = end_fetch;
     if (begin(call, in, fetching))

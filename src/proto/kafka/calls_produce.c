@@ -152,6 +152,7 @@ answer_produce(struct kafka_call *call)
         return;
     }
     call->state = producing;
+    producing->out.throttle_time_ms = kafka_throttle(call, KAFKA_RATE_PRODUCE, kafka_request_bytes(call));
     struct slot *slot = producing->slots;
     for (int32_t i = 0; i < in->topics_count; i++) {
         enum kafka_err err;

@@ -5,7 +5,8 @@
  * Invariants: `calls` is in the order of requests; to_begin is its first QUEUED one; a call begins only when nothing that has begun
  * is in its way (may_begin); answers leave from the front only. So a client sees its calls happen one after another.
  *
- * Resting: it is not read while too much of it is in memory (its own calls, the server's requests) or unsent. Unsent answers of a
+ * Resting: it is not read while too much of it is in memory (its own calls, the server's requests) or unsent, or while it has had more
+ * than its rate; then nothing of it is begun either. Unsent answers of a
  * loop are bounded by its share of unsent_max: beyond, the reader longest without progress is cut. A large answer goes to the
  * socket in slices as the socket takes them, from the call's own memory.
  *
@@ -143,6 +144,7 @@ kafka_conn_close(struct kafka_conn *c)
     leave_slow(c);
     set_unsent(c, 0);
     net_timer_clear(c->loop->net, &c->timer);
+    net_timer_clear(c->loop->net, &c->throttle);
     tell_gone(c);
     if (c->reading)
         call_end(c->reading);
@@ -321,7 +323,7 @@ static bool
 may_begin(const struct kafka_conn *c)
 {
     const struct kafka_call *call = c->to_begin;
-    if (!call || c->closing || c->ending || c->unsent > CONN_UNSENT_BYTES)
+    if (!call || c->closing || c->ending || c->unsent > CONN_UNSENT_BYTES || net_timer_is_set(&c->throttle))
         return false;
     unsigned flags = call->handler->flags;
     return c->begun_count == 0 || (c->begun_flags & flags & KAFKA_PIPELINED) || ((c->begun_flags & KAFKA_WAITS) && (flags & KAFKA_OVERTAKES));
@@ -355,9 +357,11 @@ rest_or_read(struct kafka_conn *c)
 {
     const struct kafka_server *server = c->loop->server;
     const struct kafka_config *config = &server->config;
-    bool wait = c->reading ? !call_reserve(c->reading)
-                           : atomic_load_explicit(&server->request_bytes, memory_order_relaxed) > config->requests_max;
-    bool rest = wait || c->call_count >= config->calls_max || c->unsent > CONN_UNSENT_BYTES ||
+    bool throttled = net_timer_is_set(&c->throttle); /* who has to wait for his rate's sake holds no memory that others need */
+    bool wait = throttled    ? false
+                : c->reading ? !call_reserve(c->reading)
+                             : atomic_load_explicit(&server->request_bytes, memory_order_relaxed) > config->requests_max;
+    bool rest = wait || throttled || c->call_count >= config->calls_max || c->unsent > CONN_UNSENT_BYTES ||
                 (c->calls && c->request_bytes > CONN_AHEAD_BYTES) || c->eof || c->ending || kafka_stopping(c->loop);
     set_starved(c, wait || c->stalled);
     if (rest == c->resting)
@@ -447,10 +451,41 @@ kafka_conn_stop(struct kafka_conn *c)
         call_end(c->reading);
     c->reading = NULL;
     c->head_size = 0;
+    net_timer_clear(c->loop->net, &c->throttle);
     for (struct kafka_call *call = c->calls; call; call = call->next)
         if (call->stage == CALL_BEGUN && call->timeout)
             net_timer_set(c->loop->net, &call->timer, net_now_ms(c->loop->net) + 1);
     kafka_conn_advance(c);
+}
+
+/* ---- rates ---------------------------------------------------------------------------------------------------------------------------- */
+
+static void
+throttle_is_over(void *context)
+{
+    kafka_conn_advance(context);
+}
+
+/* The answer goes out at once and tells (KIP-219, Kafka 2.0: Produce 6, Fetch 8); waiting is seen to here, whatever the version, as
+ * Kafka's brokers do it: clients that do not know of it have their next request taken up later. */
+int32_t
+kafka_throttle(struct kafka_call *call, enum kafka_rate kind, uint64_t bytes)
+{
+    struct kafka_conn *c = call->conn;
+    uint64_t rate = kafka_rate_of(call->server, kind);
+    if (rate == 0 || bytes == 0 || c->closing || kafka_stopping(c->loop))
+        return 0;
+    uint64_t now_ms = net_now_ms(c->loop->net);
+    uint32_t wait_ms = rate_take(&c->rates[kind], rate, bytes, now_ms);
+    if (wait_ms == 0)
+        return 0;
+    c->throttle.fn = throttle_is_over;
+    c->throttle.context = c;
+    if (c->throttle.at_ms < now_ms + wait_ms) /* it may be waiting for the other rate */
+        net_timer_set(c->loop->net, &c->throttle, now_ms + wait_ms);
+    kafka_count(&c->loop->throttled);
+    kafka_count_many(&c->loop->throttled_ms, wait_ms);
+    return (int32_t)wait_ms;
 }
 
 /* ---- frames in ---------------------------------------------------------------------------------------------------------------------- */

@@ -5,6 +5,7 @@
 #define PROTO_KAFKA_CONN_INT_H
 
 #include <proto/kafka/kafka_int.h>
+#include <proto/kafka/rate.h>
 
 #define CONN_AHEAD_BYTES ((size_t)32 << 20)  /* requests of one connection in memory, before it is not read any more */
 #define CONN_UNSENT_BYTES ((size_t)1 << 20)  /* unsent answers, before it is not served any more */
@@ -41,6 +42,8 @@ struct kafka_conn {
     char head[4];         /* of the next request: its size */
     unsigned head_size;
     struct net_timer timer;
+    struct rate rates[KAFKA_RATE_FETCH + 1];
+    struct net_timer throttle; /* set: it has had more than its rate, and waits */
     uint64_t frame_since_ms; /* the first byte of `reading`, or of its size */
     uint64_t quiet_ms;       /* the last time that something was asked or answered */
     uint64_t progress_ms;    /* the last time that unsent bytes went */
@@ -70,7 +73,7 @@ struct kafka_loop {
     size_t unsent; /* of all connections */
     uint64_t log_ms;
     unsigned logged, unlogged; /* lines written since log_ms; lines left out */
-    atomic_uint_fast64_t rejected, connections, unsent_now;
+    atomic_uint_fast64_t rejected, connections, unsent_now, throttled, throttled_ms;
     atomic_uint_fast64_t calls[KAFKA_KEYS];
 };
 
@@ -83,17 +86,21 @@ struct kafka_server {
     struct net_loop *nets[KAFKA_LOOPS_MAX]; /* theirs */
     void *state; /* of calls->start */
     bool started; /* calls->start has been called, calls->stop is owed */
-    atomic_bool tending; /* calls->tend is on its way */
-    uint64_t tended_ms;
     atomic_uint connections;
     atomic_size_t request_bytes;
     atomic_int stopping; /* 1: ending politely, 2: everything is cut */
 };
 
 static inline void
+kafka_count_many(atomic_uint_fast64_t *counter, uint64_t many)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + many, memory_order_relaxed);
+}
+
+static inline void
 kafka_count(atomic_uint_fast64_t *counter)
 {
-    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1, memory_order_relaxed);
+    kafka_count_many(counter, 1);
 }
 
 static inline int

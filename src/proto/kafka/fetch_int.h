@@ -29,7 +29,7 @@ struct fetching {
     size_t part_count;
     int64_t deadline_ms;
     uint64_t max_bytes, min_bytes;
-    bool must_answer;       /* a partition has an error: that is told at once */
+    bool must_answer;       /* at once: a partition has an error, or more than fits */
     struct buf data;        /* batches of all partitions, one after the other, but for those in files */
     struct buf pieces;      /* of struct kafka_piece; in memory: file -1, and file_at is the place in data until it is answered */
     uint64_t size;          /* of all pieces */

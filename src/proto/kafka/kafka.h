@@ -33,6 +33,7 @@ struct kafka_config {
     size_t request_max;          /* (100 MiB) kafka.request_size: one request */
     size_t login_request_max;    /* (512 KiB) one request before the client has logged in, where it must */
     size_t requests_max;         /* (256 MiB) all requests in memory */
+    uint64_t produce_rate, fetch_rate; /* (none) bytes a second of one connection, at most RATE_MAX; 0: none */
     size_t unsent_max;           /* (256 MiB) answers not yet sent, of all; beyond, the slowest readers are cut off */
     unsigned request_timeout_ms, idle_timeout_ms, write_timeout_ms; /* (30 s, 10 min, 30 s) */
     const struct kafka_sasl *sasl; /* who may log in; NULL: everybody, without */
@@ -56,6 +57,7 @@ void kafka_server_stop(struct kafka_server *server, unsigned grace_ms);
 struct kafka_server_stats {
     uint64_t connections, connections_total, calls_total, bytes_in_total, bytes_out_total;
     uint64_t rejected_total; /* connections closed by a bound or a fault */
+    uint64_t throttled_total, throttled_ms_total; /* how often a connection had to wait because of its rate, and how long */
     uint64_t request_bytes;  /* in memory now */
     uint64_t unsent_bytes;
     uint64_t calls_by_key[128]; /* begun since the start */

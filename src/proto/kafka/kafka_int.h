@@ -50,7 +50,6 @@ struct kafka_calls {
     cairn_err (*start)(struct kafka_server *server, void **ret_state, cairn_error *error);
     void (*stop)(struct kafka_server *server);
     void (*tick)(struct kafka_server *server, int64_t now_ms); /* every 50 ms, on the first loop: groups_tick() */
-    void (*tend)(struct kafka_server *server);                 /* every second, on a pool thread: broker_tick() */
     void (*session_end)(struct kafka_session *session);        /* free session->sasl; on the connection's loop */
 };
 
@@ -140,6 +139,13 @@ void kafka_post(struct kafka_call *call, void (*step)(struct kafka_call *call));
 /* Run `timeout` on the loop's thread in delay_ms; the loop's thread only; a new one replaces the old. 0: no more. */
 void kafka_wait(struct kafka_call *call, unsigned delay_ms, void (*timeout)(struct kafka_call *call));
 bool kafka_is_gone(const struct kafka_call *call); /* any thread: nobody will read the answer */
+
+/* Count this call's bytes against its connection's rate, if there is one. What to answer in throttle_time_ms: for so long nothing of
+ * the connection is begun or read, from now on. The loop's thread, unless there is no such rate. */
+enum kafka_rate { KAFKA_RATE_PRODUCE, KAFKA_RATE_FETCH };
+int32_t kafka_throttle(struct kafka_call *call, enum kafka_rate kind, uint64_t bytes);
+uint64_t kafka_rate_of(const struct kafka_server *server, enum kafka_rate kind); /* bytes a second; 0: none */
+uint64_t kafka_request_bytes(const struct kafka_call *call);                    /* as it came */
 
 /* Defaults filled in; broker, groups, sasl, cluster_id … */
 const struct kafka_config *kafka_config_of(const struct kafka_server *server);

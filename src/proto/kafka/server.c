@@ -9,13 +9,18 @@
 #include <stdlib.h>
 
 #define WORK_QUEUE_MAX 1024
-#define TEND_MS 1000
 #define HELD_WAIT_MS 10000 /* for calls that somebody still holds after everything was cut */
 
 const struct kafka_config *
 kafka_config_of(const struct kafka_server *server)
 {
     return &server->config;
+}
+
+uint64_t
+kafka_rate_of(const struct kafka_server *server, enum kafka_rate kind)
+{
+    return kind == KAFKA_RATE_PRODUCE ? server->config.produce_rate : server->config.fetch_rate;
 }
 
 void *
@@ -27,42 +32,14 @@ kafka_state_of(const struct kafka_server *server)
 /* ---- now and then ------------------------------------------------------------------------------------------------------------ */
 
 static void
-tend(void *context)
-{
-    struct kafka_server *server = context;
-    server->config.calls->tend(server);
-}
-
-static void
-tended(void *context)
-{
-    struct kafka_server *server = context;
-    atomic_store(&server->tending, false);
-}
-
-/* On the first loop. */
-static void
-tick_server(struct kafka_server *server)
-{
-    struct net_loop *net = server->loops[0].net;
-    uint64_t now_ms = net_now_ms(net);
-    if (server->config.calls->tick)
-        server->config.calls->tick(server, kafka_now_ms());
-    if (!server->config.calls->tend || now_ms - server->tended_ms < TEND_MS || atomic_exchange(&server->tending, true))
-        return;
-    server->tended_ms = now_ms;
-    if (!net_pool_run(server->pool, net, tend, tended, server))
-        atomic_store(&server->tending, false);
-}
-
-static void
 on_tick(void *context)
 {
     struct kafka_loop *loop = context;
+    struct kafka_server *server = loop->server;
     kafka_conn_tick(loop);
     call_trim_frames(loop);
-    if (loop == &loop->server->loops[0])
-        tick_server(loop->server);
+    if (loop == &server->loops[0] && server->config.calls->tick)
+        server->config.calls->tick(server, kafka_now_ms());
 }
 
 /* ---- starting ------------------------------------------------------------------------------------------------------------------ */
@@ -82,6 +59,13 @@ set_default_size(size_t *value, size_t otherwise)
 }
 
 static void
+set_most(uint64_t *value, uint64_t most)
+{
+    if (*value > most)
+        *value = most;
+}
+
+static void
 fill_config(struct kafka_config *config)
 {
     unsigned descriptors = net_prepare_process(), processors = net_processors();
@@ -97,6 +81,8 @@ fill_config(struct kafka_config *config)
     set_default_size(&config->login_request_max, (size_t)512 << 10);
     set_default_size(&config->requests_max, (size_t)256 << 20);
     set_default_size(&config->unsent_max, (size_t)256 << 20);
+    set_most(&config->produce_rate, RATE_MAX);
+    set_most(&config->fetch_rate, RATE_MAX);
     set_default(&config->request_timeout_ms, 30000);
     set_default(&config->idle_timeout_ms, 600000);
     set_default(&config->write_timeout_ms, 30000);
@@ -267,6 +253,8 @@ kafka_server_stats(struct kafka_server *server, struct kafka_server_stats *ret)
         stats.bytes_out_total += out_bytes;
         stats.connections_total += atomic_load_explicit(&loop->connections, memory_order_relaxed);
         stats.rejected_total += atomic_load_explicit(&loop->rejected, memory_order_relaxed);
+        stats.throttled_total += atomic_load_explicit(&loop->throttled, memory_order_relaxed);
+        stats.throttled_ms_total += atomic_load_explicit(&loop->throttled_ms, memory_order_relaxed);
         stats.unsent_bytes += atomic_load_explicit(&loop->unsent_now, memory_order_relaxed);
         for (unsigned key = 0; key < KAFKA_KEYS; key++) {
             uint64_t calls = atomic_load_explicit(&loop->calls[key], memory_order_relaxed);
