@@ -189,10 +189,7 @@ say_changes(const struct bundle *before, const struct bundle *after)
     while (i < before->count || j < after->count) {
         const cairn_app_file *old = i < before->count ? &before->files[i] : NULL;
         const cairn_app_file *new = j < after->count ? &after->files[j] : NULL;
-        size_t size = old && new ? (old->path.size < new->path.size ? old->path.size : new->path.size) : 0;
-        int order = !old ? 1 : !new ? -1 : memcmp(old->path.data, new->path.data, size);
-        if (order == 0)
-            order = (old->path.size > new->path.size) - (old->path.size < new->path.size);
+        int order = !old ? 1 : !new ? -1 : cairn_str_order(old->path, new->path);
         if (order < 0)
             say_file('-', old->path, old->text, (cairn_str){0});
         else if (order > 0)

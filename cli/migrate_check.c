@@ -55,9 +55,7 @@ compare_texts(cairn_str a, cairn_str b)
     long double x, y;
     if (is_number(a, &x) && is_number(b, &y))
         return (x > y) - (x < y);
-    size_t size = a.size < b.size ? a.size : b.size;
-    int order = size ? memcmp(a.data, b.data, size) : 0;
-    return order ? order : (a.size > b.size) - (a.size < b.size);
+    return cairn_str_order(a, b);
 }
 
 void

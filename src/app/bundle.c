@@ -67,9 +67,7 @@ static int
 compare_files(const void *a, const void *b)
 {
     const cairn_app_file *x = a, *y = b;
-    size_t size = x->path.size < y->path.size ? x->path.size : y->path.size;
-    int order = memcmp(x->path.data, y->path.data, size);
-    return order ? order : (x->path.size > y->path.size) - (x->path.size < y->path.size);
+    return cairn_str_order(x->path, y->path);
 }
 
 void

@@ -1,4 +1,4 @@
-/* base/bytes.h: little-endian loads and stores, varints, and a growable byte buffer. */
+/* base/bytes.h: little-endian loads and stores, varints, the order of texts, and a growable byte buffer. */
 #ifndef BASE_BYTES_H
 #define BASE_BYTES_H
 
@@ -18,6 +18,15 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the stored form is li
 #define VARINT_MAX 10
 uint8_t *varint_put(uint8_t *to, uint64_t value);
 const uint8_t *varint_get(const uint8_t *from, const uint8_t *end, uint64_t *ret_value);
+
+/* Below, at or above 0: by their bytes, what another begins with before that other. For qsort() too. */
+static inline int
+cairn_str_order(cairn_str a, cairn_str b)
+{
+    size_t size = a.size < b.size ? a.size : b.size;
+    int order = size > 0 ? memcmp(a.data, b.data, size) : 0;
+    return order != 0 ? order : (a.size > b.size) - (a.size < b.size);
+}
 
 /* A growable buffer. Zero it to begin; buf_free() gives the memory back and zeroes it. A failed
  * allocation sets `failed` and later puts do nothing, so that a writer checks once at the end. */

@@ -296,10 +296,7 @@ static int
 compare_headers(const void *left, const void *right)
 {
     const struct header *a = left, *b = right;
-    size_t shared = a->name.size < b->name.size ? a->name.size : b->name.size;
-    int order = shared ? memcmp(a->name.data, b->name.data, shared) : 0;
-    if (order == 0)
-        order = (a->name.size > b->name.size) - (a->name.size < b->name.size);
+    int order = cairn_str_order(a->name, b->name);
     return order ? order : (a->index > b->index) - (a->index < b->index);
 }
 

@@ -373,11 +373,7 @@ place_of(const struct relays *relays, cairn_str name, bool *ret_found)
     size_t i = 0;
     int order = 1;
     for (; i < relays->count; i++) {
-        cairn_str other = cairn_cstr(relays->list[i]->name);
-        size_t least = other.size < name.size ? other.size : name.size;
-        order = memcmp(other.data, name.data, least);
-        if (order == 0)
-            order = other.size < name.size ? -1 : other.size > name.size;
+        order = cairn_str_order(cairn_cstr(relays->list[i]->name), name);
         if (order >= 0)
             break;
     }

@@ -594,9 +594,7 @@ static int
 by_name(const void *a, const void *b)
 {
     const cairn_topic *x = &(*(cairn_topic_ref *const *)a)->topic, *y = &(*(cairn_topic_ref *const *)b)->topic;
-    size_t size = x->name.size < y->name.size ? x->name.size : y->name.size;
-    int order = memcmp(x->name.data, y->name.data, size);
-    return order != 0 ? order : x->name.size < y->name.size ? -1 : x->name.size > y->name.size;
+    return cairn_str_order(x->name, y->name);
 }
 
 /* The list is taken first, so that `visit` may do what it likes. */

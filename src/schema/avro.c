@@ -13,6 +13,7 @@ const char *const avro_type_names[] = {"null", "boolean", "int", "long", "float"
 struct parse {
     struct avro_schema *schema;
     struct arena scratch;
+    struct avro_fitting fitting;
     struct js_map names;     /* full name → node */
     uint32_t document;
     cairn_error *error;
@@ -276,10 +277,13 @@ parse_fields(struct parse *parse, struct avro_node *node, cairn_str space, const
     /* Held to their types only now: a default may be of a record that its own field is within. */
     for (size_t i = 0; i < node->field_count; i++) {
         struct place here = {place, "fields", i};
-        const struct avro_field *field = &node->fields[i];
-        if (field->fallback.type != JSON_NONE && !avro_default_fits(field->type, field->fallback, &parse->scratch, 0))
-            return refuse(parse, &here, CAIRN_E_INVALID, "the default of %.*s is not of its type",
-                          (int)(field->name.size > 80 ? 80 : field->name.size), field->name.data);
+        struct avro_field *field = &node->fields[i];
+        if (field->fallback.type == JSON_NONE || avro_default_fits(&parse->fitting, field))
+            continue;
+        return parse->fitting.too_many
+                   ? refuse(parse, &here, CAIRN_E_LIMIT, "the defaults take more than %d steps to check", AVRO_STEPS_MAX)
+                   : refuse(parse, &here, CAIRN_E_INVALID, "the default of %.*s is not of its type",
+                            (int)(field->name.size > 80 ? 80 : field->name.size), field->name.data);
     }
     return CAIRN_OK;
 }
@@ -445,6 +449,7 @@ avro_compile(cairn_str text, const cairn_str *references, size_t reference_count
         return error_set(error, CAIRN_E_NOMEM, "no memory for the schema");
     schema->arena.size_max = AVRO_ARENA_MAX;
     struct parse parse = {.schema = schema, .scratch = {.size_max = AVRO_ARENA_MAX}, .error = error};
+    parse.fitting.arena = &parse.scratch;
     cairn_err err = CAIRN_OK;
     for (size_t i = 0; i < reference_count && err == CAIRN_OK; i++, parse.document++)
         err = parse_document(&parse, references[i]);

@@ -35,6 +35,7 @@ struct avro_field {
     size_t alias_count;
     struct avro_node *type;
     struct json fallback; /* "default"; JSON_NONE: none */
+    enum { AVRO_FIT_UNKNOWN, AVRO_FIT_YES, AVRO_FIT_NOT } fit; /* of the fallback to the type: known once the schema is compiled */
     struct json source;
 };
 
@@ -68,8 +69,14 @@ cairn_str avro_short_name(cairn_str full);
 /* A name in the namespace where it stands ("" : none), full; in the arena. data NULL: out of memory. */
 cairn_str avro_full_name(struct arena *arena, cairn_str name, cairn_str space);
 
-/* Whether the JSON value may be a default of that type: a union's may be of any of its branches. */
-bool avro_default_fits(const struct avro_node *node, struct json value, struct arena *arena, unsigned depth);
+/* Whether a field's default is one of its type: a union's may be of any of its branches, each of which is tried, so the steps are counted
+ * (AVRO_STEPS_MAX a schema). too_many: the answer is of no use. */
+struct avro_fitting {
+    struct arena *arena;
+    size_t steps;
+    bool too_many;
+};
+bool avro_default_fits(struct avro_fitting *fitting, struct avro_field *field);
 
 /* Whether a reader may read, without faults (avro_compat.c). Pairs of records met again count as compatible. */
 struct avro_match;

@@ -8,33 +8,58 @@
 
 /* ---- defaults */
 
+static bool value_fits(struct avro_fitting *fitting, const struct avro_node *node, struct json value, unsigned depth);
+
+/* False: there were too many steps, and the answer is of no use. */
 static bool
-record_fits(const struct avro_node *node, struct json value, struct arena *arena, unsigned depth)
+step(struct avro_fitting *fitting)
+{
+    fitting->too_many = fitting->steps++ >= AVRO_STEPS_MAX;
+    return !fitting->too_many;
+}
+
+/* A field's own default, looked at once: records whose fields fall back on each other would otherwise be gone through in every way
+ * there is. One that needs itself has no end, and fits nothing. */
+static bool
+fallback_fits(struct avro_fitting *fitting, struct avro_field *field, unsigned depth)
+{
+    if (field->fit == AVRO_FIT_UNKNOWN) {
+        field->fit = AVRO_FIT_NOT;
+        if (value_fits(fitting, field->type, field->fallback, depth))
+            field->fit = AVRO_FIT_YES;
+    }
+    return field->fit == AVRO_FIT_YES;
+}
+
+static bool
+record_fits(struct avro_fitting *fitting, const struct avro_node *node, struct json value, unsigned depth)
 {
     if (value.type != JSON_OBJECT)
         return false;
     for (size_t i = 0; i < node->field_count; i++) {
-        const struct avro_field *field = &node->fields[i];
-        struct json name, item, found = field->fallback;
-        for (struct json_walk walk = json_walk(value); json_next(&walk, &name, &item);)
-            if (cairn_str_equal(js_text(name, arena), field->name)) {
+        struct avro_field *field = &node->fields[i];
+        struct json name, item, found = {.type = JSON_NONE};
+        for (struct json_walk walk = json_walk(value); found.type == JSON_NONE && json_next(&walk, &name, &item);) {
+            if (!step(fitting))
+                return false;
+            if (cairn_str_equal(js_text(name, fitting->arena), field->name))
                 found = item;
-                break;
-            }
-        if (found.type == JSON_NONE || !avro_default_fits(field->type, found, arena, depth + 1))
+        }
+        if (found.type != JSON_NONE ? !value_fits(fitting, field->type, found, depth + 1)
+                                    : field->fallback.type == JSON_NONE || !fallback_fits(fitting, field, depth + 1))
             return false;
     }
     return true;
 }
 
 static bool
-items_fit(const struct avro_node *node, struct json value, struct arena *arena, unsigned depth)
+items_fit(struct avro_fitting *fitting, const struct avro_node *node, struct json value, unsigned depth)
 {
     struct json item;
     if (value.type != (node->type == AVRO_ARRAY ? JSON_ARRAY : JSON_OBJECT))
         return false;
     for (struct json_walk walk = json_walk(value); json_next(&walk, NULL, &item);)
-        if (!avro_default_fits(node->item, item, arena, depth + 1))
+        if (!value_fits(fitting, node->item, item, depth + 1))
             return false;
     return true;
 }
@@ -52,12 +77,12 @@ bytes_fit(struct json value, uint64_t size, struct arena *arena)
     return true;
 }
 
-bool
-avro_default_fits(const struct avro_node *node, struct json value, struct arena *arena, unsigned depth)
+static bool
+value_fits(struct avro_fitting *fitting, const struct avro_node *node, struct json value, unsigned depth)
 {
     int64_t whole;
     double number;
-    if (depth > JSON_DEPTH_MAX)
+    if (depth > JSON_DEPTH_MAX || !step(fitting))
         return false;
     switch (node->type) {
     case AVRO_NULL: return value.type == JSON_NULL;
@@ -69,19 +94,25 @@ avro_default_fits(const struct avro_node *node, struct json value, struct arena 
         return json_double(value, &number) || json_string_is(value, "NaN") || json_string_is(value, "Infinity") ||
                json_string_is(value, "-Infinity");
     case AVRO_STRING: return value.type == JSON_STRING;
-    case AVRO_BYTES: return bytes_fit(value, UINT64_MAX, arena);
-    case AVRO_FIXED: return bytes_fit(value, node->size, arena);
-    case AVRO_ENUM: return value.type == JSON_STRING && avro_symbol(node, js_text(value, arena)) >= 0;
-    case AVRO_RECORD: return record_fits(node, value, arena, depth);
+    case AVRO_BYTES: return bytes_fit(value, UINT64_MAX, fitting->arena);
+    case AVRO_FIXED: return bytes_fit(value, node->size, fitting->arena);
+    case AVRO_ENUM: return value.type == JSON_STRING && avro_symbol(node, js_text(value, fitting->arena)) >= 0;
+    case AVRO_RECORD: return record_fits(fitting, node, value, depth);
     case AVRO_ARRAY:
-    case AVRO_MAP: return items_fit(node, value, arena, depth);
+    case AVRO_MAP: return items_fit(fitting, node, value, depth);
     case AVRO_UNION:
         for (size_t i = 0; i < node->branch_count; i++)
-            if (avro_default_fits(node->branches[i], value, arena, depth + 1))
+            if (value_fits(fitting, node->branches[i], value, depth + 1))
                 return true;
         return false;
     }
     return false;
+}
+
+bool
+avro_default_fits(struct avro_fitting *fitting, struct avro_field *field)
+{
+    return fallback_fits(fitting, field, 0);
 }
 
 /* ---- canonical forms */
@@ -105,9 +136,7 @@ static int
 by_name(const void *a, const void *b)
 {
     const struct attribute *x = a, *y = b;
-    size_t size = x->name.size < y->name.size ? x->name.size : y->name.size;
-    int order = size ? memcmp(x->name.data, y->name.data, size) : 0;
-    return order ? order : (x->name.size > y->name.size) - (x->name.size < y->name.size);
+    return cairn_str_order(x->name, y->name);
 }
 
 static bool

@@ -146,9 +146,7 @@ static int
 by_name(const void *a, const void *b)
 {
     const struct member *x = a, *y = b;
-    size_t size = x->name.size < y->name.size ? x->name.size : y->name.size;
-    int order = size ? memcmp(x->name.data, y->name.data, size) : 0;
-    return order ? order : (x->name.size > y->name.size) - (x->name.size < y->name.size);
+    return cairn_str_order(x->name, y->name);
 }
 
 static void

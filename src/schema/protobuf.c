@@ -26,6 +26,17 @@ proto_count(struct proto_compile *compile)
     return error_set(compile->error, CAIRN_E_LIMIT, "more than %d messages, enums, fields and values", PROTO_THINGS_MAX);
 }
 
+cairn_err
+proto_add_option(struct proto_compile *compile, struct proto_option **list, struct proto_option *option)
+{
+    size_t count = 0;
+    for (; *list; list = &(*list)->next)
+        if (++count == PROTO_OPTIONS_MAX)
+            return error_set(compile->error, CAIRN_E_LIMIT, "more than %d options in one place", PROTO_OPTIONS_MAX);
+    *list = option;
+    return CAIRN_OK;
+}
+
 bool
 proto_type_by_name(cairn_str name, enum proto_type *ret)
 {

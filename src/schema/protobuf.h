@@ -4,7 +4,7 @@
  * changes: any number of threads may use it. Services, extensions and options that matter to nobody here are read and
  * forgotten; editions are refused. Google's own files that everybody imports are built in.
  *
- * Bounds: 1 MiB a text, 100 files, 10,000 messages, enums and fields, 100 levels; data: 1,000,000 fields and 100 levels.
+ * Bounds: 1 MiB a text, 100 files, 10,000 messages, enums and fields, 1,000 options in one place, 100 levels; data: 1,000,000 fields and 100 levels.
  * Beyond them CAIRN_E_LIMIT (of data: CAIRN_E_INVALID). */
 #ifndef SCHEMA_PROTOBUF_H
 #define SCHEMA_PROTOBUF_H

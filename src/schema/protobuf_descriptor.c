@@ -89,10 +89,7 @@ add_option(struct reading *r, struct proto_option **list, const char *name, stru
     if (err != CAIRN_OK)
         return err;
     option->name = cairn_cstr(name);
-    while (*list)
-        list = &(*list)->next;
-    *list = option;
-    return CAIRN_OK;
+    return proto_add_option(r->compile, list, option);
 }
 
 static const char *
@@ -453,14 +450,15 @@ read_import(struct reading *r, cairn_str bytes)
     return CAIRN_OK;
 }
 
-static void
-mark_import(struct proto_file *file, uint64_t index, char kind)
+static cairn_err
+mark_import(struct reading *r, uint64_t index, char kind)
 {
-    struct proto_import *import = file->imports;
+    struct proto_import *import = r->file->imports;
     while (import && index-- > 0)
         import = import->next;
     if (import)
         import->kind = kind;
+    return proto_count(r->compile);
 }
 
 cairn_err
@@ -483,8 +481,8 @@ proto_read_descriptor(struct proto_compile *compile, cairn_str bytes, struct pro
         case 4: TRY(read_message(r, item.bytes, NULL, &file->messages)); break;
         case 5: TRY(read_enum(r, item.bytes, &file->enums)); break;
         case 8: TRY(read_options(r, item.bytes, PROTO_OF_FILE, &file->options, NULL)); break;
-        case 10: mark_import(file, item.value, 'p'); break;
-        case 11: mark_import(file, item.value, 'w'); break;
+        case 10: TRY(mark_import(r, item.value, 'p')); break;
+        case 11: TRY(mark_import(r, item.value, 'w')); break;
         }
     }
     return at_end(r, &reader);

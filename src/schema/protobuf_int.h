@@ -18,6 +18,7 @@
 #define PROTO_TEXT_MAX ((size_t)1 << 20)
 #define PROTO_FILES_MAX 100
 #define PROTO_THINGS_MAX 10000 /* messages, enums, fields, values */
+#define PROTO_OPTIONS_MAX 1000 /* in one place */
 #define PROTO_DEPTH_MAX 100
 #define PROTO_ARENA_MAX ((size_t)64 << 20)
 #define PROTO_NUMBER_MAX 536870911u
@@ -149,6 +150,8 @@ struct proto_named {
 
 /* One more message, enum, field or value. */
 CAIRN_MUST_CHECK cairn_err proto_count(struct proto_compile *compile);
+/* At the end of a place's options. */
+CAIRN_MUST_CHECK cairn_err proto_add_option(struct proto_compile *compile, struct proto_option **list, struct proto_option *option);
 CAIRN_MUST_CHECK cairn_err proto_no_memory(struct proto_compile *compile);
 /* What the text or the descriptor says, names not resolved yet. */
 CAIRN_MUST_CHECK cairn_err proto_parse(struct proto_compile *compile, cairn_str text, struct proto_file *file);

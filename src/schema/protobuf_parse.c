@@ -301,9 +301,8 @@ parse_option(struct parser *p, struct proto_option **list)
         option->value = value.failed ? (cairn_str){NULL, 0} : arena_copy(&p->compile->schema->arena, buf_str(&value));
         if (!option->name.data || !option->value.data)
             err = proto_no_memory(p->compile);
-        while (*list)
-            list = &(*list)->next;
-        *list = option;
+        else
+            err = proto_add_option(p->compile, list, option);
     }
     buf_free(&name);
     buf_free(&value);

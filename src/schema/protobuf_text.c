@@ -40,10 +40,7 @@ static int
 by_option(const void *a, const void *b)
 {
     const struct proto_option *const *x = a, *const *y = b;
-    size_t size = (*x)->name.size < (*y)->name.size ? (*x)->name.size : (*y)->name.size;
-    int order = size ? memcmp((*x)->name.data, (*y)->name.data, size) : 0;
-    if (!order)
-        order = ((*x)->name.size > (*y)->name.size) - ((*x)->name.size < (*y)->name.size);
+    int order = cairn_str_order((*x)->name, (*y)->name);
     return order ? order : (*x > *y) - (*x < *y);
 }
 

@@ -427,8 +427,12 @@ refresh(struct schema_registry *registry, cairn_error *error)
 {
     cairn_reader *reader = NULL;
     cairn_recorded event;
+    cairn_stream_info info;
+    cairn_err err = cairn_stream_info_get(registry->store, registry->scope, CAIRN_STR(SCHEMA_STREAM), &info, error);
+    if (err != CAIRN_OK || info.last_revision == registry->revision)
+        return err; /* nothing new, as for every record with an id that nobody knows: no reading for that */
     cairn_read_options options = {.scope = registry->scope, .from = registry->revision + 1, .system = true};
-    cairn_err err = cairn_read_stream(registry->store, CAIRN_STR(SCHEMA_STREAM), &options, &reader, error);
+    err = cairn_read_stream(registry->store, CAIRN_STR(SCHEMA_STREAM), &options, &reader, error);
     while (err == CAIRN_OK) {
         err = cairn_reader_next(reader, &event, error);
         if (err == CAIRN_OK)

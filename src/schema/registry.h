@@ -74,6 +74,9 @@ CAIRN_MUST_CHECK cairn_err schema_registry_plan(struct schema_registry *registry
 
 enum schema_view { SCHEMA_VIEW_LIVE, SCHEMA_VIEW_DELETED_TOO, SCHEMA_VIEW_DELETED_ONLY }; /* never those that are gone */
 
+/* A version of a subject's, or the newest (0), of those that the view has. */
+bool schema_registry_seen(struct schema_registry *registry, cairn_str subject, uint32_t version, enum schema_view view,
+                          struct schema_version *ret);
 /* All versions that `keep` wants, in the order in which they were registered, in the arena. */
 CAIRN_MUST_CHECK cairn_err schema_registry_select(struct schema_registry *registry, enum schema_view view,
                                                   bool (*keep)(void *context, const struct schema_version *version),

@@ -48,6 +48,21 @@ is_seen(enum schema_view view, enum schema_life life)
     return life == SCHEMA_LIVE ? view != SCHEMA_VIEW_DELETED_ONLY : life == SCHEMA_HIDDEN && view != SCHEMA_VIEW_LIVE;
 }
 
+bool
+schema_registry_seen(struct schema_registry *registry, cairn_str subject, uint32_t version, enum schema_view view,
+                     struct schema_version *ret)
+{
+    pthread_rwlock_rdlock(&registry->lock);
+    const struct subject *known = registry_subject(registry, subject);
+    const struct entry *entry = known ? known->newest : NULL;
+    while (entry && (!is_seen(view, entry->version.life) || (version != 0 && entry->version.version != version)))
+        entry = entry->before;
+    if (entry)
+        *ret = entry->version;
+    pthread_rwlock_unlock(&registry->lock);
+    return entry != NULL;
+}
+
 cairn_err
 schema_registry_select(struct schema_registry *registry, enum schema_view view,
                        bool (*keep)(void *context, const struct schema_version *version), void *context,

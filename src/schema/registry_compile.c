@@ -1,7 +1,7 @@
 /* Compile what is registered, with the schemas that it refers to, and keep it for the next who asks; validate values by it.
  *
- * A version never changes, so what is compiled of an id holds for good; only a reference to "the newest" is not kept. The
- * cache has a slot for each remainder of an id and is emptied when it holds too many bytes. */
+ * A version never changes, so what is compiled of an id holds for good; with a reference to "the newest" it does until something is
+ * registered or deleted. The cache has a slot for each remainder of an id and is emptied when it holds too many bytes. */
 #include <schema/registry_int.h>
 
 struct gathering {
@@ -9,7 +9,7 @@ struct gathering {
     struct arena *arena;
     struct schema_text *texts;
     size_t count;
-    bool newest; /* some reference is to the newest: the next time it may be another */
+    bool newest; /* some reference is to the newest: which may be another later */
     unsigned depth;
     cairn_error *error;
 };
@@ -94,8 +94,10 @@ cached(struct schema_registry *registry, uint32_t id)
 {
     struct schema_compiled *schema = NULL;
     size_t slot = id % CACHE_SLOTS;
+    int64_t revision = registry->revision;
     pthread_mutex_lock(&registry->cache_lock);
-    if (registry->cache[slot].schema && registry->cache[slot].id == id)
+    if (registry->cache[slot].schema && registry->cache[slot].id == id &&
+        (registry->cache[slot].as_of == SCHEMA_LASTING || registry->cache[slot].as_of == revision))
         schema = schema_hold(registry->cache[slot].schema);
     pthread_mutex_unlock(&registry->cache_lock);
     return schema;
@@ -111,7 +113,7 @@ empty_slot(struct schema_registry *registry, size_t slot)
 }
 
 static void
-keep(struct schema_registry *registry, uint32_t id, struct schema_compiled *schema)
+keep(struct schema_registry *registry, uint32_t id, int64_t as_of, struct schema_compiled *schema)
 {
     size_t bytes = schema_memory(schema), slot = id % CACHE_SLOTS;
     if (bytes > CACHE_BYTES_MAX / 4)
@@ -122,6 +124,7 @@ keep(struct schema_registry *registry, uint32_t id, struct schema_compiled *sche
         for (size_t i = 0; i < CACHE_SLOTS; i++)
             empty_slot(registry, i);
     registry->cache[slot].id = id;
+    registry->cache[slot].as_of = as_of;
     registry->cache[slot].bytes = bytes;
     registry->cache[slot].schema = schema_hold(schema);
     registry->cache_bytes += bytes;
@@ -140,9 +143,10 @@ schema_registry_compiled(struct schema_registry *registry, const struct schema_v
     if (!schema_kind_parse(version->kind, &kind))
         return error_set(error, CAIRN_E_INVALID, "schema %u is of the unknown kind %.*s", version->id,
                          (int)(version->kind.size > 40 ? 40 : version->kind.size), version->kind.data);
+    int64_t as_of = registry->revision; /* before compiling: what comes meanwhile makes it old */
     cairn_err err = compile(registry, kind, version->text, version->references, ret, &lasting, error);
-    if (err == CAIRN_OK && lasting)
-        keep(registry, version->id, *ret);
+    if (err == CAIRN_OK)
+        keep(registry, version->id, lasting ? SCHEMA_LASTING : as_of, *ret);
     return err;
 }
 

@@ -25,9 +25,11 @@
 #include <schema/json_schema_int.h>
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #define CACHE_SLOTS 512
 #define CACHE_BYTES_MAX ((size_t)128 << 20)
+#define SCHEMA_LASTING INT64_MAX
 
 struct entry {
     struct schema_version version;
@@ -57,7 +59,7 @@ struct schema_registry {
     cairn_scope scope;
     pthread_mutex_t writing;    /* held by whoever decides and appends, for clients */
     pthread_mutex_t refreshing; /* held by whoever reads the store */
-    int64_t revision; /* of "$schemas", the last that was read, or -1; under refreshing */
+    _Atomic int64_t revision; /* of "$schemas", the last that was read, or -1; changed under refreshing */
 
     pthread_rwlock_t lock; /* of all below; held for look-ups and additions only */
     struct arena arena;
@@ -70,6 +72,7 @@ struct schema_registry {
     pthread_mutex_t cache_lock;
     struct {
         uint32_t id;
+        int64_t as_of; /* it holds while that is the revision; SCHEMA_LASTING: for good */
         size_t bytes;
         struct schema_compiled *schema;
     } cache[CACHE_SLOTS];

@@ -346,7 +346,8 @@ static cairn_err
 fit(struct making *making, struct arena *arena, cairn_event *to, cairn_error *error)
 {
     const cairn_event *from = &making->event->event;
-    const size_t max = making->store->event_size_max > SLACK ? making->store->event_size_max - SLACK : 0;
+    const size_t event_max = making->store->event_size_max < DEAD_BYTES_MAX ? making->store->event_size_max : DEAD_BYTES_MAX;
+    const size_t max = event_max > SLACK ? event_max - SLACK : 0;
     cairn_err err = make_meta(making, arena, &to->meta, error);
     if (err == CAIRN_OK && to->meta.size + from->data.size > max) {
         making->lean = true;

@@ -33,6 +33,9 @@
 #define DEAD_SUBSCRIPTION "subscription"
 #define DEAD_PROJECTION "projection"
 
+/* Data and meta of the dead letters of one append, and of one alone: what is left of an append (64 MiB) is for names and a state. */
+#define DEAD_BYTES_MAX ((size_t)56 << 20)
+
 struct dead_consumer {
     const char *kind;    /* one of the two above */
     cairn_str app, name; /* app: of projections */

@@ -9,12 +9,12 @@
 #include "group_int.h"
 
 cairn_err
-group_letter_add(struct group *group, const struct group_parked *parked, struct group_letters *letters, bool *ret_made,
+group_letter_add(struct group *group, const struct group_parked *parked, struct group_letters *letters, enum group_letter *ret,
                  cairn_error *error)
 {
     cairn_error why = {0};
     int64_t now_us = os_now_us(group->store->os);
-    *ret_made = false;
+    *ret = GROUP_LETTER_NONE;
     if (letters->count == GROUP_DEAD_BATCH)
         return CAIRN_OK;
     const struct dead_consumer consumer = {.kind = DEAD_SUBSCRIPTION, .name = group_name(group),
@@ -30,9 +30,14 @@ group_letter_add(struct group *group, const struct group_parked *parked, struct 
     struct dead_letter *letter = &letters->letters[letters->count];
     cairn_err err = dead_letter_make(group->store, group->scope, &consumer, &failure, parked->position, false, &letters->arena,
                                      letter, &why);
-    *ret_made = err == CAIRN_OK;
-    if (err == CAIRN_OK)
+    const size_t size = err == CAIRN_OK ? letter->event.data.size + letter->event.meta.size : 0;
+    if (err == CAIRN_OK && letters->count > 0 && letters->bytes + size > DEAD_BYTES_MAX) {
+        *ret = GROUP_LETTER_FULL;
+    } else if (err == CAIRN_OK) {
+        *ret = GROUP_LETTER_MADE;
+        letters->bytes += size;
         letters->writes[letters->count++] = (cairn_write){letter->stream, CAIRN_ANY, &letter->event, 1};
+    }
     return err != CAIRN_OK && dead_error_passes(err) ? error_set(error, err, "%s", why.detail) : CAIRN_OK;
 }
 

@@ -41,7 +41,7 @@
 #define GROUP_NAME_MAX 256
 #define GROUP_PARKED_MAX 100000
 #define GROUP_PARK_BATCH 100     /* events of one append that parks */
-#define GROUP_DEAD_BATCH 32      /* dead letters of one append: they carry the data */
+#define GROUP_DEAD_BATCH 32      /* dead letters of one append: they carry the data, up to DEAD_BYTES_MAX */
 #define GROUP_CHECKPOINT_ACKS 1000
 #define GROUP_CHECKPOINT_US INT64_C(1000000)
 
@@ -156,14 +156,16 @@ struct group_letters {
     struct arena arena;
     struct dead_letter letters[GROUP_DEAD_BATCH];
     cairn_write writes[GROUP_DEAD_BATCH];
-    size_t count;
+    size_t count, bytes;
     char topic_before[TOPIC_NAME_MAX]; /* of the state, in case the append fails */
     size_t topic_before_size;
 };
-/* Make the dead letter of one that is given up. *ret_made false: it has to be parked (it is a dead
- * letter itself, or cannot be one). An error is one that passes. write_lock held, lock not. */
+/* Make the dead letter of one that is given up. NONE: it has to be parked (it is a dead letter itself,
+ * or cannot be one). FULL: it belongs into the next append, this one has bytes enough. An error is one
+ * that passes. write_lock held, lock not. */
+enum group_letter { GROUP_LETTER_NONE, GROUP_LETTER_MADE, GROUP_LETTER_FULL };
 CAIRN_MUST_CHECK cairn_err group_letter_add(struct group *group, const struct group_parked *parked,
-                                            struct group_letters *letters, bool *ret_made,
+                                            struct group_letters *letters, enum group_letter *ret,
                                             cairn_error *error);
 /* Count them in the state; lock held. And take that back; lock not held. */
 void group_letters_count(struct group *group, struct group_letters *letters);

@@ -230,20 +230,23 @@ struct batch {
     struct group_beside beside;
 };
 
-/* Each is a dead letter, or a parked event. write_lock held. */
+/* Each is a dead letter, or a parked event; as many of them as one append takes, then *count is less.
+ * write_lock held. */
 static cairn_err
-make_up(struct group *group, const struct group_parked *const *leaving, size_t count,
+make_up(struct group *group, const struct group_parked *const *leaving, size_t *count,
         struct batch *batch, cairn_error *error)
 {
     struct group_beside *beside = &batch->beside;
-    for (size_t i = 0; i < count; i++) {
-        bool made = false;
+    for (size_t i = 0; i < *count; i++) {
+        enum group_letter letter = GROUP_LETTER_NONE;
         if (group->state.config.dead_letter) {
-            cairn_err err = group_letter_add(group, leaving[i], &batch->letters, &made, error);
+            cairn_err err = group_letter_add(group, leaving[i], &batch->letters, &letter, error);
             if (err != CAIRN_OK)
                 return err;
         }
-        if (made)
+        if (letter == GROUP_LETTER_FULL)
+            *count = i;
+        if (letter != GROUP_LETTER_NONE)
             continue;
         group_parked_encode(leaving[i], &batch->bytes);
         batch->ends[beside->parked_count++] = batch->bytes.size;
@@ -282,8 +285,25 @@ settle(struct group *group, const struct group_parked *parked, size_t count, boo
     pthread_mutex_unlock(&group->lock);
 }
 
+/* They are only PARKING again: the next batch has them. */
+static void
+stay(struct group *group, const struct group_parked *const *staying, size_t count)
+{
+    pthread_mutex_lock(&group->lock);
+    for (size_t i = 0; i < count; i++) {
+        const struct pending_entry *at = pending_find(&group->state.pending, staying[i]->position);
+        if (at == NULL || !at->leaving)
+            continue;
+        struct pending_entry entry = *at;
+        entry.leaving = false;
+        pending_update(&group->state.pending, &entry);
+    }
+    pthread_mutex_unlock(&group->lock);
+}
+
+/* *count: how many of them were dealt with, at least one. */
 static cairn_err
-park_batch(struct group *group, const struct group_parked *parked, size_t count,
+park_batch(struct group *group, const struct group_parked *parked, size_t *count,
            cairn_error *error)
 {
     struct buf state = {0};
@@ -291,11 +311,16 @@ park_batch(struct group *group, const struct group_parked *parked, size_t count,
     const struct group_parked *leaving[GROUP_PARK_BATCH];
     pthread_mutex_lock(&group->write_lock);
     pthread_mutex_lock(&group->lock);
-    size_t leaving_count = begin_leaving(group, parked, count, leaving);
+    size_t leaving_count = begin_leaving(group, parked, *count, leaving);
     pthread_mutex_unlock(&group->lock);
     cairn_err err = CAIRN_OK;
     if (leaving_count > 0) {
-        err = make_up(group, leaving, leaving_count, &batch, error);
+        size_t fit = leaving_count;
+        err = make_up(group, leaving, &fit, &batch, error);
+        if (fit < leaving_count) {
+            stay(group, leaving + fit, leaving_count - fit);
+            *count = (size_t)(leaving[fit] - parked);
+        }
         if (err == CAIRN_OK) {
             pthread_mutex_lock(&group->lock);
             group_letters_count(group, &batch.letters);
@@ -306,7 +331,7 @@ park_batch(struct group *group, const struct group_parked *parked, size_t count,
             if (err != CAIRN_OK)
                 group_letters_uncount(group, &batch.letters);
         }
-        settle(group, parked, count, err == CAIRN_OK);
+        settle(group, parked, *count, err == CAIRN_OK);
     }
     pthread_mutex_unlock(&group->write_lock);
     group_letters_free(&batch.letters);
@@ -328,9 +353,9 @@ group_park(struct group *group, const struct group_parked *parked, size_t count,
     if (batch_max == 0)
         batch_max = 1;
     cairn_err first = CAIRN_OK;
-    for (size_t i = 0; i < count; i += batch_max) {
-        size_t size = count - i < batch_max ? count - i : batch_max;
-        cairn_err err = park_batch(group, parked + i, size, first == CAIRN_OK ? error : NULL);
+    for (size_t i = 0, size; i < count; i += size) {
+        size = count - i < batch_max ? count - i : batch_max;
+        cairn_err err = park_batch(group, parked + i, &size, first == CAIRN_OK ? error : NULL);
         if (first == CAIRN_OK)
             first = err;
     }

@@ -280,9 +280,7 @@ static int
 by_name(const void *a, const void *b)
 {
     const struct group *x = *(struct group *const *)a, *y = *(struct group *const *)b;
-    size_t least = x->name_size < y->name_size ? x->name_size : y->name_size;
-    int order = memcmp(x->name, y->name, least);
-    return order ? order : (x->name_size > y->name_size) - (x->name_size < y->name_size);
+    return cairn_str_order(group_name(x), group_name(y));
 }
 
 /* References to the groups in memory, of one scope or (NULL) of all. */

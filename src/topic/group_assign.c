@@ -295,9 +295,7 @@ static int
 by_order(const void *a, const void *b)
 {
     cairn_str x = ((const struct named *)a)->name, y = ((const struct named *)b)->name;
-    size_t common = x.size < y.size ? x.size : y.size;
-    int order = common > 0 ? memcmp(x.data, y.data, common) : 0;
-    return order ? order : (x.size > y.size) - (x.size < y.size);
+    return cairn_str_order(x, y);
 }
 
 static void

@@ -513,10 +513,7 @@ static int
 by_topic(const void *a, const void *b)
 {
     const struct found *x = a, *y = b;
-    size_t common = x->topic.size < y->topic.size ? x->topic.size : y->topic.size;
-    int order = common > 0 ? memcmp(x->topic.data, y->topic.data, common) : 0;
-    if (order == 0)
-        order = (x->topic.size > y->topic.size) - (x->topic.size < y->topic.size);
+    int order = cairn_str_order(x->topic, y->topic);
     return order ? order : (x->partition > y->partition) - (x->partition < y->partition);
 }
 

@@ -49,8 +49,7 @@ static int
 by_name(const void *a, const void *b)
 {
     cairn_str x = ((const struct topic_seen *)a)->name, y = ((const struct topic_seen *)b)->name;
-    int order = memcmp(x.data, y.data, x.size < y.size ? x.size : y.size);
-    return order ? order : (x.size > y.size) - (x.size < y.size);
+    return cairn_str_order(x, y);
 }
 
 static struct topics_seen *

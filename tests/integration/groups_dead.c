@@ -316,6 +316,40 @@ TEST(none_lost_none_doubled)
     CHECK(fired_at[0] > 10 && fired_at[1] > 10);
 }
 
+/* Goal: large events that are given up together all become dead letters, in as many appends as it takes; one that leaves no room for
+ * anything beside it leaves its data out. Method: three that together are more than an append may have, and one that nearly is. */
+TEST(large_ones_are_given_up_together)
+{
+    static const size_t sizes[] = {24 << 20, 24 << 20, 24 << 20, 62 << 20};
+    const cairn_options options = {.create = true, .no_background = true, .event_size_max = 64 << 20, .append_size_max = 64 << 20};
+    uint64_t large[4];
+    size_t count = 0;
+    char *data = malloc(sizes[3]);
+    CHECK(data != NULL);
+    memset(data, 'x', sizes[3]);
+    test_folder(folder);
+    CHECK_OK(cairn_store_open_on(test_os(), folder, &options, &store, NULL));
+    for (int i = 0; i < 4; i++) {
+        const cairn_event event = {.type = CAIRN_STR("T"), .content_type = CAIRN_STR("application/octet-stream"), .data = {data, sizes[i]}};
+        cairn_at at;
+        CHECK_OK(cairn_append(store, 0, CAIRN_STR("orders-1"), CAIRN_ANY, &event, 1, &at, NULL));
+        large[i] = at.first_position;
+    }
+    free(data);
+    put(&(cairn_group_config){.dead_letter = true});
+    CHECK_INT(take(4)->count, 4);
+    CHECK_OK(cairn_group_nack(store, 0, group, large, 4, true, CAIRN_STR("because"), &count, NULL));
+    CHECK_INT(count, 4);
+    CHECK(status().dead_letters == 4 && status().parked == 0 && status().outstanding == 0 && status().retrying == 0);
+    const struct letters *all = letters();
+    for (int i = 0; i < 4; i++)
+        CHECK_INT(letters_of(all, large[i]), 1);
+    cairn_reader *reader;
+    CHECK_INT(newest("orders.dlq-1", &reader).event.data.size, 0);
+    cairn_reader_free(reader);
+    end();
+}
+
 int
 main(void)
 {
@@ -324,6 +358,7 @@ main(void)
         RUN(where_they_go_and_how_large_they_are),
         RUN(dead_letters_go_back_once),
         RUN(none_lost_none_doubled),
+        RUN(large_ones_are_given_up_together),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -49,6 +49,7 @@ TEST(bad_schemas)
         {REC("R", "{\"name\":\"a\"}"), "has no type"}, {REC("1R", ""), "is no name"}, {REC("int", ""), "primitive"},
         {REC("R", FIELD("a", "\"int\"") "," FIELD("a", "\"int\"")), "two fields"},
         {REC("R", FIELD_OR("a", "\"int\"", "\"x\"")), "default of a"}, {REC("R", FIELD_OR("a", "\"int\"", "3000000000")), "default"},
+        {REC("R", FIELD_OR("a", "\"R\"", "{}")), "default of a"},
         {REC("R", FIELD_OR("a", "[\"string\",\"int\"]", "null")), "default"}, {REC("R", FIELD_OR("a", "\"bytes\"", "\"\\u0100\"")), "default"},
         {"[\"int\",\"int\"]", "twice"}, {"[\"int\",[\"null\"]]", "/1: a union directly"},
         {"[{\"type\":\"array\",\"items\":\"int\"},{\"type\":\"array\",\"items\":\"long\"}]", "twice"},
@@ -65,6 +66,34 @@ TEST(bad_schemas)
         if (!strstr(error.detail, bad[i].says))
             fail_msg("%s: %s", bad[i].text, error.detail);
     }
+}
+
+/* Goal: defaults that can be looked at in 2^40 ways are not: what falls back on other defaults is compiled, what tries every branch of
+ * unions within unions is refused at a bound. Method: forty records, each with two fields whose default needs the one before's;
+ * a value that fits neither of two records only at its sixtieth level. */
+TEST(defaults_take_few_steps)
+{
+    struct buf text = {0};
+    struct avro_schema *schema = NULL;
+    cairn_error error = {0};
+    buf_put_str(&text, CAIRN_STR("[" REC("R0", "")));
+    for (int i = 1; i <= 40; i++)
+        buf_printf(&text, "," REC("R%d", FIELD_OR("a", "\"R%d\"", "{}") "," FIELD_OR("b", "\"R%d\"", "{}")), i, i - 1, i - 1);
+    buf_put_char(&text, ']');
+    CHECK_INT(avro_compile(buf_str(&text), NULL, 0, &schema, &error), CAIRN_OK);
+    avro_free(schema);
+    text.size = 0;
+    buf_put_str(&text, CAIRN_STR("[" REC("A", FIELD("x", "[\"null\",\"A\"," REC("B", FIELD("x", "[\"null\",\"A\",\"B\"]")) "]")) ","
+                                 "{\"type\":\"record\",\"name\":\"C\",\"fields\":[{\"name\":\"c\",\"type\":\"A\",\"default\":"));
+    for (int i = 0; i < 60; i++)
+        buf_put_str(&text, CAIRN_STR("{\"x\":"));
+    buf_put_char(&text, '5');
+    for (int i = 0; i < 60; i++)
+        buf_put_char(&text, '}');
+    buf_put_str(&text, CAIRN_STR("}]}]"));
+    CHECK_INT(avro_compile(buf_str(&text), NULL, 0, &schema, &error), CAIRN_E_LIMIT);
+    assert_non_null(strstr(error.detail, "1000000 steps"));
+    buf_free(&text);
 }
 
 static void
@@ -251,7 +280,7 @@ TEST(limits)
 int
 main(void)
 {
-    const struct CMUnitTest tests[] = {RUN(good_schemas), RUN(bad_schemas), RUN(canonical_forms), RUN(documents), RUN(resolution),
+    const struct CMUnitTest tests[] = {RUN(good_schemas), RUN(bad_schemas), RUN(defaults_take_few_steps), RUN(canonical_forms), RUN(documents), RUN(resolution),
                                        RUN(data), RUN(limits)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

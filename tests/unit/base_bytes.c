@@ -24,6 +24,20 @@ TEST(stores_are_little_endian)
     CHECK(load64(bytes + 7) == 0x0708090A0B0C0D0Eu);
 }
 
+/* Goal: texts stand in the order of their bytes, as numbers from 0 to 255, a beginning before what it begins.
+ * Method: a list in order, each compared with each. */
+TEST(texts_have_an_order)
+{
+    const cairn_str list[] = {{NULL, 0}, {"\0", 1}, {"A", 1}, {"a", 1}, {"a\0", 2}, {"aa", 2}, {"b", 1}, {"\xC3", 1}};
+    const int count = sizeof list / sizeof list[0];
+    for (int i = 0; i < count; i++)
+        for (int j = 0; j < count; j++) {
+            int order = cairn_str_order(list[i], list[j]);
+            CHECK_INT((order > 0) - (order < 0), (i > j) - (i < j));
+        }
+    CHECK_INT(cairn_str_order(CAIRN_STR(""), (cairn_str){NULL, 0}), 0);
+}
+
 static size_t
 varint_size(uint64_t value)
 {
@@ -154,7 +168,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        RUN(stores_are_little_endian), RUN(varint_has_leb128_form), RUN(varint_reads_back),
+        RUN(stores_are_little_endian), RUN(texts_have_an_order), RUN(varint_has_leb128_form), RUN(varint_reads_back),
         RUN(varint_refuses_overflow),  RUN(buf_holds_what_was_put), RUN(buf_takes_empty_pieces),
         RUN(buf_remembers_failure),
     };

@@ -1,6 +1,7 @@
 /* schema/protobuf.h: what is a .proto file and what is not, text and descriptor there and back, compatibility, data. */
 #include "test.h"
 
+#include <base/text.h>
 #include <schema/kind.h>
 #include <schema/protobuf.h>
 
@@ -256,10 +257,54 @@ TEST(imports)
     CHECK_INT(protobuf_compile(CAIRN_STR(P3 "import \"mid.proto\";"), references + 1, 1, &schema, NULL), CAIRN_E_INVALID);
 }
 
+/* The outcome of a text with `count` times `each` in it, or of a descriptor: that begins with a name (0x0A). */
+static cairn_err
+compile_many(cairn_str begin, cairn_str each, int count, cairn_str end, cairn_error *error)
+{
+    struct protobuf_schema *schema = NULL;
+    struct buf text = {0}, bytes = {0};
+    buf_put_str(&text, begin);
+    for (int i = 0; i < count; i++)
+        buf_put_str(&text, each);
+    buf_put_str(&text, end);
+    if (begin.data[0] == '\n')
+        base64_put(&bytes, buf_str(&text));
+    CHECK(!text.failed && !bytes.failed);
+    cairn_err err = protobuf_compile(bytes.size > 0 ? buf_str(&bytes) : buf_str(&text), NULL, 0, &schema, error);
+    buf_free(&bytes);
+    buf_free(&text);
+    protobuf_free(schema);
+    return err;
+}
+
+/* Goal: what is put at the end of a list, found by walking it, is bounded: 1,000 options are taken in a place and no more, however they
+ * come; nor are imports made public again and again. Method: as many, and one more; a text, options that nobody keeps, a descriptor. */
+TEST(lists_are_bounded)
+{
+    static const struct {
+        cairn_str begin, each, end;
+        int most;
+        const char *says;
+    } all[] = {
+        {CAIRN_STR(P3 "message A { int32 a = 1 [z = 0"), CAIRN_STR(",x=1"), CAIRN_STR("]; }"), 999, "options"},
+        {CAIRN_STR(P3 "message A {"), CAIRN_STR("option x=1;"), CAIRN_STR("}"), 1000, "options"},
+        {CAIRN_STR(P2 "message A { extensions 100 [z = 0"), CAIRN_STR(",x=1"), CAIRN_STR("]; }"), 999, "options"},
+        {CAIRN_STR("\x0A\x01x\x62\x06proto3"), CAIRN_STR("\x42\x02\x50\x01"), CAIRN_STR(""), 1000, "options"}, /* java_multiple_files */
+        {CAIRN_STR("\x0A\x01x\x62\x06proto3"), CAIRN_STR("\x50\x07"), CAIRN_STR(""), 10000, "messages, enums"}, /* public_dependency */
+    };
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        cairn_error error = {0};
+        if (compile_many(all[i].begin, all[i].each, all[i].most, all[i].end, &error) != CAIRN_OK)
+            fail_msg("%zu: %s", i, error.detail);
+        CHECK_INT(compile_many(all[i].begin, all[i].each, all[i].most + 1, all[i].end, &error), CAIRN_E_LIMIT);
+        assert_non_null(strstr(error.detail, all[i].says));
+    }
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {RUN(there_and_back), RUN(canonical_text), RUN(bad_files), RUN(compatibility), RUN(data),
-                                       RUN(imports)};
+                                       RUN(imports), RUN(lists_are_bounded)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 #include "test.h"
 
 #include <base/bytes.h>
+#include <cairn/admin.h>
 #include <pthread.h>
 #include <schema/registry.h>
 #include <stdatomic.h>
@@ -375,6 +376,47 @@ TEST(values_are_validated)
     schema_registry_free(registry);
 }
 
+static struct schema_compiled *
+compiled_of(struct schema_registry *registry, uint32_t id)
+{
+    struct schema_version version;
+    struct schema_compiled *schema = NULL;
+    CHECK(schema_registry_by_id(registry, id, &version));
+    CHECK_OK(schema_registry_compiled(registry, &version, &schema, NULL));
+    return schema;
+}
+
+/* Goal: a record costs no compiling and no reading of the log: not by a schema that refers to the newest of another either, nor with
+ * an id that nobody knows. What is registered meanwhile holds at once. Method: what is compiled is the same object, and the
+ * store counts reads. */
+TEST(records_cost_little)
+{
+    struct schema_registry *registry = opened();
+    struct schema_version version;
+    enum schema_refusal refusal;
+    cairn_stats before, after;
+    static const cairn_str empty = CAIRN_STR("\x00\x00\x00\x00\x02"), one = CAIRN_STR("\x00\x00\x00\x00\x02\x04");
+    CHECK_OK(ask(registry, "a", SCHEMA_AVRO, "{\"type\":\"record\",\"name\":\"A\",\"fields\":[]}", NULL, NULL, NULL));
+    CHECK_OK(schema_registry_set_config(registry, S("a"), S("{\"compatibilityLevel\":\"NONE\"}"), &refusal, NULL));
+    CHECK_OK(ask(registry, "u", SCHEMA_AVRO, "{\"type\":\"record\",\"name\":\"U\",\"fields\":[{\"name\":\"a\",\"type\":\"A\"}]}",
+                 "[{\"name\":\"A\",\"subject\":\"a\",\"version\":-1}]", &version, NULL));
+    CHECK_INT(version.id, 2);
+    struct schema_compiled *first = compiled_of(registry, 2), *second = compiled_of(registry, 2);
+    assert_ptr_equal(first, second);
+    CHECK_OK(schema_registry_validate(registry, S("u"), empty, NULL));
+    CHECK_OK(ask(registry, "a", SCHEMA_AVRO, "{\"type\":\"record\",\"name\":\"A\",\"fields\":[{\"name\":\"x\",\"type\":\"int\"}]}", NULL, NULL, NULL));
+    CHECK_OK(schema_registry_validate(registry, S("u"), one, NULL));
+    CHECK_INT(schema_registry_validate(registry, S("u"), empty, NULL), CAIRN_E_INVALID);
+    schema_release(first);
+    schema_release(second);
+    cairn_stats_get(store, &before);
+    for (int i = 0; i < 100; i++)
+        CHECK_INT(schema_registry_validate(registry, S("u"), S("\x00\x00\x00\x00\x63"), NULL), CAIRN_E_INVALID);
+    cairn_stats_get(store, &after);
+    CHECK_INT(after.reads_total - before.reads_total, 0);
+    schema_registry_free(registry);
+}
+
 /* Goal: every transitive level looks at all earlier versions, with what they refer to. */
 TEST(levels_with_references)
 {
@@ -413,7 +455,7 @@ main(void)
     const struct CMUnitTest tests[] = {WITH_STORE(ids_and_versions), WITH_STORE(survives_a_restart),
                                        WITH_STORE(two_planners_conflict), WITH_STORE(damage_is_named),
                                        WITH_STORE(threads_read_while_one_plans), WITH_STORE(apps_and_clients),
-                                       WITH_STORE(clients_conflict_and_try_again), WITH_STORE(values_are_validated),
+                                       WITH_STORE(clients_conflict_and_try_again), WITH_STORE(values_are_validated), WITH_STORE(records_cost_little),
                                        WITH_STORE(levels_with_references)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

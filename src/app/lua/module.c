@@ -14,9 +14,7 @@ static int
 compare_paths(const void *left, const void *right)
 {
     cairn_str a = ((const cairn_app_file *)left)->path, b = ((const cairn_app_file *)right)->path;
-    size_t size = a.size < b.size ? a.size : b.size;
-    int order = size ? memcmp(a.data, b.data, size) : 0;
-    return order ? order : (a.size > b.size) - (a.size < b.size);
+    return cairn_str_order(a, b);
 }
 
 static bool

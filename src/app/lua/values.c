@@ -293,9 +293,7 @@ static int
 compare_keys(const void *left, const void *right)
 {
     cairn_str a = ((const struct lua_key *)left)->text, b = ((const struct lua_key *)right)->text;
-    size_t size = a.size < b.size ? a.size : b.size;
-    int order = size ? memcmp(a.data, b.data, size) : 0;
-    return order ? order : (a.size > b.size) - (a.size < b.size);
+    return cairn_str_order(a, b);
 }
 
 void

@@ -86,9 +86,7 @@ compare(const void *left, const void *right)
         return compare_numbers(a, b);
     if (a->kind != KEY_STRING)
         return 0;
-    size_t size = a->text.size < b->text.size ? a->text.size : b->text.size;
-    int order = size ? memcmp(a->text.data, b->text.data, size) : 0;
-    return order ? order : (a->text.size > b->text.size) - (a->text.size < b->text.size);
+    return cairn_str_order(a->text, b->text);
 }
 
 /* ---- next */

@@ -72,9 +72,7 @@ static int
 compare_plans(const void *a, const void *b)
 {
     const struct plan *x = *(const struct plan *const *)a, *y = *(const struct plan *const *)b;
-    size_t size = x->type.size < y->type.size ? x->type.size : y->type.size;
-    int order = memcmp(x->type.data, y->type.data, size);
-    return order != 0 ? order : (x->type.size > y->type.size) - (x->type.size < y->type.size);
+    return cairn_str_order(x->type, y->type);
 }
 
 static cairn_err

@@ -157,17 +157,9 @@ name_page_of(struct api_call *call)
 }
 
 static int
-compare_names(cairn_str a, cairn_str b)
-{
-    size_t size = a.size < b.size ? a.size : b.size;
-    int order = size ? memcmp(a.data, b.data, size) : 0;
-    return order ? order : (a.size > b.size) - (a.size < b.size);
-}
-
-static int
 by_name(const void *a, const void *b)
 {
-    return compare_names(((const struct named *)a)->name, ((const struct named *)b)->name);
+    return cairn_str_order(((const struct named *)a)->name, ((const struct named *)b)->name);
 }
 
 bool
@@ -175,7 +167,7 @@ name_page_wants(const struct name_page *page, cairn_str name)
 {
     if (name.size < page->prefix.size || (page->prefix.size && memcmp(name.data, page->prefix.data, page->prefix.size) != 0))
         return false;
-    return page->after.size == 0 || compare_names(name, page->after) > 0;
+    return page->after.size == 0 || cairn_str_order(name, page->after) > 0;
 }
 
 bool

@@ -100,10 +100,7 @@ static int
 by_place(const void *a, const void *b)
 {
     const struct row *x = a, *y = b;
-    size_t size = x->topic.size < y->topic.size ? x->topic.size : y->topic.size;
-    int order = size ? memcmp(x->topic.data, y->topic.data, size) : 0;
-    if (order == 0)
-        order = (x->topic.size > y->topic.size) - (x->topic.size < y->topic.size);
+    int order = cairn_str_order(x->topic, y->topic);
     if (order == 0)
         order = (x->partition > y->partition) - (x->partition < y->partition);
     return order ? order : (y->committed > x->committed) - (y->committed < x->committed);

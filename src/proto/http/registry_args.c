@@ -84,6 +84,13 @@ door_subject_arg(struct door_call *call, cairn_str part, cairn_str *ret)
 }
 
 bool
+door_setting_arg(struct door_call *call, cairn_str *ret)
+{
+    *ret = (cairn_str){"", 0};
+    return call->open[0].data == NULL || door_subject_arg(call, call->open[0], ret);
+}
+
+bool
 door_version_arg(struct door_call *call, cairn_str part, uint32_t *ret)
 {
     uint64_t number;

@@ -25,7 +25,6 @@ struct door_call {
     struct buf out;
     int status, code; /* code 0: `out` is the answer; else an error with error.detail */
     cairn_error error;
-    bool plain; /* text, not JSON: a schema alone */
 };
 
 typedef void (*door_answer)(struct door_call *call);
@@ -42,6 +41,8 @@ uint64_t door_query_number(struct door_call *call, const char *name, uint64_t ot
 
 /* The subject in an open part, in its context; false: refused. */
 bool door_subject_arg(struct door_call *call, cairn_str part, cairn_str *ret);
+/* The subject in the path, or nobody (empty): the settings of all. False: refused. */
+bool door_setting_arg(struct door_call *call, cairn_str *ret);
 /* A version: 0 stands for "latest". False: refused. */
 bool door_version_arg(struct door_call *call, cairn_str part, uint32_t *ret);
 bool door_id_arg(struct door_call *call, cairn_str part, uint32_t *ret);

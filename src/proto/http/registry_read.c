@@ -21,20 +21,13 @@ bool
 door_find_version(struct door_call *call, cairn_str subject, uint32_t version, enum schema_view view,
                       struct schema_version *ret)
 {
-    struct schema_version *list;
-    size_t count;
-    if (failed(call, schema_registry_versions(call->registry, subject, view, &call->arena, &list, &count)))
-        return false;
-    if (count == 0) {
+    struct schema_version newest;
+    if (schema_registry_seen(call->registry, subject, version, view, ret))
+        return true;
+    if (schema_registry_seen(call->registry, subject, 0, view, &newest))
+        door_refuse(call, SCHEMA_NO_VERSION, "Version %u not found.", version);
+    else
         door_refuse(call, SCHEMA_NO_SUBJECT, "Subject '%.*s' not found.", (int)subject.size, subject.data);
-        return false;
-    }
-    for (size_t i = count; i-- > 0;)
-        if (version == 0 || list[i].version == version) {
-            *ret = list[i];
-            return true;
-        }
-    door_refuse(call, SCHEMA_NO_VERSION, "Version %u not found.", version);
     return false;
 }
 
@@ -122,9 +115,7 @@ static int
 by_text(const void *a, const void *b)
 {
     const cairn_str *x = a, *y = b;
-    size_t size = x->size < y->size ? x->size : y->size;
-    int order = size ? memcmp(x->data, y->data, size) : 0;
-    return order ? order : (x->size > y->size) - (x->size < y->size);
+    return cairn_str_order(*x, *y);
 }
 
 /* Sorted, each once. */
@@ -223,7 +214,7 @@ door_schemas(struct door_call *call)
         return;
     buf_put_char(&call->out, '[');
     for (size_t i = 0; i < count && !call->code; i++) {
-        if (latest && (!door_find_version(call, list[i].subject, 0, view, &newest) || newest.version != list[i].version))
+        if (latest && schema_registry_seen(call->registry, list[i].subject, 0, view, &newest) && newest.version != list[i].version)
             continue;
         if (seen++ >= offset && seen - offset <= limit)
             door_put_version(call, &list[i], true);
@@ -462,19 +453,11 @@ door_subject_metadata(struct door_call *call)
 
 /* ---- settings */
 
-/* The subject in the path, or nobody: the settings of all. */
-static bool
-setting_arg(struct door_call *call, cairn_str *ret)
-{
-    *ret = everybody;
-    return call->open[0].data == NULL || door_subject_arg(call, call->open[0], ret);
-}
-
 void
 door_config_get(struct door_call *call)
 {
     cairn_str subject, config;
-    if (!setting_arg(call, &subject))
+    if (!door_setting_arg(call, &subject))
         return;
     bool global = subject.size == 0 || door_query_true(call, "defaultToGlobal");
     if (schema_registry_config(call->registry, subject, &config) ||
@@ -491,7 +474,7 @@ void
 door_mode_get(struct door_call *call)
 {
     cairn_str subject;
-    if (!setting_arg(call, &subject))
+    if (!door_setting_arg(call, &subject))
         return;
     enum schema_mode mode = schema_registry_mode(call->registry, subject);
     if (mode == SCHEMA_MODE_UNSET && (subject.size == 0 || door_query_true(call, "defaultToGlobal")))

@@ -157,13 +157,6 @@ door_delete_version(struct door_call *call)
 /* ---- settings */
 
 static bool
-setting_arg(struct door_call *call, cairn_str *ret)
-{
-    *ret = (cairn_str){"", 0};
-    return call->open[0].data == NULL || door_subject_arg(call, call->open[0], ret);
-}
-
-static bool
 is_known_setting(cairn_str name)
 {
     static const char *const known[] = {"normalize", "alias", "compatibilityGroup", "compatibilityPolicy", "defaultMetadata",
@@ -245,7 +238,7 @@ door_config_put(struct door_call *call)
     struct json body;
     struct buf config = {0};
     enum schema_refusal refusal;
-    if (!setting_arg(call, &subject) || !door_body_arg(call, &body))
+    if (!door_setting_arg(call, &subject) || !door_body_arg(call, &body))
         return;
     if (merge_config(call, subject, body, &config)) {
         cairn_err err = config.failed ? CAIRN_E_NOMEM
@@ -263,7 +256,7 @@ door_config_delete(struct door_call *call)
 {
     cairn_str subject, before = {NULL, 0};
     enum schema_refusal refusal;
-    if (!setting_arg(call, &subject))
+    if (!door_setting_arg(call, &subject))
         return;
     schema_registry_config(call->registry, subject, &before);
     cairn_err err = schema_registry_set_config(call->registry, subject, (cairn_str){NULL, 0}, &refusal, &call->error);
@@ -280,7 +273,7 @@ door_mode_put(struct door_call *call)
     struct json body;
     enum schema_mode mode;
     enum schema_refusal refusal;
-    if (!setting_arg(call, &subject) || !door_body_arg(call, &body))
+    if (!door_setting_arg(call, &subject) || !door_body_arg(call, &body))
         return;
     cairn_str name = json_string(json_get(body, "mode"), &call->arena);
     if (!name.data || !schema_mode_parse(name, &mode)) {
@@ -300,7 +293,7 @@ door_mode_delete(struct door_call *call)
 {
     cairn_str subject;
     enum schema_refusal refusal;
-    if (!setting_arg(call, &subject))
+    if (!door_setting_arg(call, &subject))
         return;
     enum schema_mode before = schema_registry_mode(call->registry, subject);
     cairn_err err = schema_registry_set_mode(call->registry, subject, SCHEMA_MODE_UNSET, false, &refusal, &call->error);

@@ -364,8 +364,7 @@ by_resource(const void *a, const void *b)
         return x->resource - y->resource;
     if (x->pattern != y->pattern)
         return x->pattern - y->pattern;
-    int order = memcmp(x->name.data, y->name.data, x->name.size < y->name.size ? x->name.size : y->name.size);
-    return order ? order : (x->name.size > y->name.size) - (x->name.size < y->name.size);
+    return cairn_str_order(x->name, y->name);
 }
 
 static bool

@@ -46,8 +46,7 @@ joined(void *context, const struct group_joined *result)
         out.protocol_type = not_null(result->protocol_type);
         out.protocol_name = not_null(result->protocol);
         out.skip_assignment = result->skip_assignment;
-    } else if (call->version < 7)
-        out.protocol_name = CAIRN_STR("");
+    }
     out.members = KAFKA_LIST(call, join_group_response_member, result->member_count);
     if (!out.members) {
         kafka_no_memory(call);

@@ -206,8 +206,7 @@ static int
 compare_names(const void *a, const void *b)
 {
     const cairn_str *x = a, *y = b;
-    int order = memcmp(x->data, y->data, x->size < y->size ? x->size : y->size);
-    return order ? order : (x->size > y->size) - (x->size < y->size);
+    return cairn_str_order(*x, *y);
 }
 
 /* A topic from `first` on, as far as the page goes. False: the page is full, or there is no memory. */

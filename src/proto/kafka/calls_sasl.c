@@ -13,7 +13,7 @@
 
 struct login {
     struct sasl_exchange exchange;
-    bool begun, over;
+    bool begun;
     char user[SASL_NAME_MAX + 1]; /* logged in as; "" before */
     struct buf reply;
 };
