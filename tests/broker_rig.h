@@ -24,6 +24,7 @@ struct rig {
     char folder[64];
     struct os_sim *sim;  /* or a folder of the real machine */
     bool no_background;  /* a simulated one never has threads */
+    uint64_t segment_size_bytes; /* 0: the default */
     cairn_store *store;
     struct broker *broker;
     struct broker_options options;
@@ -32,7 +33,8 @@ struct rig {
 static inline void
 rig_open(struct rig *rig)
 {
-    const cairn_options options = {.create = true, .no_background = rig->no_background || rig->sim};
+    const cairn_options options = {.create = true, .no_background = rig->no_background || rig->sim,
+                                   .segment_size_bytes = rig->segment_size_bytes};
     struct os *os = rig->sim ? os_sim_os(rig->sim) : os_real();
     cairn_error error = {.detail = ""};
     if (cairn_store_open_on(os, rig->sim ? "store" : rig->folder, &options, &rig->store, &error) != CAIRN_OK ||

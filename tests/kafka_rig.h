@@ -8,11 +8,13 @@
 #include <proto/kafka/calls.h>
 #include <proto/kafka/kafka.h>
 #include <pthread.h>
+#include <store/store.h>
 #include <topic/broker.h>
 #include <topic/groups.h>
 
 struct kafka_rig {
     char folder[64];
+    struct os *os; /* NULL: the real machine */
     cairn_store *store;
     struct broker *broker;
     struct groups_broker *groups;
@@ -54,7 +56,7 @@ kafka_rig_start(struct kafka_rig *rig, struct kafka_config config, const struct 
     const struct broker_options broker = {.partitions = 1};
     const struct groups_options groups = {.initial_delay_ms = 20};
     snprintf(data, sizeof data, "%s/data", rig->folder);
-    if (cairn_open(data, &store, &rig->store, &error) != CAIRN_OK ||
+    if (cairn_store_open_on(rig->os ? rig->os : os_real(), data, &store, &rig->store, &error) != CAIRN_OK ||
         broker_open(rig->store, &broker, &rig->broker, &error) != CAIRN_OK ||
         groups_open(rig->broker, &groups, &rig->groups, &error) != CAIRN_OK)
         fail_msg("%s", error.detail);

@@ -463,6 +463,12 @@ segment_stats(struct log *log, cairn_stats *ret)
     epoch_leave(log, parity);
 }
 
+uint64_t
+cairn_log_removed(struct log *log)
+{
+    return atomic_load(&log->removed);
+}
+
 void
 cairn_log_stats(struct log *log, cairn_stats *ret)
 {

@@ -114,6 +114,7 @@ CAIRN_MUST_CHECK cairn_err cairn_log_producer_batches(struct log *log, cairn_sco
                                                       size_t *ret_count, cairn_error *error);
 
 void cairn_log_stats(struct log *log, cairn_stats *ret);
+uint64_t cairn_log_removed(struct log *log); /* events that scavenging has removed, ever */
 CAIRN_MUST_CHECK cairn_err cairn_log_verify(struct log *log, cairn_fault_visit visit,
                                             cairn_progress progress, void *context,
                                             cairn_verify_report *ret, cairn_error *error);

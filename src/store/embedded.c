@@ -289,6 +289,12 @@ embedded_stats(cairn_store *store, cairn_stats *ret_stats)
     cairn_log_stats(log_of(store), ret_stats);
 }
 
+static uint64_t
+embedded_removed(cairn_store *store)
+{
+    return cairn_log_removed(log_of(store));
+}
+
 static cairn_err
 embedded_verify(cairn_store *store, cairn_fault_visit visit, cairn_progress progress,
                 void *context, cairn_verify_report *ret_report, cairn_error *error)
@@ -365,6 +371,7 @@ static const struct store_ops embedded_ops = {
     .partition_reader_free = embedded_partition_reader_free,
     .producer_batches = embedded_producer_batches,
     .stats = embedded_stats,
+    .removed = embedded_removed,
     .verify = embedded_verify,
     .prove = embedded_prove,
     .backup = embedded_backup,

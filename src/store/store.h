@@ -74,6 +74,7 @@ struct store_ops {
                                   size_t *ret_count, cairn_error *error);
 
     void (*stats)(cairn_store *store, cairn_stats *ret_stats);
+    uint64_t (*removed)(cairn_store *store);
     cairn_err (*verify)(cairn_store *store, cairn_fault_visit visit, cairn_progress progress,
                         void *context, cairn_verify_report *ret_report, cairn_error *error);
     cairn_err (*prove)(cairn_store *store, uint64_t position, char **ret_proof,
@@ -128,6 +129,13 @@ CAIRN_MUST_CHECK cairn_err cairn_embedded_open(struct os *os, const char *folder
  * is the checksum that they carry themselves. */
 CAIRN_MUST_CHECK cairn_err store_partition_find(cairn_partition_reader *reader, size_t least, cairn_partition_item *ret,
                                                 int *ret_file, uint64_t *ret_at, cairn_error *error);
+
+/* How many events scavenging has ever removed: when that has gone up, batches are not as large any more as they were. */
+static inline uint64_t
+store_removed(cairn_store *store)
+{
+    return store->ops->removed(store);
+}
 
 /* Append without the check for '$': what snapshots and groups write with. */
 static inline cairn_err

@@ -174,6 +174,7 @@ struct offset_commit {
     int32_t leader_epoch;  /* -1 */
     cairn_str metadata;
     int64_t commit_time_ms, expire_time_ms; /* expire: -1 never */
+    int64_t revision;      /* of its event, where it has been read */
 };
 enum kafka_err broker_transaction_offsets(struct broker *broker, cairn_str transactional_id, struct producer producer,
                                           cairn_str group, const struct offset_commit *commits, size_t count);

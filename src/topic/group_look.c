@@ -195,10 +195,11 @@ groups_list(struct groups_broker *groups, group_visit visit, void *context)
 struct gathered {
     struct arena arena;
     struct topic_partition *partitions;
+    int64_t *revisions;
     size_t count, capacity;
     bool failed;
     int64_t now_ms, since_ms; /* expiry: only what was committed before, or has a time of its own that is over */
-    bool all;
+    bool all;                 /* … or whatever there is, and what comes meanwhile */
     size_t kept;
 };
 
@@ -215,11 +216,16 @@ gather(void *context, const struct offset_commit *commit)
     if (gathered->count == gathered->capacity) {
         size_t capacity = gathered->capacity ? gathered->capacity * 2 : 64;
         struct topic_partition *larger = realloc(gathered->partitions, capacity * sizeof *larger);
-        if (larger == NULL)
+        if (larger != NULL)
+            gathered->partitions = larger;
+        int64_t *revisions = realloc(gathered->revisions, capacity * sizeof *revisions);
+        if (revisions != NULL)
+            gathered->revisions = revisions;
+        if (larger == NULL || revisions == NULL)
             return !(gathered->failed = true);
-        gathered->partitions = larger;
         gathered->capacity = capacity;
     }
+    gathered->revisions[gathered->count] = commit->revision;
     struct topic_partition *partition = &gathered->partitions[gathered->count];
     *partition = (struct topic_partition){arena_copy(&gathered->arena, commit->topic), commit->partition};
     gathered->failed = partition->topic.data == NULL;
@@ -234,8 +240,10 @@ delete_gathered(struct groups_broker *groups, cairn_str group, struct gathered *
     if (err == KAFKA_NONE && gathered->failed)
         err = KAFKA_COORDINATOR_NOT_AVAILABLE;
     if (err == KAFKA_NONE && gathered->count > 0)
-        err = offsets_delete(groups, group, gathered->partitions, gathered->count, gathered->kept == 0);
+        err = offsets_delete(groups, group, gathered->partitions, gathered->all ? NULL : gathered->revisions, gathered->count,
+                             gathered->kept == 0);
     free(gathered->partitions);
+    free(gathered->revisions);
     arena_free(&gathered->arena);
     return err;
 }
@@ -313,7 +321,7 @@ groups_offset_delete(struct groups_broker *groups, cairn_str group, const struct
         if (ret_errs[i] == KAFKA_NONE)
             allowed[allowed_count++] = partitions[i];
     if (err == KAFKA_NONE && allowed_count > 0)
-        err = offsets_delete(groups, group, allowed, allowed_count, false);
+        err = offsets_delete(groups, group, allowed, NULL, allowed_count, false);
     free(allowed);
     return err;
 }
@@ -325,20 +333,31 @@ struct expiring {
     int64_t now_ms, retention_ms;
 };
 
-/* The time runs from the commit, or from when the group was last seen with members, whichever is later. */
+/* Has it members, or had it since the last look? Under its lock. */
+static bool
+look_busy(struct kgroup *group, int64_t now_ms)
+{
+    bool busy = group->first != NULL || group->entered;
+    group->entered = false;
+    if (busy)
+        group->seen_wall_ms = now_ms;
+    return busy;
+}
+
+/* The time runs from the commit, or from when the group was last seen with members, whichever is later. Which groups had members
+ * before this program began is not written down, and those that have may not have come back yet: they count as seen then. */
 static bool
 expire_group(void *context, cairn_str name)
 {
     struct expiring *expiring = context;
     struct kgroup *group = kgroup_find(expiring->groups, name);
-    int64_t seen_ms = 0;
+    int64_t seen_ms = atomic_load(&expiring->groups->opened_ms);
     bool busy = false;
     if (group != NULL) {
         pthread_mutex_lock(&group->lock);
-        busy = group->first != NULL;
-        if (busy)
-            group->seen_wall_ms = expiring->now_ms;
-        seen_ms = group->seen_wall_ms;
+        busy = look_busy(group, expiring->now_ms);
+        if (seen_ms < group->seen_wall_ms)
+            seen_ms = group->seen_wall_ms;
         pthread_mutex_unlock(&group->lock);
         kgroup_release(group);
     }
@@ -360,9 +379,7 @@ forget_empty(struct groups_broker *groups, const struct expiring *expiring)
     for (size_t i = 0; i < count; i++) {
         bool any = true;
         pthread_mutex_lock(&all[i]->lock);
-        if (all[i]->first != NULL)
-            all[i]->seen_wall_ms = expiring->now_ms;
-        bool candidate = !all[i]->dead && all[i]->first == NULL
+        bool candidate = !look_busy(all[i], expiring->now_ms) && !all[i]->dead
                          && all[i]->seen_wall_ms <= expiring->now_ms - expiring->retention_ms;
         pthread_mutex_unlock(&all[i]->lock);
         if (candidate && offsets_any(groups, all[i]->name, &any) == KAFKA_NONE && !any) {
@@ -383,6 +400,8 @@ groups_expire(struct groups_broker *groups, int64_t wall_now_us)
     int64_t last_ms = atomic_load(&groups->expired_ms), since_ms = expiring.now_ms - last_ms;
     if (last_ms > 0 && since_ms >= 0 && since_ms < EXPIRE_EVERY_MS)
         return;
+    if (last_ms == 0)
+        atomic_store(&groups->opened_ms, expiring.now_ms);
     atomic_store(&groups->expired_ms, expiring.now_ms);
     (void)offsets_groups(groups, expire_group, &expiring);
     forget_empty(groups, &expiring);

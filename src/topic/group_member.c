@@ -144,6 +144,7 @@ member_enter(struct turn *turn, struct member *member)
     member->previous = group->last;
     *(group->last ? &group->last->next : &group->first) = member;
     group->last = member;
+    group->entered = true;
 }
 
 void

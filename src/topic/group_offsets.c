@@ -58,6 +58,21 @@ offsets_new(void)
     return offsets;
 }
 
+/* No answer of the disk may end a client that could go on: of all calls about offsets this one is "try again" (the Java client's
+ * OffsetFetch knows no other). */
+static enum kafka_err
+coordinator_err(cairn_err err)
+{
+    return err == CAIRN_OK ? KAFKA_NONE : KAFKA_NOT_COORDINATOR;
+}
+
+/* What the log will never take is no use to try again. */
+static enum kafka_err
+commit_err(cairn_err err)
+{
+    return err == CAIRN_E_LIMIT || err == CAIRN_E_INVALID ? KAFKA_INVALID_COMMIT_OFFSET_SIZE : coordinator_err(err);
+}
+
 /* ---- the cache ------------------------------------------------------------------------------------------------------------------ */
 
 static size_t
@@ -215,6 +230,7 @@ struct committing {
     struct announced *announced;
     size_t announced_size;
     uint64_t deletions;
+    const int64_t *expected; /* revisions; NULL: CAIRN_ANY. Borrowed until the last append has begun */
 };
 
 struct append {
@@ -250,7 +266,7 @@ fail_range(const struct append *append, cairn_err err)
 {
     for (size_t i = append->first; i < append->end; i++)
         if (append->committing->errs[i] == KAFKA_NONE)
-            append->committing->errs[i] = kafka_err_of(err);
+            append->committing->errs[i] = commit_err(err);
     if (append->first == 0) { /* the name went with the first append */
         free(append->committing->announced);
         append->committing->announced = NULL;
@@ -306,7 +322,7 @@ add_announcement(struct committing *committing, cairn_str group, enum purpose pu
 
 /* One write of one event; false without memory. A commit that may not be is answered in its place and writes nothing. */
 static bool
-add_commit(struct committing *committing, cairn_str group, const struct offset_commit *commit, cairn_write *ret,
+add_commit(struct committing *committing, cairn_str group, const struct offset_commit *commit, int64_t expected, cairn_write *ret,
            enum kafka_err *ret_err)
 {
     if (commit->metadata.size > committing->groups->options.metadata_max) {
@@ -325,7 +341,7 @@ add_commit(struct committing *committing, cairn_str group, const struct offset_c
     if (made)
         event->data = arena_copy(&committing->arena, event->data);
     buf_free(&text);
-    *ret = (cairn_write){arena_copy(&committing->arena, stream), CAIRN_ANY, event, 1};
+    *ret = (cairn_write){arena_copy(&committing->arena, stream), expected, event, 1};
     return made && event->data.data != NULL && ret->stream.data != NULL;
 }
 
@@ -346,7 +362,8 @@ send_some(struct committing *committing, cairn_str group, const struct offset_co
     write_count = added;
     for (; append->end < count && write_count < APPEND_EVENTS_MAX && bytes < APPEND_BYTES_MAX; append->end++) {
         enum kafka_err *err = &committing->errs[append->end];
-        if (!add_commit(committing, group, &commits[append->end], &writes[write_count], err))
+        int64_t expected = committing->expected ? committing->expected[append->end] : CAIRN_ANY;
+        if (!add_commit(committing, group, &commits[append->end], expected, &writes[write_count], err))
             return CAIRN_E_NOMEM;
         if (*err != KAFKA_NONE)
             continue;
@@ -371,7 +388,7 @@ send_some(struct committing *committing, cairn_str group, const struct offset_co
 }
 
 static void
-commit_all(struct groups_broker *groups, cairn_str group, const struct offset_commit *commits, size_t count,
+commit_all(struct groups_broker *groups, cairn_str group, const struct offset_commit *commits, const int64_t *expected, size_t count,
            enum purpose purpose, offsets_done done, void *context)
 {
     struct committing *committing = calloc(1, sizeof *committing);
@@ -385,6 +402,7 @@ commit_all(struct groups_broker *groups, cairn_str group, const struct offset_co
     committing->groups = groups;
     committing->done = done;
     committing->context = context;
+    committing->expected = expected;
     atomic_init(&committing->appends, 1);
     pthread_mutex_lock(&groups->offsets->lock);
     groups->offsets->under_way++;
@@ -413,7 +431,7 @@ groups_commit_async(struct groups_broker *groups, cairn_str group, const struct 
         done(context, KAFKA_NONE, NULL);
         return;
     }
-    commit_all(groups, group, commits, count, COMMIT, done, context);
+    commit_all(groups, group, commits, NULL, count, COMMIT, done, context);
 }
 
 static void
@@ -429,7 +447,7 @@ offsets_announce(struct groups_broker *groups, cairn_str group)
 {
     uint64_t deletions;
     if (group.size <= GROUP_ID_MAX && !is_announced(groups->offsets, group, &deletions))
-        commit_all(groups, group, NULL, 0, ANNOUNCE, ignore, NULL);
+        commit_all(groups, group, NULL, NULL, 0, ANNOUNCE, ignore, NULL);
 }
 
 /* ---- reading ---------------------------------------------------------------------------------------------------------------------- */
@@ -463,6 +481,7 @@ get(struct groups_broker *groups, cairn_str stream, struct arena *arena, struct 
     cairn_err err = cairn_stream_info_get(groups->store, groups->scope, stream, &info, NULL);
     if (err != CAIRN_OK || !info.exists)
         return err;
+    ret->revision = (int64_t)info.last_revision;
     return cache_get(groups->offsets, stream, info.last_position, arena, ret) ? CAIRN_OK : read_newest(groups, stream, arena, ret);
 }
 
@@ -473,7 +492,7 @@ groups_offset_fetch(struct groups_broker *groups, cairn_str group, cairn_str top
     char name[STREAM_ROOM];
     cairn_str stream = groups_offset_stream(group, topic, partition, name);
     *ret = (struct offset_commit){.topic = topic, .partition = partition, .offset = -1, .leader_epoch = -1, .expire_time_ms = -1};
-    return stream.size > 0 ? kafka_err_of(get(groups, stream, arena, ret)) : KAFKA_NONE; /* what cannot be written is not there */
+    return stream.size > 0 ? coordinator_err(get(groups, stream, arena, ret)) : KAFKA_NONE; /* what cannot be written is not there */
 }
 
 struct found {
@@ -543,7 +562,7 @@ groups_offsets(struct groups_broker *groups, cairn_str group, offset_visit visit
     free(finding.found);
     arena_free(&names);
     arena_free(&values);
-    return kafka_err_of(err);
+    return coordinator_err(err);
 }
 
 static bool
@@ -607,7 +626,7 @@ offsets_groups(struct groups_broker *groups, group_name_visit visit, void *conte
     cairn_err err = cairn_streams(groups->store, groups->scope, CAIRN_STR(OFFSETS_GROUP_PREFIX), (cairn_str){0}, take_group,
                                   &naming, NULL);
     arena_free(&arena);
-    return kafka_err_of(err);
+    return coordinator_err(err);
 }
 
 struct waiting {
@@ -632,7 +651,8 @@ wake(void *context, enum kafka_err err, const enum kafka_err *errs)
 }
 
 enum kafka_err
-offsets_delete(struct groups_broker *groups, cairn_str group, const struct topic_partition *partitions, size_t count, bool last)
+offsets_delete(struct groups_broker *groups, cairn_str group, const struct topic_partition *partitions, const int64_t *expected,
+               size_t count, bool last)
 {
     struct offset_commit *commits = calloc(count + 1, sizeof *commits);
     if (commits == NULL)
@@ -646,7 +666,7 @@ offsets_delete(struct groups_broker *groups, cairn_str group, const struct topic
     if (last)
         take_announced(groups->offsets, group);
     assert(count > 0 || last);
-    commit_all(groups, group, commits, count, last ? COMMIT_LAST : COMMIT, wake, &waiting);
+    commit_all(groups, group, commits, expected, count, last ? COMMIT_LAST : COMMIT, wake, &waiting);
     pthread_mutex_lock(&waiting.lock);
     while (!waiting.done)
         pthread_cond_wait(&waiting.over, &waiting.lock);

@@ -30,7 +30,7 @@ struct groups_options {
     uint32_t groups_max;           /* (100,000) */
     size_t bytes_max;              /* (256 MiB) what members of all groups hold: themselves, what they offer, want and are assigned */
     uint32_t metadata_max;         /* (4,096) bytes of an offset's metadata */
-    uint32_t offsets_retention_minutes; /* (10,080) of a group without members */
+    uint32_t offsets_retention_minutes; /* (10,080) of a group without members; counted from the start at the earliest */
     uint32_t consumer_session_timeout_ms, consumer_heartbeat_ms; /* (45,000) (5,000) KIP-848 */
 };
 CAIRN_MUST_CHECK cairn_err groups_open(struct broker *broker, const struct groups_options *options, struct groups_broker **ret,

@@ -129,6 +129,7 @@ struct kgroup {
     enum group_type type;
     struct timer *due_first; /* under the timers' lock */
     int64_t seen_wall_ms;    /* when it last had members, as far as groups_expire() knows */
+    bool entered;            /* somebody has, since that looked last */
 
     struct member *first, *last;
     struct names by_id, by_instance;
@@ -174,6 +175,7 @@ struct groups_broker {
     struct answer *waiting[WAITING_BUCKETS]; /* by context */
     _Atomic int64_t now_ms;                  /* the latest that anybody has said */
     _Atomic int64_t expired_ms;              /* when groups_expire() last looked */
+    _Atomic int64_t opened_ms;               /* … and first: nobody knows how long groups had members before. 0: not yet */
     pthread_mutex_t topics_lock;
     struct topics_seen *seen;
     int64_t seen_ms;
@@ -307,9 +309,10 @@ struct offsets *offsets_new(void);
 void offsets_free(struct offsets *offsets); /* waits for appends that are under way */
 /* Has it an offset that has not been deleted? May read the disk: without locks. */
 enum kafka_err offsets_any(struct groups_broker *groups, cairn_str group, bool *ret);
-/* Write that these are deleted, and wait until it is durable. `last`: nothing is left of the group. */
-enum kafka_err offsets_delete(struct groups_broker *groups, cairn_str group, const struct topic_partition *partitions, size_t count,
-                              bool last);
+/* Write that these are deleted, and wait until it is durable. expected: each one's revision, so that what has been committed since
+ * stays, with what would go in the same append; NULL: whatever there is. `last`: nothing is left of the group. */
+enum kafka_err offsets_delete(struct groups_broker *groups, cairn_str group, const struct topic_partition *partitions,
+                              const int64_t *expected, size_t count, bool last);
 /* The offsets are being committed to without groups_commit_async(): see that the group is listed. Does not block. */
 void offsets_announce(struct groups_broker *groups, cairn_str group);
 /* Names of the groups that have, or had, offsets; in the arena. */

@@ -51,7 +51,7 @@ offset_search(cairn_partition_reader *reader, const cairn_uuid *topic_id, uint32
     return CAIRN_OK;
 }
 
-/* The first record of the item at or after the moment. CAIRN_E_END: none. */
+/* The first record of the item at or after the moment, or the one with its largest timestamp (OFFSET_MAX_TIMESTAMP). CAIRN_E_END: none. */
 static cairn_err
 find_record(const cairn_partition_item *item, uint64_t from, int64_t timestamp_ms, int64_t *ret_offset, int64_t *ret_timestamp_ms)
 {
@@ -68,11 +68,11 @@ find_record(const cairn_partition_item *item, uint64_t from, int64_t timestamp_m
         batch_close(&cursor);
         return fault == batch_no_memory ? CAIRN_E_NOMEM : CAIRN_E_CORRUPT;
     }
-    bool appended = cursor.head.attributes & BATCH_LOG_APPEND_TIME;
-    while (err == CAIRN_E_END && batch_next(&cursor, &record)) {
+    bool appended = cursor.head.attributes & BATCH_LOG_APPEND_TIME, largest = timestamp_ms == OFFSET_MAX_TIMESTAMP;
+    while ((largest || err == CAIRN_E_END) && batch_next(&cursor, &record)) {
         uint64_t offset = item->first_offset + (uint64_t)record.offset_delta;
         int64_t time = appended ? cursor.head.max_timestamp_ms : record.timestamp_ms;
-        if (offset >= from && time >= timestamp_ms) {
+        if (offset >= from && (largest ? err == CAIRN_E_END || time > *ret_timestamp_ms : time >= timestamp_ms)) {
             *ret_offset = (int64_t)offset;
             *ret_timestamp_ms = time;
             err = CAIRN_OK;
@@ -103,6 +103,39 @@ find_from(cairn_partition_reader *reader, const cairn_uuid *topic_id, uint32_t p
     return err;
 }
 
+static bool
+has_records(const cairn_partition_item *item)
+{
+    struct batch_head head;
+    return item->batch.size == 0 || batch_head_read(item->batch, &head) != NULL || head.count > 0;
+}
+
+/* The last item that there is. What lies behind it may be hidden, or have lost its records: each look begins twice as far before the
+ * end as the one before. */
+static cairn_err
+find_newest(cairn_partition_reader *reader, const cairn_uuid *topic_id, uint32_t partition, const cairn_partition_info *info,
+            int64_t *ret_offset, int64_t *ret_timestamp_ms)
+{
+    cairn_partition_item item;
+    uint64_t at = info->end, last = 0;
+    bool found = false;
+    for (uint64_t back = 1; !found && at > info->start; back *= 2) {
+        at = info->end - info->start > back ? info->end - back : info->start;
+        cairn_err err = cairn_partition_seek(reader, topic_id, partition, at, NULL);
+        while (err == CAIRN_OK && (err = cairn_partition_next(reader, &item, NULL)) == CAIRN_OK)
+            if (has_records(&item)) {
+                last = item.first_offset;
+                found = true;
+            }
+        if (err != CAIRN_E_END)
+            return err;
+    }
+    cairn_err err = found ? cairn_partition_seek(reader, topic_id, partition, last, NULL) : CAIRN_E_END;
+    if (err == CAIRN_OK)
+        err = cairn_partition_next(reader, &item, NULL);
+    return err == CAIRN_OK ? find_record(&item, info->start, OFFSET_MAX_TIMESTAMP, ret_offset, ret_timestamp_ms) : err;
+}
+
 static cairn_err
 find_moment(struct broker *broker, const cairn_uuid *topic_id, uint32_t partition, const cairn_partition_info *info,
             int64_t timestamp_ms, int64_t *ret_offset, int64_t *ret_timestamp_ms)
@@ -112,19 +145,13 @@ find_moment(struct broker *broker, const cairn_uuid *topic_id, uint32_t partitio
     cairn_err err = cairn_read_partition(broker->store, broker->scope, topic_id, partition, info->start, &reader, NULL);
     if (err != CAIRN_OK)
         return err;
-    if (timestamp_ms == OFFSET_MAX_TIMESTAMP) { /* in the last item, which may be a little before the end */
-        cairn_partition_item item;
-        at = info->end - 1;
-        err = cairn_partition_seek(reader, topic_id, partition, at, NULL);
-        if (err == CAIRN_OK)
-            err = cairn_partition_next(reader, &item, NULL);
-        if (err == CAIRN_OK)
-            timestamp_ms = item_timestamp(&item);
+    if (timestamp_ms == OFFSET_MAX_TIMESTAMP) {
+        err = find_newest(reader, topic_id, partition, info, ret_offset, ret_timestamp_ms);
     } else {
         err = offset_search(reader, topic_id, partition, info->start, info->end, BY_TIMESTAMP, timestamp_ms, &at, NULL);
+        if (err == CAIRN_OK && at < info->end)
+            err = find_from(reader, topic_id, partition, at, info->start, timestamp_ms, ret_offset, ret_timestamp_ms);
     }
-    if (err == CAIRN_OK && at < info->end)
-        err = find_from(reader, topic_id, partition, at, info->start, timestamp_ms, ret_offset, ret_timestamp_ms);
     cairn_partition_reader_free(reader);
     return err;
 }

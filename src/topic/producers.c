@@ -147,7 +147,7 @@ producer_id_new(struct broker *broker, int64_t *ret)
         *ret = producers->next_id++;
     atomic_store(&producers->given, producers->next_id);
     pthread_mutex_unlock(&producers->id_lock);
-    return err == CAIRN_E_CONFLICT ? KAFKA_REQUEST_TIMED_OUT : kafka_err_of(err);
+    return err == CAIRN_OK ? KAFKA_NONE : KAFKA_COORDINATOR_LOAD_IN_PROGRESS; /* whatever it was: who has no transactions knows this one */
 }
 
 /* ---- the table of a stripe; under its lock ----------------------------------------------------------------------------------- */

@@ -3,7 +3,8 @@
  * Age counts from when a batch was committed: that ascends along the partition, so the boundary is found by binary search, and no
  * producer's clock can make anything go early. Sizes are added up behind two readers, one at the newest batch that has been counted
  * and one at the oldest that is kept, so every batch is read twice, whatever the limit; the tally is kept in memory and begun anew
- * after a restart. A tick does a bounded amount of work and goes on at the next where it stopped. Only topics that have limits
+ * after a restart, and after scavenging, which makes batches smaller that have been counted. A tick does a bounded amount of work
+ * and goes on at the next where it stopped, so a partition that is always behind keeps nobody waiting. Only topics that have limits
  * cost anything. All starts of a topic that move are one change of its definition.
  *
  * Thread: the ticking one. */
@@ -13,32 +14,31 @@
 
 #define TICK_ITEMS 20000 /* read for sizes in one tick */
 #define TICK_TOPICS 1000 /* whose ages are looked at in one tick */
-#define TICK_PARTITIONS CAIRN_PARTITIONS_MAX /* and as many partitions; a topic that has been begun is finished */
+#define TICK_PARTITIONS CAIRN_PARTITIONS_MAX /* and as many partitions */
 #define TALLIES_MAX 100000
+#define FIND_LEAST (16u << 10) /* of larger batches only the head is read */
 
 /* Of a partition with retention.bytes. */
 struct tally {
     cairn_uuid topic_id;
     uint32_t partition;
     uint64_t from, to, bytes; /* bytes of the items in [from, to) */
+    uint64_t removed;         /* store_removed() when it was begun */
     struct tally *next;
     uint64_t tick; /* when it was last of use */
-};
-
-struct limited {
-    cairn_str name; /* in the arena */
 };
 
 struct retention_work {
     struct tally **slots;
     size_t capacity, count;
-    uint64_t tick;
+    uint64_t tick, removed;
     size_t items_left, partitions_left;
-    size_t next_topic;      /* of the list, where the next tick goes on */
+    size_t next_topic;      /* of the list, where to go on */
+    uint32_t next_partition;
     uint64_t changes;       /* of topics, as of the list */
     bool listed;
     struct arena arena;
-    struct limited *topics;
+    cairn_str *topics;      /* names, in the arena */
     size_t topic_count, topic_capacity;
 };
 
@@ -62,7 +62,7 @@ list_topic(void *context, const cairn_topic *topic, uint64_t revision)
         return true;
     if (work->topic_count == work->topic_capacity) {
         size_t capacity = work->topic_capacity ? work->topic_capacity * 2 : 64;
-        struct limited *topics = realloc(work->topics, capacity * sizeof *topics);
+        cairn_str *topics = realloc(work->topics, capacity * sizeof *topics);
         if (!topics) {
             listing->failed = true;
             return false;
@@ -73,7 +73,7 @@ list_topic(void *context, const cairn_topic *topic, uint64_t revision)
     cairn_str name = arena_copy(&work->arena, topic->name);
     listing->failed = !name.data;
     if (!listing->failed)
-        work->topics[work->topic_count++] = (struct limited){.name = name};
+        work->topics[work->topic_count++] = name;
     return !listing->failed;
 }
 
@@ -153,47 +153,70 @@ item_size(const cairn_partition_item *item)
     return item->batch.size ? item->batch.size : item->event.event.data.size + item->event.event.meta.size;
 }
 
-/* The next item of the tally's partition; `from`: where the reader is to go first, or NULL. */
+/* Reading one item after the other, for their sizes alone. */
+struct sizing {
+    cairn_partition_reader *reader;
+    const struct tally *tally;
+    const uint64_t *from; /* where to begin; NULL: it has */
+    size_t items_left, last_size;
+};
+
+/* CAIRN_E_END: there are no more, or enough have been read. */
 static cairn_err
-next_item(struct retention_work *work, cairn_partition_reader *reader, const struct tally *tally, const uint64_t *from,
-          cairn_partition_item *ret)
+next_item(struct sizing *sizing, cairn_partition_item *ret)
 {
-    cairn_err err = from ? cairn_partition_seek(reader, &tally->topic_id, tally->partition, *from, NULL) : CAIRN_OK;
-    if (work->items_left == 0)
+    const struct tally *tally = sizing->tally;
+    int file = -1;
+    uint64_t at;
+    if (sizing->items_left == 0)
         return CAIRN_E_END;
-    work->items_left--;
-    return err == CAIRN_OK ? cairn_partition_next(reader, ret, NULL) : err;
+    cairn_err err = sizing->from ? cairn_partition_seek(sizing->reader, &tally->topic_id, tally->partition, *sizing->from, NULL)
+                                 : CAIRN_OK;
+    if (err == CAIRN_OK) /* small ones are read faster many at a time */
+        err = store_partition_find(sizing->reader, sizing->last_size >= FIND_LEAST ? FIND_LEAST : 0, ret, &file, &at, NULL);
+    if (err != CAIRN_OK)
+        return err;
+    if (file >= 0)
+        os_descriptor_close(file);
+    sizing->items_left--;
+    sizing->from = NULL;
+    sizing->last_size = item_size(ret);
+    return CAIRN_OK;
 }
 
-/* Count what has come, then leave out from the beginning what is too much. Moves *start. */
+/* Count what has come, then leave out from the beginning what is too much. Moves *start. Counting takes half of what the tick may
+ * read, so that something goes however much comes. */
 static cairn_err
 trim(struct retention_work *work, cairn_partition_reader *reader, struct tally *tally, const cairn_partition_info *info,
      uint64_t bytes_max, uint64_t *start)
 {
     cairn_partition_item item;
     cairn_err err = CAIRN_OK;
-    /* Others have deleted, or it is new to us: what is gone has no size. */
-    if (tally->from != info->start || tally->to > info->end || tally->to < *start) {
+    /* Others have deleted, or made smaller, or it is new to us: what is gone has no size. */
+    if (tally->from != info->start || tally->to > info->end || tally->to < *start || tally->removed != work->removed) {
         tally->from = tally->to = *start;
         tally->bytes = 0;
+        tally->removed = work->removed;
     }
-    const uint64_t *from = &tally->to;
-    while (tally->to < info->end && (err = next_item(work, reader, tally, from, &item)) == CAIRN_OK) {
+    size_t budget = work->items_left, half = (budget + 1) / 2;
+    struct sizing sizing = {.reader = reader, .tally = tally, .from = &tally->to, .items_left = half};
+    while (tally->to < info->end && (err = next_item(&sizing, &item)) == CAIRN_OK) {
         tally->bytes += item_size(&item);
         tally->to = item.last_offset + 1;
-        from = NULL;
     }
+    work->items_left -= half - sizing.items_left;
     if (err != CAIRN_OK && err != CAIRN_E_END)
         return err;
-    from = &tally->from;
-    while ((tally->bytes > bytes_max || tally->from < *start) && (err = next_item(work, reader, tally, from, &item)) == CAIRN_OK) {
+    sizing.from = &tally->from;
+    sizing.items_left = work->items_left;
+    while ((tally->bytes > bytes_max || tally->from < *start) && (err = next_item(&sizing, &item)) == CAIRN_OK) {
         uint64_t size = item_size(&item);
         if (item.last_offset >= tally->to || (item.first_offset >= *start && tally->bytes - size < bytes_max))
             break; /* without it there would be less than is to be kept */
         tally->bytes -= size;
         tally->from = item.last_offset + 1;
-        from = NULL;
     }
+    work->items_left = sizing.items_left;
     if (tally->from > *start)
         *start = tally->from;
     return err;
@@ -231,6 +254,7 @@ partition_start(struct broker *broker, const struct view *view, cairn_partition_
     return err == CAIRN_E_END ? CAIRN_OK : err;
 }
 
+/* From work->next_partition on, which goes back to 0 when all have been looked at; whatever fails is tried again later. */
 static void
 retain_topic(struct broker *broker, cairn_str name, int64_t now_us)
 {
@@ -238,18 +262,21 @@ retain_topic(struct broker *broker, cairn_str name, int64_t now_us)
     struct view *view = NULL;
     cairn_partition_reader *reader = NULL;
     bool any = false;
+    uint32_t at = work->next_partition;
+    work->next_partition = 0;
     if (view_get(broker, name, NULL, &view) != KAFKA_NONE)
         return;
     uint32_t partitions = view->topic->partitions;
     int64_t *starts = malloc(partitions * sizeof *starts);
     cairn_err err = starts ? cairn_read_partition(broker->store, broker->scope, &view->topic->id, 0, 0, &reader, NULL) : CAIRN_E_NOMEM;
-    work->partitions_left -= partitions < work->partitions_left ? partitions : work->partitions_left;
-    for (uint32_t i = 0; i < partitions && err == CAIRN_OK; i++) {
-        err = partition_start(broker, view, reader, i, now_us, &starts[i]);
-        any |= err == CAIRN_OK && starts[i] >= 0;
-    }
+    for (uint32_t i = 0; i < partitions && err == CAIRN_OK; i++)
+        starts[i] = -1;
+    for (; at < partitions && err == CAIRN_OK && work->partitions_left > 0 && work->items_left > 0; at++, work->partitions_left--)
+        any |= partition_start(broker, view, reader, at, now_us, &starts[at]) == CAIRN_OK && starts[at] >= 0;
     cairn_partition_reader_free(reader);
-    if (any && err == CAIRN_OK) /* whatever fails is tried again at the next tick */
+    if (err == CAIRN_OK && at < partitions)
+        work->next_partition = at;
+    if (any)
         (void)starts_raise(broker, name, &view->topic->id, starts, partitions, NULL);
     free(starts);
     view_release(view);
@@ -264,13 +291,17 @@ retention_tick(struct broker *broker, int64_t now_us)
     if (!work)
         return;
     work->tick++;
+    work->removed = store_removed(broker->store);
     work->items_left = TICK_ITEMS;
     work->partitions_left = TICK_PARTITIONS;
     list_topics(broker, work);
-    size_t count = work->topic_count < TICK_TOPICS ? work->topic_count : TICK_TOPICS;
-    for (size_t i = 0; i < count && work->partitions_left > 0; i++) {
-        work->next_topic = work->next_topic + 1 < work->topic_count ? work->next_topic + 1 : 0;
-        retain_topic(broker, work->topics[work->next_topic].name, now_us);
+    size_t visits = work->topic_count < TICK_TOPICS ? work->topic_count : TICK_TOPICS;
+    visits += visits > 0 && work->next_partition > 0; /* the first part of that topic comes last */
+    for (; visits > 0 && work->partitions_left > 0 && work->items_left > 0; visits--) {
+        if (work->next_topic >= work->topic_count)
+            work->next_topic = work->next_partition = 0;
+        retain_topic(broker, work->topics[work->next_topic], now_us);
+        work->next_topic += work->next_partition == 0;
     }
 }
 

@@ -18,7 +18,8 @@ struct batches {
 static bool
 may_try_again(enum kafka_err err)
 {
-    return err == KAFKA_REQUEST_TIMED_OUT || err == KAFKA_COORDINATOR_NOT_AVAILABLE || err == KAFKA_STORAGE_ERROR;
+    return err == KAFKA_REQUEST_TIMED_OUT || err == KAFKA_COORDINATOR_NOT_AVAILABLE || err == KAFKA_STORAGE_ERROR
+           || err == KAFKA_COORDINATOR_LOAD_IN_PROGRESS;
 }
 
 /* Until it is done. */

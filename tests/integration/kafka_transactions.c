@@ -1,6 +1,8 @@
 /* Idempotent producers, transactions, groups, access control lists, coordinators: over the wire. */
 #include "kafka_calls.h"
 
+#include <os/twin.h>
+
 /* ---- producers, transactions --------------------------------------------------------------------------------------------- */
 
 static struct producer
@@ -299,6 +301,60 @@ TEST(groups)
     CHECK_INT(CLIENT_CALL(&client, DELETE_GROUPS, delete_groups, 2, &drop)->results[0].error_code, KAFKA_GROUP_ID_NOT_FOUND);
 }
 
+static void
+ignore_commit(void *context, enum kafka_err err, const enum kafka_err *errs)
+{
+    (void)context;
+    (void)err;
+    (void)errs;
+}
+
+/* Goal: a disk that cannot be read is said with the code that consumers try again upon, where they look for it: of the whole answer,
+ * and in version 1, which has none, of the partition.
+ * Method: a server of its own, so that no offset is in its memory, and every read fails. */
+TEST(offsets_that_cannot_be_read)
+{
+    static struct kafka_rig own;
+    struct os_faulty faulty;
+    os_faulty_init(&faulty, os_real());
+    faulty.kinds = OS_FAULT_READ;
+    faulty.errno_value = EIO;
+    faulty.fail_forever = true;
+    kafka_rig_open(&own, (struct kafka_config){.port = 0}, NULL);
+    struct offset_commit commit = {.topic = CAIRN_STR("t"), .offset = 5, .leader_epoch = -1, .expire_time_ms = -1};
+    const struct topic_partition none = {CAIRN_STR("t"), 1};
+    groups_commit_async(own.groups, CAIRN_STR("g"), &commit, 1, ignore_commit, NULL);
+    CLIENT_AWAIT(groups_offset_delete(own.groups, CAIRN_STR("g"), &none, 1, &(enum kafka_err){0}) == KAFKA_NONE); /* it is there */
+    kafka_rig_stop(&own);
+    own.os = &faulty.os;
+    kafka_rig_start(&own, (struct kafka_config){.port = 0}, NULL);
+    struct kafka_client to = kafka_client_open(own.port);
+    int32_t zero = 0;
+    struct kafka_offset_fetch_request_topic topic = {CAIRN_STR("t"), &zero, 1};
+    struct kafka_offset_fetch_request in = {.group_id = CAIRN_STR("g"), .topics = &topic, .topics_count = 1};
+    struct kafka_offset_fetch_request_group_topic in_group = {CAIRN_STR("t"), &zero, 1};
+    struct kafka_offset_fetch_request_group groups[] = {
+        {.group_id = CAIRN_STR("g"), .member_epoch = -1, .topics = &in_group, .topics_count = 1},
+        {.group_id = CAIRN_STR("g"), .member_epoch = -1, .topics_count = -1}};
+    struct kafka_offset_fetch_request newer = {.groups = groups, .groups_count = 2};
+    __atomic_store_n(&faulty.fail_at, 1, __ATOMIC_RELAXED);
+    for (int16_t version = 1; version <= 7; version++) {
+        const struct kafka_offset_fetch_response *out = CLIENT_CALL(&to, OFFSET_FETCH, offset_fetch, version, &in);
+        CHECK_INT(version == 1 ? out->topics[0].partitions[0].error_code : out->error_code, KAFKA_NOT_COORDINATOR);
+    }
+    const struct kafka_offset_fetch_response *out = CLIENT_CALL(&to, OFFSET_FETCH, offset_fetch, 8, &newer);
+    CHECK_INT(out->groups[0].error_code, KAFKA_NOT_COORDINATOR);
+    CHECK_INT(out->groups[1].error_code, KAFKA_NOT_COORDINATOR);
+    __atomic_store_n(&faulty.fail_at, 0, __ATOMIC_RELAXED);
+    out = CLIENT_CALL(&to, OFFSET_FETCH, offset_fetch, 8, &newer);
+    for (int i = 0; i < 2; i++) {
+        CHECK_INT(out->groups[i].error_code, KAFKA_NONE);
+        CHECK_INT(out->groups[i].topics[0].partitions[0].committed_offset, 5);
+    }
+    kafka_client_close(&to);
+    kafka_rig_close(&own);
+}
+
 /* Goal: two members share; who waits is answered by what another does; who goes while it waits holds nobody up. */
 TEST(group_of_two)
 {
@@ -482,6 +538,7 @@ main(void)
         RUN(transactions),
         RUN(commit_wakes_fetch),
         RUN(groups),
+        RUN(offsets_that_cannot_be_read),
         RUN(group_of_two),
         RUN(leaving_overtakes_joining),
         RUN(consumer_group),

@@ -258,6 +258,12 @@ TEST(what_a_full_disk_takes_back_can_be_sent_again)
     }
     CHECK(refused);
     CHECK_KAFKA(send_batch(&rig, 9, 0, sequence + 1000, 1000, text).err, KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER);
+    struct producer producer;
+    os_sim_set_space(rig.sim, 0);
+    for (int64_t other = 100; send_batch(&rig, other, 0, 0, 1, "x").err == KAFKA_NONE; other++) /* up to the last byte */
+        CHECK(other < 100000);
+    CHECK_KAFKA(broker_producer_init(rig.broker, CAIRN_STR(""), 0, (struct producer){-1, -1}, &producer),
+                KAFKA_COORDINATOR_LOAD_IN_PROGRESS); /* of those to try again upon, what a producer without transactions knows */
     os_sim_set_space(rig.sim, UINT64_MAX);
     CHECK_INT(send_batch(&rig, 9, 0, sequence, 1000, text).base_offset, sequence);
     CHECK_INT(send_batch(&rig, 9, 0, sequence, 1000, text).base_offset, sequence);

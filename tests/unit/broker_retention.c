@@ -2,6 +2,8 @@
  * Method: a clock that the test sets; batches at known times and of known sizes; ticks; what is left. */
 #include "broker_rig.h"
 
+#include <cairn/admin.h>
+
 #define SECOND INT64_C(1000000)
 
 TEST(what_is_too_old_goes)
@@ -120,6 +122,102 @@ TEST(limits_are_those_of_now)
     rig_end(&rig);
 }
 
+/* Many batches in one append. */
+static void
+produce_many(struct rig *rig, const char *topic, uint32_t partition, cairn_str batch, int count)
+{
+    struct buf many = {0};
+    for (int left = count; left > 0; left -= 1000) {
+        buf_clear(&many);
+        for (int i = 0; i < 1000 && i < left; i++)
+            buf_put_str(&many, batch);
+        CHECK_KAFKA(rig_produce_bytes(rig, topic, partition, NULL, buf_str(&many), NULL).err, KAFKA_NONE);
+    }
+    buf_free(&many);
+}
+
+/* A partition to which more comes between ticks than one tick reads is trimmed all the same, and so are all others. */
+TEST(what_is_always_behind_stops_nobody)
+{
+    struct rig rig = {.sim = NULL};
+    rig_begin(&rig, true);
+    struct batch_maker maker = {.count = 0};
+    cairn_str batch = rig_batch(&rig, &maker, &(struct batch_spec){.count = 1});
+    char limit[32];
+    snprintf(limit, sizeof limit, "%zu", 10 * batch.size);
+    static const char *const names[] = {"a", "m", "z"};
+    for (int i = 0; i < 3; i++) {
+        rig_topic(&rig, names[i], 3, "retention.bytes", limit);
+        produce_many(&rig, names[i], 0, batch, 20);
+        produce_many(&rig, names[i], 2, batch, 20);
+    }
+    uint64_t before = 0;
+    for (int tick = 0; tick < 8; tick++) {
+        produce_many(&rig, "m", 1, batch, 25000);
+        broker_tick(rig.broker, os_now_us(rig.store->os));
+        CHECK(tick % 3 || rig_partition(&rig, "m", 1).start > before);
+        before = rig_partition(&rig, "m", 1).start;
+    }
+    for (int i = 0; i < 3; i++) {
+        CHECK_INT(rig_partition(&rig, names[i], 0).start, 10);
+        CHECK_INT(rig_partition(&rig, names[i], 2).start, 10);
+    }
+    for (int tick = 0; tick < 30; tick++)
+        broker_tick(rig.broker, os_now_us(rig.store->os));
+    CHECK_INT(rig_partition(&rig, "m", 1).start, rig_partition(&rig, "m", 1).end - 10);
+    batch_make_free(&maker);
+    rig_end(&rig);
+}
+
+/* Of large batches only the head is read, and counted whole. */
+TEST(large_batches_are_counted_whole)
+{
+    struct rig rig = {.sim = NULL};
+    rig_begin(&rig, false); /* where a file has a descriptor */
+    struct batch_maker maker = {.count = 0};
+    cairn_str batch = rig_batch(&rig, &maker, &(struct batch_spec){.count = 2000});
+    CHECK(batch.size > 20000);
+    char limit[32];
+    snprintf(limit, sizeof limit, "%zu", 10 * batch.size);
+    rig_topic(&rig, "t", 1, "retention.bytes", limit);
+    for (int i = 1; i <= 30; i++) {
+        produce_many(&rig, "t", 0, batch, 2);
+        broker_tick(rig.broker, os_now_us(rig.store->os));
+        CHECK_INT(rig_partition(&rig, "t", 0).start, i <= 5 ? 0 : 2000 * (2 * i - 10));
+    }
+    batch_make_free(&maker);
+    rig_end(&rig);
+}
+
+/* What compaction has taken out of batches that were counted is not there any more. */
+TEST(what_is_scavenged_counts_no_more)
+{
+    struct rig rig = {.segment_size_bytes = 64 << 10};
+    struct broker_why why;
+    cairn_scavenge_report report;
+    rig_begin(&rig, true);
+    rig_topic(&rig, "t", 1, "cleanup.policy", "compact,delete");
+    const struct broker_pair size = {.name = CAIRN_STR("retention.bytes"), .value = CAIRN_STR("250000")};
+    CHECK_KAFKA(broker_topic_configure(rig.broker, CAIRN_STR("t"), &size, 1, false, false, &why), KAFKA_NONE);
+    for (int i = 0; i < 60; i++) { /* some 220 KB, of which as good as nothing is left */
+        char key[16];
+        snprintf(key, sizeof key, "kept-%d", i);
+        CHECK_KAFKA(rig_produce(&rig, "t", 0, &(struct batch_spec){.count = 1, .key = key}).err, KAFKA_NONE);
+        CHECK_KAFKA(rig_produce(&rig, "t", 0, &(struct batch_spec){.count = 150, .key = "replaced"}).err, KAFKA_NONE);
+    }
+    broker_tick(rig.broker, os_now_us(rig.store->os));
+    CHECK_INT(rig_partition(&rig, "t", 0).start, 0);
+    CHECK_OK(cairn_maintain(rig.store, NULL));
+    CHECK_OK(cairn_scavenge(rig.store, NULL, NULL, &report, NULL));
+    CHECK(report.events_removed > 5000);
+    for (int i = 0; i < 30; i++) {
+        CHECK_KAFKA(rig_produce(&rig, "t", 0, &(struct batch_spec){.count = 150, .key = "replaced"}).err, KAFKA_NONE);
+        broker_tick(rig.broker, os_now_us(rig.store->os));
+    }
+    CHECK_INT(rig_partition(&rig, "t", 0).start, 0); /* all that there is has less than the limit */
+    rig_end(&rig);
+}
+
 int
 main(void)
 {
@@ -128,6 +226,9 @@ main(void)
         RUN(what_is_too_much_goes),
         RUN(what_is_too_old_or_too_much_goes),
         RUN(limits_are_those_of_now),
+        RUN(what_is_always_behind_stops_nobody),
+        RUN(large_batches_are_counted_whole),
+        RUN(what_is_scavenged_counts_no_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -166,6 +166,75 @@ TEST(offsets_of_positions)
     rig_end(&rig);
 }
 
+/* What comes last is hidden, further and further back: the newest record is before it. */
+TEST(the_newest_record_that_there_is)
+{
+    struct rig rig = {.sim = NULL};
+    int64_t offset, time;
+    cairn_topic_ref *ref;
+    rig_begin(&rig, true);
+    rig_topic(&rig, "t", 1, NULL, NULL);
+    CHECK_OK(cairn_topic_get(rig.store, 0, CAIRN_STR("t"), &ref, NULL));
+    cairn_uuid id = cairn_topic_of(ref)->id;
+    cairn_topic_release(ref);
+    cairn_at at;
+    const cairn_event event = {.type = CAIRN_STR("E"), .data = CAIRN_STR("{}")};
+    CHECK_OK(cairn_append(rig.store, 0, CAIRN_STR("t-first"), CAIRN_ANY, &event, 1, &at, NULL));
+    CHECK_KAFKA(rig_produce(&rig, "t", 0, &(struct batch_spec){.count = 3, .timestamp_ms = 1000}).err, KAFKA_NONE);
+    for (int i = 0; i < 20; i++)
+        CHECK_OK(cairn_append(rig.store, 0, CAIRN_STR("t-last"), CAIRN_ANY, &event, 1, &at, NULL));
+    CHECK_KAFKA(broker_offset_at(rig.broker, &id, 0, OFFSET_MAX_TIMESTAMP, &offset, &time), KAFKA_NONE);
+    CHECK_INT(offset, 23);
+    for (uint64_t before = 1; before <= 20; before++) { /* the first ones of them, then all */
+        const cairn_retention retention = {.truncate_before = before};
+        CHECK_OK(cairn_retention_set(rig.store, 0, CAIRN_STR("t-last"), &retention, NULL));
+        CHECK_KAFKA(broker_offset_at(rig.broker, &id, 0, OFFSET_MAX_TIMESTAMP, &offset, &time), KAFKA_NONE);
+        CHECK_INT(offset, before < 20 ? 23 : 1);
+    }
+    CHECK_INT(time, 1000);
+    uint64_t low;
+    struct broker_why why;
+    CHECK_KAFKA(broker_delete_records(rig.broker, CAIRN_STR("t"), 0, 4, &low, &why), KAFKA_NONE);
+    CHECK_KAFKA(broker_offset_at(rig.broker, &id, 0, OFFSET_MAX_TIMESTAMP, &offset, &time), KAFKA_NONE);
+    CHECK_INT(offset, -1);
+    rig_end(&rig);
+}
+
+/* Compaction has taken the record that gave the batch its largest timestamp. */
+TEST(the_newest_record_of_a_thinned_batch)
+{
+    struct rig rig = {.segment_size_bytes = 64 << 10};
+    struct batch_maker maker = {.count = 0};
+    char text[1000] = {0};
+    cairn_str key = CAIRN_STR("k"), value = {text, sizeof text};
+    cairn_scavenge_report report;
+    cairn_topic_ref *ref;
+    int64_t offset, time;
+    rig_begin(&rig, true);
+    rig_topic(&rig, "t", 1, "cleanup.policy", "compact");
+    rig_topic(&rig, "filler", 1, "cleanup.policy", "compact"); /* so that the segment is worth it */
+    CHECK_OK(cairn_topic_get(rig.store, 0, CAIRN_STR("t"), &ref, NULL));
+    batch_make_begin(&maker);
+    CHECK(batch_make_add(&maker, 0, 9000, &key, &value, NULL, 0));
+    CHECK(batch_make_add(&maker, 1, 5000, &key, &value, NULL, 0));
+    CHECK(batch_make_end(&maker, BATCH_PLAIN, 0, 1));
+    CHECK_KAFKA(rig_produce_bytes(&rig, "t", 0, NULL, buf_str(&maker.out), NULL).err, KAFKA_NONE);
+    for (int i = 0; i < 40; i++)
+        CHECK_KAFKA(rig_produce(&rig, "filler", 0, &(struct batch_spec){.count = 150, .key = "k"}).err, KAFKA_NONE);
+    CHECK_KAFKA(broker_offset_at(rig.broker, &cairn_topic_of(ref)->id, 0, OFFSET_MAX_TIMESTAMP, &offset, &time), KAFKA_NONE);
+    CHECK_INT(offset, 0);
+    CHECK_INT(time, 9000);
+    CHECK_OK(cairn_maintain(rig.store, NULL));
+    CHECK_OK(cairn_scavenge(rig.store, NULL, NULL, &report, NULL));
+    CHECK(report.segments_rewritten > 0);
+    CHECK_KAFKA(broker_offset_at(rig.broker, &cairn_topic_of(ref)->id, 0, OFFSET_MAX_TIMESTAMP, &offset, &time), KAFKA_NONE);
+    CHECK_INT(offset, 1);
+    CHECK_INT(time, 5000);
+    cairn_topic_release(ref);
+    batch_make_free(&maker);
+    rig_end(&rig);
+}
+
 int
 main(void)
 {
@@ -174,6 +243,8 @@ main(void)
         RUN(what_is_produced_is_there),
         RUN(offsets_of_moments),
         RUN(offsets_of_positions),
+        RUN(the_newest_record_that_there_is),
+        RUN(the_newest_record_of_a_thinned_batch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

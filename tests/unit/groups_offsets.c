@@ -3,9 +3,12 @@
 #include <groups_rig.h>
 
 #include <cairn/admin.h>
+#include <os/twin.h>
+#include <store/store.h>
 
 struct home {
     char folder[64];
+    struct os_sim *sim; /* NULL: the real machine */
     cairn_store *store;
     struct groups_broker *groups;
 };
@@ -14,8 +17,9 @@ static void
 home_open(struct home *home, const struct groups_options *options)
 {
     static const struct groups_topics none = {no_changes, no_topics, NULL};
-    cairn_options store = {.create = true, .segment_size_bytes = 1 << 20};
-    CHECK_OK(cairn_open(home->folder, &store, &home->store, NULL));
+    cairn_options store = {.create = true, .segment_size_bytes = 1 << 20, .no_background = home->sim != NULL};
+    CHECK_OK(cairn_store_open_on(home->sim ? os_sim_os(home->sim) : os_real(), home->sim ? "store" : home->folder, &store, &home->store,
+                                 NULL));
     CHECK_OK(groups_new_on(home->store, 0, &none, options, &home->groups, NULL));
 }
 
@@ -125,7 +129,7 @@ list_group(void *context, const struct group_info *info)
 
 TEST(committed_and_read_back)
 {
-    struct home home;
+    struct home home = {.sim = NULL};
     cairn_str g = CAIRN_STR("my-group"), t = CAIRN_STR("orders");
     test_folder(home.folder);
     home_open(&home, NULL);
@@ -161,7 +165,7 @@ TEST(committed_and_read_back)
 /* Goal: the log keeps one offset, listing them goes on after scavenging. */
 TEST(older_offsets_are_scavenged)
 {
-    struct home home;
+    struct home home = {.sim = NULL};
     cairn_str g = CAIRN_STR("g"), t = CAIRN_STR("t");
     char name[544], padding[2048];
     memset(padding, 'p', sizeof padding - 1);
@@ -190,7 +194,7 @@ TEST(names_that_look_alike)
 {
     static const char *const groups[] = {"a", "a-b", "a/b", "a%2Db", "a%2Fb", "A", "a.b", "\xC3\xA9", "a b", "$offset", "-", "/"};
     static const char *const topics[] = {"t", "b-t", "t-0", "b.t", "B-t"};
-    struct home home;
+    struct home home = {.sim = NULL};
     test_folder(home.folder);
     home_open(&home, NULL);
     int64_t n = 0;
@@ -215,7 +219,7 @@ TEST(names_that_look_alike)
 TEST(what_may_not_be_committed)
 {
     static struct committed committed;
-    struct home home;
+    struct home home = {.sim = NULL};
     char text[300];
     memset(text, '-', sizeof text);
     test_folder(home.folder);
@@ -244,7 +248,7 @@ TEST(more_than_an_append_takes)
 {
     static struct committed committed;
     static struct offset_commit many[4000];
-    struct home home;
+    struct home home = {.sim = NULL};
     test_folder(home.folder);
     home_open(&home, NULL);
     for (size_t i = 0; i < 4000; i++)
@@ -263,7 +267,7 @@ TEST(more_than_an_append_takes)
 
 TEST(deleting)
 {
-    struct home home;
+    struct home home = {.sim = NULL};
     struct rig rig;
     struct heard_join join;
     enum kafka_err errs[2];
@@ -307,7 +311,7 @@ TEST(deleting)
 
 TEST(expiry)
 {
-    struct home home;
+    struct home home = {.sim = NULL};
     struct rig rig;
     struct heard_join join;
     const int64_t minute_us = INT64_C(60000000);
@@ -317,14 +321,18 @@ TEST(expiry)
     commit_one(&home, CAIRN_STR("idle"), CAIRN_STR("t"), 0, 1, NULL); /* at 1 s */
     commit_one(&home, CAIRN_STR("busy"), CAIRN_STR("t"), 0, 2, NULL);
     static struct committed committed;
-    struct offset_commit own = {.topic = CAIRN_STR("t"), .partition = 1, .offset = 5, .commit_time_ms = 1000, .expire_time_ms = 2000};
+    struct offset_commit own = {.topic = CAIRN_STR("t"), .partition = 1, .offset = 5, .commit_time_ms = 1000,
+                                .expire_time_ms = INT64_C(115) * 60000};
     commit(&home, CAIRN_STR("idle"), &own, 1, &committed);
     rig_stable(&rig, (struct join_as){.group = "busy", .session_ms = 1800000}, 1, &join);
+    groups_expire(home.groups, minute_us / 60);
     groups_expire(home.groups, minute_us * 100); /* a second before its time */
-    CHECK_OFFSETS(&home, CAIRN_STR("idle"), "t/0=1 ");
+    CHECK_OFFSETS(&home, CAIRN_STR("idle"), "t/0=1 t/1=5 ");
     groups_expire(home.groups, minute_us * 109); /* looked at a moment ago */
-    CHECK_OFFSETS(&home, CAIRN_STR("idle"), "t/0=1 ");
+    CHECK_OFFSETS(&home, CAIRN_STR("idle"), "t/0=1 t/1=5 ");
     groups_expire(home.groups, minute_us * 110);
+    CHECK_OFFSETS(&home, CAIRN_STR("idle"), "t/1=5 "); /* which has a time of its own */
+    groups_expire(home.groups, minute_us * 120);
     CHECK_OFFSETS(&home, CAIRN_STR("idle"), "");
     CHECK_OFFSETS(&home, CAIRN_STR("busy"), "t/0=2 ");
     CHECK_GROUPS(&home, "busy(Stable) ");
@@ -338,12 +346,101 @@ TEST(expiry)
     test_remove(home.folder);
 }
 
+/* A group's members come back after a restart, and had nothing to commit for longer than offsets are kept. */
+TEST(a_restart_expires_nothing)
+{
+    struct home home = {.sim = NULL};
+    struct rig rig;
+    struct heard_join join;
+    const int64_t minute_us = INT64_C(60000000), opened_us = 1000 * minute_us;
+    const struct groups_options options = {.offsets_retention_minutes = 100};
+    test_folder(home.folder);
+    home_open(&home, &options);
+    commit_one(&home, CAIRN_STR("busy"), CAIRN_STR("t"), 0, 2, NULL); /* at 1 s */
+    commit_one(&home, CAIRN_STR("idle"), CAIRN_STR("t"), 0, 1, NULL);
+    commit_one(&home, CAIRN_STR("short"), CAIRN_STR("t"), 0, 3, NULL);
+    home_close(&home);
+    home_open(&home, &options);
+    rig = (struct rig){home.groups, 1000};
+    groups_expire(home.groups, opened_us); /* nobody has come back yet */
+    CHECK_GROUPS(&home, "busy(Empty) idle(Empty) short(Empty) ");
+    rig_stable(&rig, (struct join_as){.group = "busy", .session_ms = 1800000}, 1, &join);
+    groups_expire(home.groups, opened_us + 90 * minute_us);
+    CHECK_GROUPS(&home, "busy(Stable) idle(Empty) short(Empty) ");
+    rig_stable(&rig, (struct join_as){.group = "short"}, 1, &join); /* came and left between two looks */
+    CHECK_INT(rig_leave(&rig, "short", join.member_id, NULL), KAFKA_NONE);
+    groups_expire(home.groups, opened_us + 110 * minute_us);
+    CHECK_OFFSETS(&home, CAIRN_STR("idle"), "");
+    CHECK_OFFSETS(&home, CAIRN_STR("busy"), "t/0=2 ");
+    CHECK_OFFSETS(&home, CAIRN_STR("short"), "t/0=3 ");
+    groups_expire(home.groups, opened_us + 211 * minute_us);
+    CHECK_OFFSETS(&home, CAIRN_STR("short"), "");
+    CHECK_OFFSETS(&home, CAIRN_STR("busy"), "t/0=2 ");
+    home_close(&home);
+    test_remove(home.folder);
+}
+
+static bool
+take_revision(void *context, const struct offset_commit *commit)
+{
+    *(int64_t *)context = commit->revision;
+    return true;
+}
+
+/* What is committed between the look at an offset and its deletion stays. */
+TEST(a_newer_commit_is_not_deleted)
+{
+    struct home home = {.sim = NULL};
+    const struct topic_partition partition = {CAIRN_STR("t"), 0};
+    cairn_str g = CAIRN_STR("g");
+    int64_t revision = -1;
+    test_folder(home.folder);
+    home_open(&home, NULL);
+    commit_one(&home, g, CAIRN_STR("t"), 0, 1, NULL);
+    for (int again = 0; again < 2; again++) { /* the second time from memory */
+        CHECK_INT(groups_offsets(home.groups, g, take_revision, &revision), KAFKA_NONE);
+        CHECK_INT(revision, 0);
+    }
+    commit_one(&home, g, CAIRN_STR("t"), 0, 2, NULL);
+    CHECK(offsets_delete(home.groups, g, &partition, &revision, 1, true) != KAFKA_NONE);
+    CHECK_OFFSETS(&home, g, "t/0=2 ");
+    CHECK_GROUPS(&home, "g(Empty) ");
+    CHECK_INT(groups_offsets(home.groups, g, take_revision, &revision), KAFKA_NONE);
+    CHECK_INT(offsets_delete(home.groups, g, &partition, &revision, 1, true), KAFKA_NONE);
+    CHECK_GROUPS(&home, "");
+    home_close(&home);
+    test_remove(home.folder);
+}
+
+/* The code for "try again" that every client knows here, and none for what never will be. */
+TEST(a_full_disk_does_not_end_a_client)
+{
+    static struct committed committed;
+    static char metadata[4096];
+    struct home home = {.sim = os_sim_new(5)};
+    struct offset_commit one = {.topic = CAIRN_STR("t"), .metadata = {metadata, sizeof metadata}, .expire_time_ms = -1};
+    memset(metadata, 'm', sizeof metadata);
+    home_open(&home, NULL);
+    os_sim_set_space(home.sim, 1 << 20);
+    for (one.offset = 1; one.offset < 1000 && committed.errs[0] == KAFKA_NONE; one.offset++)
+        commit(&home, CAIRN_STR("g"), &one, 1, &committed);
+    CHECK_INT(committed.errs[0], KAFKA_NOT_COORDINATOR);
+    CHECK_INT(fetch(&home, CAIRN_STR("g"), CAIRN_STR("t"), 0), one.offset - 2);
+    os_sim_set_space(home.sim, UINT64_MAX);
+    commit(&home, CAIRN_STR("g"), &one, 1, &committed);
+    CHECK_INT(committed.errs[0], KAFKA_NONE);
+    CHECK_INT(fetch(&home, CAIRN_STR("g"), CAIRN_STR("t"), 0), one.offset);
+    home_close(&home);
+    os_sim_free(home.sim);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         RUN(committed_and_read_back), RUN(older_offsets_are_scavenged), RUN(names_that_look_alike), RUN(what_may_not_be_committed),
-        RUN(more_than_an_append_takes), RUN(deleting), RUN(expiry),
+        RUN(more_than_an_append_takes), RUN(deleting), RUN(expiry), RUN(a_restart_expires_nothing), RUN(a_newer_commit_is_not_deleted),
+        RUN(a_full_disk_does_not_end_a_client),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

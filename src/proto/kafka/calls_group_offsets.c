@@ -118,7 +118,7 @@ put_fetched(fetched_partition *to, int32_t partition, enum kafka_err err, const 
 
 static bool
 fetch_topic(struct kafka_call *call, cairn_str group, bool stable, cairn_str name, const int32_t *partitions, int32_t count,
-            fetched_topic *to)
+            fetched_topic *to, int16_t *ret_error)
 {
     struct calls *calls = calls_of(call);
     to->name = name;
@@ -132,6 +132,8 @@ fetch_topic(struct kafka_call *call, cairn_str group, bool stable, cairn_str nam
             err = KAFKA_UNSTABLE_OFFSET_COMMIT;
         else if (partitions[i] >= 0)
             err = groups_offset_fetch(calls->groups, group, name, (uint32_t)partitions[i], &call->arena, &commit);
+        if (err == KAFKA_NOT_COORDINATOR) /* clients try again only when it is said of the whole */
+            *ret_error = (int16_t)err;
         put_fetched(&to->partitions[to->partitions_count++], partitions[i], err, &commit);
     }
     return true;
@@ -213,7 +215,7 @@ fetch_group(struct kafka_call *call, const struct kafka_offset_fetch_request_gro
     bool fine = to->topics != NULL;
     for (int32_t i = 0; fine && i < in->topics_count; i++)
         fine = fetch_topic(call, in->group_id, stable, in->topics[i].name, in->topics[i].partition_indexes,
-                           in->topics[i].partition_indexes_count, &to->topics[to->topics_count++]);
+                           in->topics[i].partition_indexes_count, &to->topics[to->topics_count++], &to->error_code);
     return fine;
 }
 
