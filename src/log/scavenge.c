@@ -4,7 +4,10 @@
  * revisions, but in the place of a hidden event a short record with its Merkle leaf and its stream's
  * name; and in that of a batch that has some, what is left of it (thin.h). So the root does not change, which is checked before
  * the new file takes the old one's name. Readers that are in the old file finish there (epoch_wait); a crash at any point leaves
- * one or the other. No frame comes to lie behind its old place: the file gets no larger, whatever a record becomes.
+ * one or the other.
+ *
+ * A record without value is worth taking even where naming its stream costs as much: whoever reads the topic from the beginning
+ * would read it for good. So a record may grow, but the file never beyond what it was, or the size of a segment.
  *
  * Whoever asks for it has every sealed segment read. When nobody asks (sweep.c), those are that may be worth it, and it stops as
  * soon as an administrator waits. */
@@ -62,15 +65,23 @@ note_event(struct scavenge *work, struct look *look, const struct record *record
         look_note_event(look, record->size);
 }
 
+/* What writing a segment again would bring. */
+struct gain {
+    uint64_t bytes;          /* given back */
+    uint64_t records, nulls; /* of batches: all that are there; without value, that go */
+};
+
 static cairn_err
-count_record(struct scavenge *work, const struct record *record, struct look *look, uint64_t *bytes, cairn_error *error)
+count_record(struct scavenge *work, const struct record *record, struct look *look, struct gain *gain, cairn_error *error)
 {
     cairn_err err;
     if (record_holds_batch(record)) {
         struct thin_count batch;
         err = thin_look(work->thin, record, &batch, error);
         if (err == CAIRN_OK) {
-            *bytes += batch.bytes;
+            gain->bytes += batch.bytes;
+            gain->records += batch.left + batch.gone;
+            gain->nulls += batch.nulls;
             look_note_batch(look, record, &batch);
         }
         return err;
@@ -78,28 +89,26 @@ count_record(struct scavenge *work, const struct record *record, struct look *lo
     bool removable;
     err = is_removable(work, record, &removable, error);
     if (err == CAIRN_OK && removable)
-        *bytes += record->size - removed_size(record);
+        gain->bytes += record->size - removed_size(record);
     else if (err == CAIRN_OK)
         note_event(work, look, record);
     return err;
 }
 
-/* How many bytes writing this segment again would give back. */
 static cairn_err
-count_removable(struct scavenge *work, struct segment *segment, struct look *look, uint64_t *ret_bytes, cairn_error *error)
+count_removable(struct scavenge *work, struct segment *segment, struct look *look, struct gain *ret, cairn_error *error)
 {
     struct block *block = block_new();
     if (block == NULL)
         return error_set(error, CAIRN_E_NOMEM, "no memory to scavenge");
     uint64_t count = atomic_load(&segment->count);
     cairn_err err = CAIRN_OK;
-    *ret_bytes = 0;
     thin_begin(work->thin, segment, NULL);
     for (uint64_t i = 0, n = 0; err == CAIRN_OK && i < count; n++) {
         struct record record;
         err = block_record(work->log, block, segment, i, BLOCK_SCAN, &record, error);
         if (err == CAIRN_OK)
-            err = count_record(work, &record, look, ret_bytes, error);
+            err = count_record(work, &record, look, ret, error);
         if (err == CAIRN_OK && n % STOP_EVERY == 0)
             err = may_go_on(work, error);
         i += record.count;
@@ -123,7 +132,7 @@ encode_removed(uint8_t *to, const struct record *record)
     store32(to + 12, RECORD_REMOVED);
 }
 
-/* The record that takes a batch's place. Where that is no smaller, only what readers would see otherwise is worth it. */
+/* The record that takes a batch's place. */
 static cairn_err
 rewrite_batch(struct scavenge *work, struct look *look, const struct record *record, cairn_str bytes, uint64_t room,
               uint8_t *to, cairn_error *error)
@@ -135,7 +144,7 @@ rewrite_batch(struct scavenge *work, struct look *look, const struct record *rec
         err = thin_encode(work->thin, &thinned, error);
     if (err != CAIRN_OK)
         return err;
-    if (thinned.size == 0 || thinned.size > room || (thinned.size >= record->size && count.by_key == 0)) {
+    if (thinned.size == 0 || thinned.size > room || (thinned.size >= record->size && count.nulls == 0)) {
         thinned = (cairn_str){bytes.data, record->size};
         count.left += count.gone;
         count.gone = 0;
@@ -168,12 +177,14 @@ rewrite_record(struct scavenge *work, struct look *look, const struct record *re
     return CAIRN_OK;
 }
 
-/* One frame again, into `out`; notes where its records lie. `saved`: how far before its old place it begins. */
+/* One frame again, into `out`; notes where its records lie. `spare`: how much larger than before it may get. */
 static cairn_err
 rewrite_frame(struct scavenge *work, struct segment *to, const struct frame *frame, cairn_str bytes,
-              uint64_t at, uint64_t saved, struct buf *out, cairn_error *error)
+              uint64_t at, uint64_t spare, struct buf *out, cairn_error *error)
 {
-    uint64_t size_max = frame->size + saved < LOG_FRAME_MAX ? frame->size + saved : LOG_FRAME_MAX;
+    uint64_t size_max = frame->size + (spare < frame->size ? spare : frame->size);
+    if (size_max > LOG_FRAME_MAX)
+        size_max = LOG_FRAME_MAX;
     buf_clear(out);
     if (!buf_reserve(out, size_max))
         return error_set(error, CAIRN_E_NOMEM, "no memory to scavenge");
@@ -214,7 +225,8 @@ rewrite_frames(struct scavenge *work, struct segment *from, struct segment *to, 
     struct log *log = work->log;
     struct frame_scan scan;
     struct buf out = {0};
-    uint64_t at = SEGMENT_HEADER_SIZE, data_end = atomic_load(&from->data_end);
+    uint64_t at = SEGMENT_HEADER_SIZE, data_end = atomic_load(&from->data_end), whole = log->options.segment_size_bytes & ~UINT64_C(7);
+    uint64_t spare = whole > data_end ? whole - data_end : 0;
     cairn_err err = CAIRN_OK;
     thin_begin(work->thin, from, to);
     atomic_store(&to->data_end, at);
@@ -227,7 +239,7 @@ rewrite_frames(struct scavenge *work, struct segment *from, struct segment *to, 
             err = error_set(error, CAIRN_E_CORRUPT, "%s at byte %llu: %s", from->path,
                             (unsigned long long)scan.at, scan.fault);
         if (err == CAIRN_OK)
-            err = rewrite_frame(work, to, &frame, bytes, at, scan.at - at, &out, error);
+            err = rewrite_frame(work, to, &frame, bytes, at, spare + scan.at - at, &out, error);
         if (err != CAIRN_OK)
             break;
         ssize_t n = os_pwrite(log->os, to->file, out.data, out.size, at);
@@ -331,7 +343,8 @@ rewrite_segment(struct scavenge *work, uint32_t slot, struct segment *from, cair
         err = rewrite_frames(work, from, to, error);
     if (err == CAIRN_OK)
         err = finish_file(work, from, to, error);
-    uint64_t old_end = atomic_load(&from->data_end), freed = old_end - atomic_load(&to->data_end);
+    uint64_t old_end = atomic_load(&from->data_end), new_end = atomic_load(&to->data_end);
+    uint64_t freed = new_end < old_end ? old_end - new_end : 0;
     if (err == CAIRN_OK)
         err = swap_in(work, slot, from, to, error);
     if (err == CAIRN_OK) {
@@ -352,16 +365,18 @@ rewrite_segment(struct scavenge *work, uint32_t slot, struct segment *from, cair
 static cairn_err
 scavenge_segment(struct scavenge *work, uint32_t slot, struct segment *segment, cairn_error *error)
 {
-    uint64_t bytes = 0, size = atomic_load(&segment->data_end);
-    unsigned percent = work->unasked ? SWEEP_PERCENT : WORTH_PERCENT;
+    struct gain gain = {0};
+    uint64_t size = atomic_load(&segment->data_end), percent = work->unasked ? SWEEP_PERCENT : WORTH_PERCENT;
     struct look *look = look_new(work->log, work->now_us, segment->look);
-    cairn_err err = count_removable(work, segment, look, &bytes, error);
-    if (err == CAIRN_OK && bytes > 0 && bytes * 100 >= size * percent) {
+    cairn_err err = count_removable(work, segment, look, &gain, error);
+    bool worth = (gain.bytes > 0 && gain.bytes * 100 >= size * percent)
+                 || (gain.nulls > 0 && gain.nulls * 100 >= gain.records * percent);
+    if (err == CAIRN_OK && worth) {
         look_free(look);
         return rewrite_segment(work, slot, segment, error);
     }
     if (err == CAIRN_OK) {
-        look_end(look, work->log, bytes, false);
+        look_end(look, work->log, gain.bytes, false);
         look_free(segment->look);
         segment->look = look;
     } else {

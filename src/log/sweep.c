@@ -5,7 +5,8 @@
  * allows that a quarter of it may be gone:
  *
  *   hidden    batches below their partition's start, or of a deleted topic: known exactly, from memory
- *   compacted no more records than the partition has got since, as each takes the place of one at most, and those that were too young
+ *   compacted no more records than the partition has got since, as each takes the place of one at most, and those that were too
+ *             young; of records without value it is the number that counts, as they are hardly larger than what is left of them
  *   limited   whatever is in streams with limits; everything, when any stream's limits have changed
  *
  * The last two are bounds. Where reading shows that it is not so, the next time is twice as far away, up to a day. A segment that
@@ -132,40 +133,46 @@ hidden_bytes(const struct part *part, const cairn_topic_ref *topic)
                : share(part->bytes, start - part->first_offset, part->last_offset - part->first_offset + 1);
 }
 
+/* What may have become of a segment since it was looked at. */
+struct weight {
+    uint64_t hidden, compacted; /* bytes */
+    uint64_t records, old;      /* old: of them, that waited, and need not any more */
+};
+
 /* At most so much more may have been compacted away since. */
-static uint64_t
-compacted_bytes(struct log *log, const struct part *part, const cairn_topic_ref *topic, int64_t age_us)
+static void
+weigh_compacted(struct log *log, const struct part *part, const cairn_topic_ref *topic, int64_t age_us, struct weight *weight)
 {
     cairn_partition_info info;
+    uint64_t wait_us = topic->lag_us > topic->null_age_us ? topic->lag_us : topic->null_age_us, records = part->records;
+    uint64_t old = age_us > 0 && (uint64_t)age_us >= wait_us ? part->waiting : 0;
     if (!topic->topic.compact)
-        return 0;
-    if (!part->compact || cairn_log_partition_get(log, part->scope, &part->topic_id, part->partition, &info, NULL) != CAIRN_OK)
-        return part->bytes;
-    uint64_t records = info.end > part->end ? info.end - part->end : 0;
-    uint64_t wait_us = topic->lag_us > topic->null_age_us ? topic->lag_us : topic->null_age_us;
-    if (age_us > 0 && (uint64_t)age_us >= wait_us)
-        records += part->waiting;
-    return share(part->bytes, records, part->records);
+        return;
+    if (part->compact && cairn_log_partition_get(log, part->scope, &part->topic_id, part->partition, &info, NULL) == CAIRN_OK)
+        records = old + (info.end > part->end ? info.end - part->end : 0);
+    weight->compacted += share(part->bytes, records, part->records);
+    weight->old += old;
 }
 
-static void
-weigh(struct log *log, const struct look *look, int64_t now_us, uint64_t *ret_hidden, uint64_t *ret_compacted)
+static struct weight
+weigh(struct log *log, const struct look *look, int64_t now_us)
 {
-    *ret_hidden = *ret_compacted = 0;
+    struct weight weight = {0};
     for (size_t i = 0; i < look->count; i++) {
         const struct part *part = &look->parts[i];
         cairn_topic_ref *topic = log_topic_by_id(log, part->scope, &part->topic_id, false);
-        *ret_hidden += hidden_bytes(part, topic);
+        weight.records += part->records;
+        weight.hidden += hidden_bytes(part, topic);
         if (topic != NULL)
-            *ret_compacted += compacted_bytes(log, part, topic, now_us - look->now_us);
+            weigh_compacted(log, part, topic, now_us - look->now_us, &weight);
         cairn_topic_release(topic);
     }
+    return weight;
 }
 
 void
 look_end(struct look *look, struct log *log, uint64_t bytes, bool worth)
 {
-    uint64_t compacted;
     if (look == NULL)
         return;
     for (size_t i = 0; i < look->count; i++) {
@@ -177,7 +184,7 @@ look_end(struct look *look, struct log *log, uint64_t bytes, bool worth)
         part->end = part->compact ? info.end : 0;
         cairn_topic_release(topic);
     }
-    weigh(log, look, look->now_us, &look->hidden_bytes, &compacted);
+    look->hidden_bytes = weigh(log, look, look->now_us).hidden;
     look->known_bytes = bytes;
     if (worth)
         look->wait_us = (int64_t)log->options.scavenge_interval_us;
@@ -188,16 +195,17 @@ bool
 look_is_due(struct log *log, const struct segment *segment, int64_t now_us)
 {
     const struct look *look = segment->look;
-    uint64_t worth = atomic_load(&segment->data_end) / 100 * SWEEP_PERCENT, hidden, compacted;
+    uint64_t worth = atomic_load(&segment->data_end) / 100 * SWEEP_PERCENT;
     if (look == NULL)
         return true;
-    weigh(log, look, now_us, &hidden, &compacted);
-    uint64_t gone = look->known_bytes + (hidden > look->hidden_bytes ? hidden - look->hidden_bytes : 0);
+    struct weight weight = weigh(log, look, now_us);
+    uint64_t gone = look->known_bytes + (weight.hidden > look->hidden_bytes ? weight.hidden - look->hidden_bytes : 0);
     if (gone >= worth)
         return true;
     if (now_us < look->again_us)
         return false;
-    return gone + compacted + look->limited_bytes >= worth
+    return gone + weight.compacted + look->limited_bytes >= worth
+           || (weight.old > 0 && weight.old * 100 >= weight.records * SWEEP_PERCENT)
            || look->retention_changes != atomic_load(&log->retention_changes)
            || (look->overflow && look->topics_changes != log_topics_changes(log));
 }

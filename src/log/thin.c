@@ -256,7 +256,7 @@ decide(struct thin *thin, const struct record *record, struct hash128 stream, en
         err = retention_hides(thin->log, record, thin->now_us, thin->end, &goes, error);
     if (err == CAIRN_OK && !goes && thin->compact) {
         err = decide_by_key(thin, record, stream, &goes, &waits, error);
-        count->by_key += goes;
+        count->nulls += goes && record->null_value;
     }
     if (err == CAIRN_OK && thin->unasked)
         err = sweep_may_go_on(thin->log, error);

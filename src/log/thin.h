@@ -15,7 +15,7 @@ struct thin_count {
     uint32_t gone;    /* records that are there still and are to go */
     uint32_t left;    /* that stay */
     uint32_t waiting; /* of these: until they are old enough */
-    uint32_t by_key;  /* of those that go: readers see them until they are gone */
+    uint32_t nulls;   /* of those that go: without value, and the newest of their key, so that readers see them until then */
     uint64_t bytes;   /* about how many it gives back */
 };
 /* Which records of a stored batch are to go: hidden by their topic or their stream's retention, or, in a compacting topic, of a key
