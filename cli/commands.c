@@ -591,8 +591,10 @@ const struct command commands[] = {
      "`cairn backup FOLDER` and then `cairn restore FOLDER NEWDIR --to …` make the same, without sharing.",
      branch_options, branch_examples, run_branch, 1, 1, 0},
     {"scavenge", "give back the space of removed events", "",
-     "Rewrites sealed segments without the events that retention or deletion has removed. Positions, "
-     "revisions and Merkle roots stay.",
+     "Rewrites sealed segments without the events that retention or deletion has removed, and the records that "
+     "compaction has. Positions, revisions and Merkle roots stay.\n\n"
+     "A server does so by itself every hour where a quarter of a segment is to win (log.scavenge_interval); this reads "
+     "all segments and takes those where a fiftieth is.",
      no_options, scavenge_examples, run_scavenge, 0, 0, 0},
     {"reindex", "compute the index again from the log", "",
      "The index says where the events of a stream, a type, a tag lie. All of it is computed from the log, so damage "

@@ -16,6 +16,7 @@
 
 #define WORTH_PERCENT 2 /* of a segment's bytes: below that it is not written again */
 #define STOP_EVERY 256  /* records looked at between two questions whether to go on */
+#define SYNC_EVERY (8u << 20) /* bytes written between two syncs, so that no append's sync waits behind a whole segment */
 
 struct scavenge {
     struct log *log;
@@ -27,6 +28,7 @@ struct scavenge {
     void *context;
     uint64_t bytes_done, bytes_total;
     cairn_scavenge_report *report;
+    cairn_error no_room; /* code not CAIRN_OK: a segment was left out for that */
 };
 
 static cairn_err
@@ -220,6 +222,19 @@ rewrite_frame(struct scavenge *work, struct segment *to, const struct frame *fra
 }
 
 static cairn_err
+write_frame(struct log *log, struct segment *to, cairn_str frame, uint64_t at, cairn_error *error)
+{
+    ssize_t n = os_pwrite(log->os, to->file, frame.data, frame.size, at);
+    int fault = n < 0 ? (int)n : 0;
+    if (fault == 0 && at / SYNC_EVERY != (at + frame.size) / SYNC_EVERY)
+        fault = os_sync(log->os, to->file);
+    if (fault != 0)
+        return error_set_errno(error, -fault, "%s: cannot write", to->path);
+    atomic_store(&to->data_end, at + frame.size);
+    return CAIRN_OK;
+}
+
+static cairn_err
 rewrite_frames(struct scavenge *work, struct segment *from, struct segment *to, cairn_error *error)
 {
     struct log *log = work->log;
@@ -242,12 +257,9 @@ rewrite_frames(struct scavenge *work, struct segment *from, struct segment *to, 
             err = rewrite_frame(work, to, &frame, bytes, at, spare + scan.at - at, &out, error);
         if (err != CAIRN_OK)
             break;
-        ssize_t n = os_pwrite(log->os, to->file, out.data, out.size, at);
-        if (n < 0)
-            err = error_set_errno(error, (int)-n, "%s: cannot write", to->path);
+        err = write_frame(log, to, buf_str(&out), at, error);
         at += out.size;
         scan.at += frame.size;
-        atomic_store(&to->data_end, at);
         if (err == CAIRN_OK)
             err = may_go_on(work, error);
     }
@@ -361,6 +373,19 @@ rewrite_segment(struct scavenge *work, uint32_t slot, struct segment *from, cair
     return err;
 }
 
+/* What nobody has asked for must not make the disk full: that would stop appends. Is there room for what is left of a segment? */
+static bool
+has_room(struct scavenge *work, const struct segment *segment, uint64_t bytes_left)
+{
+    struct log *log = work->log;
+    uint64_t have, need = bytes_left + atomic_load(&segment->count) * 4 + (atomic_load(&log->disk_full) ? 0 : 2 * log_space_min(log));
+    if (!work->unasked || os_free_space(log->os, log->dir, &have) != 0 || have >= need)
+        return true;
+    (void)error_set(&work->no_room, CAIRN_E_NOSPACE, "%s: to write it again takes %llu bytes of room for a while; there are %llu",
+                    segment->path, (unsigned long long)need, (unsigned long long)have);
+    return false;
+}
+
 /* Read a segment, and write it again when that is worth it. */
 static cairn_err
 scavenge_segment(struct scavenge *work, uint32_t slot, struct segment *segment, cairn_error *error)
@@ -371,18 +396,14 @@ scavenge_segment(struct scavenge *work, uint32_t slot, struct segment *segment, 
     cairn_err err = count_removable(work, segment, look, &gain, error);
     bool worth = (gain.bytes > 0 && gain.bytes * 100 >= size * percent)
                  || (gain.nulls > 0 && gain.nulls * 100 >= gain.records * percent);
-    if (err == CAIRN_OK && worth) {
+    if (err != CAIRN_OK || worth) {
         look_free(look);
-        return rewrite_segment(work, slot, segment, error);
+        return err == CAIRN_OK && has_room(work, segment, size - gain.bytes) ? rewrite_segment(work, slot, segment, error) : err;
     }
-    if (err == CAIRN_OK) {
-        look_end(look, work->log, gain.bytes, false);
-        look_free(segment->look);
-        segment->look = look;
-    } else {
-        look_free(look);
-    }
-    return err;
+    look_end(look, work->log, gain.bytes, false);
+    look_free(segment->look);
+    segment->look = look;
+    return CAIRN_OK;
 }
 
 /* Under the admin lock. */
@@ -409,6 +430,11 @@ scavenge(struct scavenge *work, cairn_error *error)
             err = may_go_on(work, error);
     }
     thin_free(work->thin);
+    if (err == CAIRN_OK && work->no_room.code != CAIRN_OK) {
+        err = work->no_room.code;
+        if (error != NULL)
+            *error = work->no_room;
+    }
     if (err == CAIRN_OK)
         atomic_fetch_add(&log->stats.scavenges, 1);
     return err;

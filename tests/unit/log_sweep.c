@@ -324,6 +324,30 @@ TEST(a_sweep_gives_way)
     free_home(&home);
 }
 
+/* Goal: what nobody has asked for leaves room on the disk; it goes on when there is more, while somebody who asks may use all of it.
+ * Method: two full segments, of which half is hidden; little room, then more. */
+TEST(a_sweep_leaves_room)
+{
+    struct home home = new_home(false, "{}");
+    struct log *log = home.log;
+    cairn_scavenge_report report;
+    cairn_stats stats;
+    uint64_t start = 50;
+    produce_many(&home, 0, 100, 100);
+    seal(&home);
+    put_topic(&home, false, "{}", &start, 0);
+    os_sim_set_space(home.sim, 30 << 10);
+    CHECK_INT(log_sweep(log, &report, &error), CAIRN_E_NOSPACE);
+    CHECK_INT(report.segments_rewritten, 0);
+    CHECK_INT(due(&home, T0), 1);
+    os_sim_set_space(home.sim, 60 << 10);
+    CHECK_INT(sweep(&home, T0 + HOUR_US).events_removed, 50);
+    cairn_log_stats(log, &stats);
+    CHECK_INT(stats.scavenges_total, 1);
+    CHECK(!stats.disk_full);
+    free_home(&home);
+}
+
 /* ---- records without value --------------------------------------------------------------------------------------------------------- */
 
 static void
@@ -488,6 +512,7 @@ main(void)
         RUN(compaction_waits_for_enough_records),
         RUN(limits_of_streams_are_looked_at),
         RUN(a_sweep_gives_way),
+        RUN(a_sweep_leaves_room),
         RUN(null_values_go_when_they_are_old),
         RUN(null_values_stay_while_something_older_is_left),
         RUN(null_values_are_worth_it_by_their_number),
