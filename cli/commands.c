@@ -594,7 +594,9 @@ const struct command commands[] = {
      branch_options, branch_examples, run_branch, 1, 1, 0},
     {"scavenge", "give back the space of removed events", "",
      "Rewrites sealed segments without what retention, compaction and the deletion of streams and topics have removed. "
-     "Positions, revisions, offsets and Merkle roots stay.",
+     "Positions, revisions, offsets and Merkle roots stay.\n\n"
+     "A server does so by itself every hour where a quarter of a segment is to win (log.scavenge_interval); this reads "
+     "all segments and takes those where a fiftieth is.",
      no_options, scavenge_examples, run_scavenge, 0, 0, 0},
     {"reindex", "compute the index again from the log", "",
      "The index says where the events of a stream, a type, a tag lie. All of it is computed from the log, so damage "

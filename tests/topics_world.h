@@ -15,6 +15,7 @@
 struct model_partition {
     uint32_t numbers[EVENTS_MAX];
     uint8_t keys[EVENTS_MAX];
+    bool nulls[EVENTS_MAX];
     uint64_t count, start;
     uint64_t batch_first[EVENTS_MAX]; /* of the batch that holds it: its first offset; of an event: its own */
     uint64_t producer_batches;
@@ -26,8 +27,13 @@ struct model_topic {
     cairn_uuid id;
     uint64_t revision;
     uint32_t partitions;
-    bool compact;
+    bool compact, nulls_go; /* nulls_go: as soon as they are scavenged */
     uint32_t newest[KEYS]; /* number of each key's newest, in whatever partition */
+    struct {
+        const struct model_partition *part;
+        uint64_t offset;
+    } newest_at[KEYS];
+    uint32_t seen[KEYS]; /* one more than the largest number of the key that could be read; 0: none */
     struct model_partition parts[PARTITIONS_MAX];
 };
 
@@ -90,10 +96,13 @@ partition_of(int key, uint32_t partitions)
 }
 
 static void
-model_add(struct model_topic *topic, struct model_partition *part, uint32_t number, int key, uint64_t batch_first)
+model_add(struct model_topic *topic, struct model_partition *part, uint32_t number, int key, bool null, uint64_t batch_first)
 {
     topic->newest[key] = number;
+    topic->newest_at[key].part = part;
+    topic->newest_at[key].offset = part->count;
     assert_true(part->count < EVENTS_MAX);
+    part->nulls[part->count] = null;
     part->keys[part->count] = (uint8_t)key;
     part->batch_first[part->count] = batch_first;
     part->numbers[part->count++] = number;
@@ -107,7 +116,7 @@ model_event(struct world *world, int category, int key, uint32_t number)
     world->history[category][world->history_count[category]++] = (struct history){number, key};
     if (topic->exists) {
         struct model_partition *part = &topic->parts[partition_of(key, topic->partitions)];
-        model_add(topic, part, number, key, part->count);
+        model_add(topic, part, number, key, false, part->count);
     }
 }
 
@@ -120,6 +129,8 @@ make_topic(struct world *world, int category)
     char name[8];
     snprintf(name, sizeof name, "c%d", category);
     cairn_topic topic = {.name = cairn_cstr(name), .partitions = 1 + (uint32_t)below(world, 3), .compact = below(world, 2)};
+    bool nulls_go = below(world, 2);
+    topic.config = nulls_go ? CAIRN_STR("{\"delete.retention.ms\":\"0\"}") : CAIRN_STR("{}");
     for (int i = 0; i < 16; i++)
         topic.id.bytes[i] = (uint8_t)below(world, 256); /* the machine's would differ when the work is done again */
     cairn_topic_ref *ref;
@@ -127,12 +138,12 @@ make_topic(struct world *world, int category)
         return;
     memset(model, 0, sizeof *model);
     *model = (struct model_topic){.exists = true, .id = cairn_topic_of(ref)->id, .revision = cairn_topic_revision(ref),
-                                  .partitions = topic.partitions, .compact = topic.compact};
+                                  .partitions = topic.partitions, .compact = topic.compact, .nulls_go = nulls_go};
     cairn_topic_release(ref);
     for (size_t i = 0; i < world->history_count[category]; i++) {
         const struct history *event = &world->history[category][i];
         struct model_partition *part = &model->parts[partition_of(event->key, model->partitions)];
-        model_add(model, part, event->number, event->key, part->count);
+        model_add(model, part, event->number, event->key, false, part->count);
     }
 }
 
@@ -223,9 +234,11 @@ plan_batch(struct world *world, struct plan *plan)
         snprintf(key, sizeof key, "k%d", k);
         cairn_str key_text = cairn_cstr(key), value_text = cairn_cstr(value), type = CAIRN_STR("Typed");
         struct batch_header_field header = {.name = CAIRN_STR("ce_type"), .value = type};
-        CHECK(batch_make_add(maker, i, 1700000000000, k == KEYS - 1 ? NULL : &key_text, &value_text, &header, below(world, 2)));
+        bool null = k < KEYS - 1 && below(world, 4) == 0;
+        CHECK(batch_make_add(maker, i, 1700000000000, k == KEYS - 1 ? NULL : &key_text, null ? NULL : &value_text, &header,
+                             below(world, 2)));
         world->revisions[category][k]++;
-        model_add(topic, part, number, k, plan->expected[n]);
+        model_add(topic, part, number, k, null, plan->expected[n]);
     }
     CHECK(batch_make_end(maker, (enum batch_codec)below(world, BATCH_CODECS), 0, (int64_t)count - 1));
     cairn_str bytes = buf_str(&maker->out);
@@ -273,7 +286,9 @@ may_be_gone(const struct world *world, const struct model_topic *topic, const st
 {
     int key = part->keys[offset];
     return world->scavenged
-           && (offset < part->start || (topic->compact && key != KEYS - 1 && topic->newest[key] > part->numbers[offset]));
+           && (offset < part->start
+               || (topic->compact && key != KEYS - 1
+                   && (topic->newest[key] > part->numbers[offset] || (topic->nulls_go && part->nulls[offset]))));
 }
 
 /* The next that is there is at `offset`. */
@@ -288,7 +303,24 @@ pass_to(const struct world *world, const struct model_topic *topic, const struct
 }
 
 static void
-check_reading(struct world *world, const struct model_topic *topic, uint32_t partition, uint64_t from)
+see(struct model_topic *topic, const struct model_partition *part, uint64_t offset)
+{
+    uint32_t *seen = &topic->seen[part->keys[offset]];
+    if (*seen <= part->numbers[offset])
+        *seen = part->numbers[offset] + 1;
+}
+
+/* Whatever is gone, what one reads last of a key is its newest, unless that lies before its partition's start. */
+static void
+check_newest(const struct model_topic *topic)
+{
+    for (int key = 0; key < KEYS - 1; key++)
+        if (topic->seen[key] > 0 && topic->newest_at[key].offset >= topic->newest_at[key].part->start)
+            CHECK_INT(topic->seen[key], topic->newest[key] + 1);
+}
+
+static void
+check_reading(struct world *world, struct model_topic *topic, uint32_t partition, uint64_t from)
 {
     const struct model_partition *part = &topic->parts[partition];
     cairn_partition_reader *reader;
@@ -303,13 +335,18 @@ check_reading(struct world *world, const struct model_topic *topic, uint32_t par
         struct batch_record record;
         next = pass_to(world, topic, part, next, item.first_offset);
         if (item.batch.size == 0) {
+            see(topic, part, next);
             check_value(part, next++, item.event.event.data);
             continue;
         }
         CHECK(batch_open(&cursor, item.batch) == NULL);
         while (batch_next(&cursor, &record)) {
             next = pass_to(world, topic, part, next, item.first_offset + (uint64_t)record.offset_delta);
-            check_value(part, next++, record.value);
+            see(topic, part, next);
+            CHECK(record.has_value == !part->nulls[next]);
+            if (record.has_value)
+                check_value(part, next, record.value);
+            next++;
         }
         next = pass_to(world, topic, part, next, item.last_offset + 1);
     }
@@ -321,7 +358,7 @@ check_reading(struct world *world, const struct model_topic *topic, uint32_t par
 }
 
 static void
-check_partition(struct world *world, const struct model_topic *topic, uint32_t partition)
+check_partition(struct world *world, struct model_topic *topic, uint32_t partition)
 {
     const struct model_partition *part = &topic->parts[partition];
     cairn_partition_info info;
@@ -349,9 +386,12 @@ check_all(struct world *world)
             CHECK_OK(cairn_stream_info_get(world->store, 0, stream_of(category, key, name), &info, NULL));
             CHECK_INT(info.last_revision, (int64_t)world->revisions[category][key] - 1);
         }
-        const struct model_topic *topic = &world->topics[category];
+        struct model_topic *topic = &world->topics[category];
+        memset(topic->seen, 0, sizeof topic->seen);
         for (uint32_t i = 0; topic->exists && i < topic->partitions; i++)
             check_partition(world, topic, i);
+        if (topic->exists)
+            check_newest(topic);
     }
 }
 

@@ -32,10 +32,12 @@ typedef struct cairn_stats {
     uint64_t recovered_events;   /* replayed into the index when opened */
     uint64_t discarded_bytes;    /* torn tail thrown away when opened (never acknowledged) */
     uint64_t index_faults;       /* times that damage was found in the index since opened */
+    uint64_t scavenges_total, scavenged_bytes_total; /* times that it came to its end, and what it gave back, since opened */
     bool failed;                 /* takes no more writes */
     bool disk_full;
     cairn_error failure;         /* why, when failed or disk_full */
     cairn_error index_failure;   /* code not CAIRN_OK: the index is damaged, and not computed again yet */
+    cairn_error scavenge_failure; /* code not CAIRN_OK: why the store's last scavenging of its own failed */
 } cairn_stats;
 
 CAIRN_API void cairn_stats_get(cairn_store *store, cairn_stats *ret_stats);
@@ -86,8 +88,9 @@ typedef struct cairn_scavenge_report {
     uint64_t segments_rewritten, events_removed, bytes_freed;
 } cairn_scavenge_report;
 
-/* Give back the space of events that retention has removed. Positions, revisions and Merkle roots
- * stay. Sealed segments only. */
+/* Give back the space of events that retention has removed, and of records that compaction has. Positions, revisions and
+ * Merkle roots stay. Sealed segments only. A store that does so by itself (scavenge_interval_us) gives way to this call, and to
+ * the others here. */
 CAIRN_API CAIRN_MUST_CHECK cairn_err cairn_scavenge(cairn_store *store, cairn_progress progress,
                                                     void *context,
                                                     cairn_scavenge_report *ret_report,

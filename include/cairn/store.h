@@ -33,6 +33,7 @@ typedef struct cairn_options {
     uint32_t index_memory_events; /* (1,000,000) room of the memory table, at six entries an event */
     uint32_t snapshot_cache_bytes; /* (64 MiB) */
     bool no_background;           /* no threads of its own: the caller runs cairn_maintain() */
+    uint64_t scavenge_interval_us; /* (0: never) how often the store looks by itself where cairn_scavenge() is worth it */
 } cairn_options;
 
 /* Open the store at a location: a folder (embedded backend).

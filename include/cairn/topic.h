@@ -23,8 +23,10 @@ typedef struct cairn_topic {
     cairn_str name;       /* 1 to 249 of [a-zA-Z0-9._-], not "." or ".." */
     cairn_str category;   /* empty: made from the name ('-' becomes '~'); a category has one topic at most */
     uint32_t partitions;  /* 1 to CAIRN_PARTITIONS_MAX; grows only */
-    bool compact;         /* scavenging keeps the newest record of each key */
-    cairn_str config;     /* a JSON object, whose meaning is that of the rooms above */
+    bool compact;         /* scavenging keeps the newest record of each key; one without value goes when it is old enough */
+    cairn_str config;     /* a JSON object, whose meaning is that of the rooms above, but for two texts that scavenging goes by:
+                             "delete.retention.ms" (a day), how old that is; "min.compaction.lag.ms" (0), how old any record
+                             is before a newer one may take its place */
     const uint64_t *starts; /* offsets below which nothing is left, for each partition; NULL: 0. They grow only. Batches that
                                lie below are hidden everywhere, and scavenged */
 } cairn_topic;

@@ -269,13 +269,13 @@ cairn_err
 cairn_log_backup(struct log *log, const char *folder, cairn_progress progress, void *context,
                  uint64_t *ret_end, cairn_error *error)
 {
-    pthread_mutex_lock(&log->admin_lock);
+    log_admin_begin(log);
     struct copy copy = {.from = log, .end = cairn_log_end(log), .incremental = true,
                         .progress = progress, .context = context};
     cairn_err err = run_copy(&copy, folder, ret_end, error);
     if (err == CAIRN_OK)
         err = log_write_manifest(log, folder, error);
-    pthread_mutex_unlock(&log->admin_lock);
+    log_admin_end(log);
     return err;
 }
 
@@ -300,7 +300,7 @@ cairn_log_restore(struct os *os, const char *source, const char *folder, uint64_
 cairn_err
 cairn_log_branch(struct log *log, const char *folder, uint64_t end, cairn_error *error)
 {
-    pthread_mutex_lock(&log->admin_lock);
+    log_admin_begin(log);
     uint64_t there = cairn_log_end(log), copied;
     struct copy copy = {.from = log, .end = end < there ? end : there, .link = true};
     cairn_err err = run_copy(&copy, folder, &copied, error);
@@ -319,6 +319,6 @@ cairn_log_branch(struct log *log, const char *folder, uint64_t end, cairn_error 
             free(branch);
         }
     }
-    pthread_mutex_unlock(&log->admin_lock);
+    log_admin_end(log);
     return err;
 }

@@ -210,18 +210,26 @@ open_manifest(struct log *log, cairn_error *error)
 
 /* ---- open and close --------------------------------------------------------------------------- */
 
-#define THREADS 4
+#define THREADS 5
 
-/* Join the first `count` of committer, keeper, indexer and sealer. */
+/* The last one is there only where it is wanted. */
+static int
+thread_count(const struct log *log)
+{
+    return log->options.scavenge_interval_us > 0 ? THREADS : THREADS - 1;
+}
+
+/* Join the first `count` of committer, keeper, indexer, sealer and scavenger. */
 static void
 stop_threads(struct log *log, int count)
 {
-    const pthread_t threads[THREADS] = {log->committer, log->keeper, log->indexer, log->sealer};
+    const pthread_t threads[THREADS] = {log->committer, log->keeper, log->indexer, log->sealer, log->scavenger};
     atomic_store(&log->stopping, true);
     wake(&log->commit_word);
     wake(&log->keeper_word);
     wake(&log->indexer_word);
     wake(&log->sealer_word);
+    wake(&log->scavenger_word);
     for (int i = 0; i < count; i++)
         pthread_join(threads[i], NULL);
     log->threads_started = false;
@@ -238,9 +246,10 @@ start_threads(struct log *log, cairn_error *error)
     } threads[THREADS] = {{&log->committer, committer_main},
                    {&log->keeper, keeper_main},
                    {&log->indexer, indexer_main},
-                   {&log->sealer, sealer_main}};
+                   {&log->sealer, sealer_main},
+                   {&log->scavenger, scavenger_main}};
     log->threads_started = true;
-    for (int i = 0; i < THREADS; i++) {
+    for (int i = 0; i < thread_count(log); i++) {
         if (pthread_create(threads[i].thread, NULL, threads[i].run, log) != 0) {
             stop_threads(log, i);
             return error_set(error, CAIRN_E_NOMEM, "cannot start the log's threads");
@@ -407,7 +416,7 @@ cairn_log_close(struct log *log)
     atomic_store(&log->stopping, true);
     wake(&log->follow_word);
     if (log->threads_started)
-        stop_threads(log, THREADS);
+        stop_threads(log, thread_count(log));
     if (!log->options.read_only)
         close_cleanly(log);
     log_free(log);
@@ -494,6 +503,8 @@ cairn_log_stats(struct log *log, cairn_stats *ret)
     ret->recovered_events = log->stats.recovered_events;
     ret->discarded_bytes = log->stats.discarded_bytes;
     ret->index_faults = atomic_load(&log->stats.index_faults);
+    ret->scavenges_total = atomic_load(&log->stats.scavenges);
+    ret->scavenged_bytes_total = atomic_load(&log->stats.scavenged_bytes);
     ret->failed = atomic_load(&log->failed);
     ret->disk_full = atomic_load(&log->disk_full);
     pthread_mutex_lock(&log->lock);
@@ -501,5 +512,6 @@ cairn_log_stats(struct log *log, cairn_stats *ret)
     if (ret->failed || ret->disk_full)
         ret->failure = log->failure;
     ret->index_failure = log->index_failure;
+    ret->scavenge_failure = log->scavenge_failure;
     pthread_mutex_unlock(&log->lock);
 }

@@ -25,6 +25,7 @@ struct log_options {
     uint32_t index_memory_events;
     uint32_t head_cache_entries;
     uint32_t appends_waiting_max; /* asynchronous appends not yet durable; then CAIRN_E_BUSY */
+    uint64_t scavenge_interval_us; /* scavenge by itself this often; 0: never */
 };
 void cairn_log_defaults(struct log_options *options);
 

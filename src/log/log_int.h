@@ -76,6 +76,7 @@ struct segment {
     _Atomic bool few_offsets;   /* sealed: most positions share theirs, being in batches; the table is not worth its memory */
     enum { ROOT_NONE, ROOT_CLAIMED, ROOT_KNOWN } root_state; /* not yet sealed: under the seal lock */
     uint8_t root[32], chain[32]; /* sealed */
+    struct look *look; /* what scavenging saw when it last looked at it (sweep.h); NULL: it has not. Under admin_lock */
 };
 
 CAIRN_MUST_CHECK cairn_err segment_create(struct log *log, uint64_t number, uint64_t first_position,
@@ -143,6 +144,7 @@ struct record {
     cairn_event event;        /* EVENT; tags left packed: */
     cairn_str tags_packed;    /* u16 size ‖ bytes, tag_count times */
     bool unfolded;            /* an event of a batch */
+    bool null_value;          /* unfolded: of a record without a value, which says that its key is deleted */
     uint32_t batch_index;     /* unfolded: position and offset, counted from the batch's first */
     struct record_place place; /* unfolded */
     struct stored_batch batch; /* BATCH, THINNED, unfolded */
@@ -420,20 +422,23 @@ struct log {
     uint64_t streams_counted, streams_counted_end;
 
     /* Background. */
-    pthread_mutex_t admin_lock;    /* one of verify, backup, branch, scavenge, reindex at a time */
+    pthread_mutex_t admin_lock;    /* one of verify, backup, branch, scavenge, reindex at a time: log_admin_begin() */
+    _Atomic uint32_t admin_waiting; /* for it: scavenging that nobody has asked for gives way */
     pthread_mutex_t maintain_lock; /* one maintainer of the index at a time */
     pthread_mutex_t seal_lock;     /* who computes which root; footers in order */
     _Atomic uint32_t sealed_count; /* segments before this one are sealed; grows under seal_lock */
-    pthread_t committer, keeper, indexer, sealer;
+    pthread_t committer, keeper, indexer, sealer, scavenger; /* the last: where it is wanted */
     _Atomic bool threads_started;
     _Atomic bool stopping;
-    _Atomic uint32_t commit_word, keeper_word, indexer_word, sealer_word;
+    _Atomic uint32_t commit_word, keeper_word, indexer_word, sealer_word, scavenger_word;
+    cairn_error scavenge_failure;  /* of the last time that nobody has asked for; under `lock` */
     _Atomic uint32_t room_word;    /* the index has room again */
 
     struct {
         _Atomic uint64_t appends, events, conflicts, batches, batch_bytes, sync_us, sync_us_max;
         _Atomic uint64_t reads, events_read, waiting;
         _Atomic uint64_t index_faults;
+        _Atomic uint64_t scavenges, scavenged_bytes;
         uint64_t recovered_events, discarded_bytes;
     } stats;
 };
@@ -628,6 +633,16 @@ bool keep_wants_fill(struct log *log);
  * while an older one is still being hashed. *ret_more: there are others to hash. */
 CAIRN_MUST_CHECK cairn_err keep_seal(struct log *log, bool *ret_more, cairn_error *error);
 CAIRN_MUST_CHECK cairn_err keep_index(struct log *log, bool *ret_more, cairn_error *error);
+
+/* ---- looking after it (scavenge.c, sweep.c) ---------------------------------------------------------- */
+
+/* An administrator's work begins when it has the lock, and ends. */
+void log_admin_begin(struct log *log);
+void log_admin_end(struct log *log);
+/* Scavenge where that is worth it, as the scavenger does every options.scavenge_interval_us. CAIRN_E_BUSY: an
+ * administrator is at work, or waits; what was done is done. */
+CAIRN_MUST_CHECK cairn_err log_sweep(struct log *log, cairn_scavenge_report *ret, cairn_error *error);
+void *scavenger_main(void *log);
 
 /* ---- a damaged index (reindex.c) -------------------------------------------------------------------- */
 

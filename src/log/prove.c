@@ -114,7 +114,7 @@ cairn_log_prove(struct log *log, uint64_t position, char **ret_proof, cairn_erro
     if (position >= end)
         return error_set(error, CAIRN_E_NOTFOUND, "there is no event at position %llu; the log ends at %llu",
                          (unsigned long long)position, (unsigned long long)end);
-    pthread_mutex_lock(&log->admin_lock); /* no segment is replaced meanwhile */
+    log_admin_begin(log); /* no segment is replaced meanwhile */
     struct segment *segment = log_segment_at(log, position);
     uint64_t count = atomic_load(&segment->count), leaf_count = 0, index = 0;
     if (segment->first_position + count > end)
@@ -140,7 +140,7 @@ cairn_log_prove(struct log *log, uint64_t position, char **ret_proof, cairn_erro
         if (err == CAIRN_OK && out.failed)
             err = error_set(error, CAIRN_E_NOMEM, "no memory for the proof");
     }
-    pthread_mutex_unlock(&log->admin_lock);
+    log_admin_end(log);
     free(leaves);
     if (err != CAIRN_OK) {
         buf_free(&out);

@@ -196,9 +196,9 @@ cairn_log_reindex(struct log *log, cairn_progress progress, void *context, cairn
     if (log->options.read_only)
         return error_set(error, CAIRN_E_READONLY, "the store was opened for reading only");
     struct reindex work = {.log = log, .progress = progress, .context = context};
-    pthread_mutex_lock(&log->admin_lock);
+    log_admin_begin(log);
     cairn_err err = reindex(&work, error);
-    pthread_mutex_unlock(&log->admin_lock);
+    log_admin_end(log);
     return err;
 }
 
@@ -251,6 +251,6 @@ log_mend_index(struct log *log, cairn_err err, const cairn_error *found, cairn_e
         return err; /* after the verify, backup … that is at work */
     if (atomic_load(&log->index_damaged))
         err = mend(log, error);
-    pthread_mutex_unlock(&log->admin_lock);
+    log_admin_end(log);
     return err;
 }

@@ -5,7 +5,7 @@
  * The active segment's tables (offsets, times) are in memory and written by the sequencer only;
  * readers look at entries of positions below `durable`. A sealed segment's offset table stays in memory
  * while the budget lasts, otherwise it is read from the footer. */
-#include "log_int.h"
+#include "sweep.h"
 
 static void
 segment_path(const struct log *log, uint64_t number, char path[LOG_PATH_MAX])
@@ -149,6 +149,7 @@ segment_free(struct log *log, struct segment *segment)
     (void)os_close(log->os, segment->file);
     free(atomic_load(&segment->offsets));
     free(segment->times);
+    look_free(segment->look);
     free(segment);
 }
 

@@ -4,15 +4,21 @@
  * fields, mean what they did; only count, size, checksum and compression are new. Positions, offsets and revisions stay
  * taken. So that no revision is given twice when the index is computed again, the thinned batch goes on naming each stream
  * whose last record in it is gone. And as long as it is its producer's newest in the partition, it keeps the head, with no
- * records, by which a broker knows the producer's sequence after a restart. */
-#include "thin.h"
+ * records, by which a broker knows the producer's sequence after a restart.
+ *
+ * A null value, the newest of its key, goes when it is old enough and nothing that is older is left of the key: whatever was
+ * spared (in a segment where too little would be won, or as an event that came another way) would be taken for the newest. */
+#include "sweep.h"
 #include "topics.h"
 #include "unfold.h"
+
+#define OLDER_MAX 1000 /* of a key, looked at for one null value: where there are more, it stays */
 
 enum fate { LEFT, GOES, GONE_NAMELESS, GONE_NAMED };
 
 struct thin_event {
     struct hash128 stream; /* GONE_NAMELESS: none */
+    uint16_t stream_size;
     uint8_t fate;
 };
 
@@ -26,8 +32,13 @@ struct thin {
     struct log *log;
     int64_t now_us;
     uint64_t end;
+    bool unasked;
     bool all, compact; /* the rule of the batch's topic */
+    uint64_t lag_us, null_age_us;
     struct unfold *unfold;
+    struct block *block; /* for looking elsewhere */
+    uint64_t from; /* first position of the segment at work */
+    struct segment *to;
     struct record stored;
     struct thin_event *events;
     size_t event_capacity;
@@ -37,18 +48,22 @@ struct thin {
 };
 
 struct thin *
-thin_new(struct log *log, int64_t now_us, uint64_t end)
+thin_new(struct log *log, int64_t now_us, uint64_t end, bool unasked)
 {
     struct thin *thin = calloc(1, sizeof *thin);
     struct unfold *unfold = unfold_new();
-    if (thin == NULL || unfold == NULL) {
+    struct block *block = block_new();
+    if (thin == NULL || unfold == NULL || block == NULL) {
         free(thin);
         unfold_free(unfold);
+        block_free(block);
         return NULL;
     }
+    thin->block = block;
     thin->log = log;
     thin->now_us = now_us;
     thin->end = end;
+    thin->unasked = unasked;
     thin->unfold = unfold;
     return thin;
 }
@@ -59,12 +74,20 @@ thin_free(struct thin *thin)
     if (thin == NULL)
         return;
     unfold_free(thin->unfold);
+    block_free(thin->block);
     free(thin->events);
     free(thin->slots);
     buf_free(&thin->gone);
     buf_free(&thin->records);
     buf_free(&thin->out);
     free(thin);
+}
+
+void
+thin_begin(struct thin *thin, const struct segment *from, struct segment *to)
+{
+    thin->from = from->first_position;
+    thin->to = to;
 }
 
 static cairn_err
@@ -126,18 +149,118 @@ goes_on(const struct thin *thin, struct hash128 key, uint64_t position, bool *re
     return err == CAIRN_E_END ? CAIRN_OK : err;
 }
 
-/* A record without a key is none that another could take the place of. */
+/* Has a stored record one of the stream that somebody may still read? */
 static cairn_err
-decide(const struct thin *thin, const struct record *record, struct hash128 stream, enum fate *ret, cairn_error *error)
+has_left(const struct thin *thin, const struct record *stored, cairn_str stream, bool *ret, cairn_error *error)
+{
+    const struct stored_batch *batch = &stored->batch;
+    cairn_str gone = batch->gone, name;
+    uint32_t index;
+    *ret = stored->kind != RECORD_REMOVED;
+    if (stored->kind == RECORD_EVENT) {
+        cairn_err err = retention_hides(thin->log, stored, thin->now_us, thin->end, ret, error);
+        *ret = !*ret;
+        return err;
+    }
+    if (record_holds_batch(stored))
+        *ret = batch->bytes.size > 0
+               && !topic_hides_batch(thin->log, stored->scope, &batch->topic_id, batch->partition,
+                                     batch->first_offset + batch->count - 1);
+    while (*ret && stored->kind == RECORD_THINNED && batch_next_gone(&gone, &index, &name))
+        *ret = !cairn_str_equal(name, stream); /* its last one there is gone, and so are those before */
+    return CAIRN_OK;
+}
+
+/* Does the file that takes the segment's place have the record already that holds this position? */
+static bool
+is_written(const struct segment *to, uint64_t index)
+{
+    return index < atomic_load(&to->count) && atomic_load(&atomic_load(&to->offsets)[index]) < atomic_load(&to->data_end);
+}
+
+/* The same of what holds a position, as it will be when this segment is done. *ret_end: one past what that holds. */
+static cairn_err
+is_left(struct thin *thin, uint64_t position, cairn_str stream, bool *ret, uint64_t *ret_end, cairn_error *error)
+{
+    struct log *log = thin->log;
+    struct record stored;
+    bool here = position >= thin->from;
+    cairn_err err;
+    if (!here || thin->to == NULL) {
+        err = log_read_stored(log, thin->block, position, BLOCK_POINT, &stored, error);
+    } else if (is_written(thin->to, position - thin->from)) {
+        err = block_record(log, thin->block, thin->to, position - thin->from, BLOCK_POINT, &stored, error);
+    } else {
+        *ret = true; /* of the same append */
+        return CAIRN_OK;
+    }
+    if (err != CAIRN_OK)
+        return err;
+    *ret_end = stored.position + stored.count;
+    *ret = false;
+    if (here && thin->to == NULL && record_holds_batch(&stored))
+        return CAIRN_OK; /* it would go with this one */
+    return has_left(thin, &stored, stream, ret, error);
+}
+
+/* Is a record of the stream left that is older than this batch? What it holds itself goes with it, or stays with it. */
+static cairn_err
+older_is_left(struct thin *thin, struct hash128 key, cairn_str stream, bool *ret, cairn_error *error)
+{
+    struct series_read read = {.key = key, .by = SERIES_BY_POSITION, .end = thin->stored.position};
+    struct series_head entries[64];
+    *ret = false;
+    for (size_t seen = 0, count;; seen += count) {
+        cairn_err err = cairn_series_read(thin->log->series, &read, entries, 64, &count, error);
+        if (err != CAIRN_OK || count == 0)
+            return err;
+        *ret = seen + count > OLDER_MAX;
+        for (size_t i = 0; i < count && !*ret && err == CAIRN_OK; i++)
+            if (entries[i].position >= read.from)
+                err = is_left(thin, entries[i].position, stream, ret, &read.from, error);
+        if (err != CAIRN_OK || *ret)
+            return err;
+    }
+}
+
+/* In a compacting topic. A record without a key is none that another could take the place of. */
+static cairn_err
+decide_by_key(struct thin *thin, const struct record *record, struct hash128 stream, bool *ret_goes, bool *ret_waits,
+              cairn_error *error)
 {
     char text[RECORD_STREAM_MAX];
     cairn_str key;
-    bool goes = thin->all;
+    bool newer, older;
+    uint64_t age_us = record->time_us < thin->now_us ? (uint64_t)(thin->now_us - record->time_us) : 0;
+    if (!stream_record_key(record->stream, text, &key))
+        return CAIRN_OK;
+    cairn_err err = goes_on(thin, stream, record->position, &newer, error);
+    if (err != CAIRN_OK || (!newer && !record->null_value))
+        return err;
+    *ret_waits = age_us < (newer ? thin->lag_us : thin->null_age_us);
+    *ret_goes = !*ret_waits;
+    if (newer || *ret_waits)
+        return CAIRN_OK;
+    err = older_is_left(thin, stream, record->stream, &older, error);
+    *ret_goes = !older;
+    return err;
+}
+
+static cairn_err
+decide(struct thin *thin, const struct record *record, struct hash128 stream, enum fate *ret, struct thin_count *count,
+       cairn_error *error)
+{
+    bool goes = thin->all, waits = false;
     cairn_err err = CAIRN_OK;
     if (!goes)
         err = retention_hides(thin->log, record, thin->now_us, thin->end, &goes, error);
-    if (err == CAIRN_OK && !goes && thin->compact && stream_record_key(record->stream, text, &key))
-        err = goes_on(thin, stream, record->position, &goes, error);
+    if (err == CAIRN_OK && !goes && thin->compact) {
+        err = decide_by_key(thin, record, stream, &goes, &waits, error);
+        count->nulls += goes && record->null_value;
+    }
+    if (err == CAIRN_OK && thin->unasked)
+        err = sweep_may_go_on(thin->log, error);
+    count->waiting += waits;
     *ret = goes ? GOES : LEFT;
     return err;
 }
@@ -150,6 +273,8 @@ ask_topic(struct thin *thin, const struct record *stored)
     struct log *log = thin->log;
     cairn_topic_ref *topic = log_topic_by_id(log, stored->scope, &batch->topic_id, false);
     thin->compact = topic != NULL && topic->topic.compact;
+    thin->lag_us = topic != NULL ? topic->lag_us : 0;
+    thin->null_age_us = topic != NULL && topic->null_age_us > thin->lag_us ? topic->null_age_us : thin->lag_us;
     cairn_topic_release(topic);
     thin->all = topic_hides_batch(log, stored->scope, &batch->topic_id, batch->partition,
                                   batch->first_offset + batch->count - 1);
@@ -157,19 +282,39 @@ ask_topic(struct thin *thin, const struct record *stored)
            || topic_hides_batch(log, stored->scope, &batch->topic_id, batch->partition, batch->first_offset);
 }
 
-cairn_err
-thin_look(struct thin *thin, const struct record *stored, uint32_t *ret_gone, uint64_t *ret_bytes, cairn_error *error)
+/* What the thinned one is smaller by, if its records are alike. */
+static uint64_t
+estimate(struct thin *thin, const struct thin_count *count)
 {
-    *ret_gone = 0;
-    *ret_bytes = 0;
-    if (stored->batch.bytes.size == 0 || !ask_topic(thin, stored))
+    const struct stored_batch *batch = &thin->stored.batch;
+    uint64_t size = BATCH_RECORD_HEAD_SIZE + 8 * (uint64_t)batch->revision_count + THINNED_FIXED_SIZE + batch->category.size;
+    if (count->left > 0)
+        size += (uint64_t)batch->bytes.size * count->left / (count->left + count->gone);
+    for (uint32_t i = 0; i < thin->stored.count; i++) {
+        const struct thin_event *event = &thin->events[i];
+        if (event->fate != LEFT && event->fate != GONE_NAMELESS && slot_of(thin, event->stream)->last == i + 1)
+            size += 6 + (uint64_t)event->stream_size;
+    }
+    return count->gone > 0 && size < thin->stored.size ? thin->stored.size - size : 0;
+}
+
+cairn_err
+thin_look(struct thin *thin, const struct record *stored, struct thin_count *ret, cairn_error *error)
+{
+    struct batch_head head;
+    *ret = (struct thin_count){0};
+    if (stored->batch.bytes.size == 0)
         return CAIRN_OK;
     thin->stored = *stored;
-    const char *fault = unfold_open(thin->unfold, stored);
+    const char *fault = batch_head_read(stored->batch.bytes, &head);
     if (fault != NULL)
         return damaged(thin, fault, error);
-    if (unfold_count(thin->unfold) == 0)
+    ret->left = head.count;
+    if (head.count == 0 || !ask_topic(thin, stored))
         return CAIRN_OK;
+    fault = unfold_open(thin->unfold, stored);
+    if (fault != NULL)
+        return damaged(thin, fault, error);
     if (!make_room(thin, stored->count))
         return no_memory(error);
     for (uint32_t i = 0; i < stored->count; i++) {
@@ -181,18 +326,20 @@ thin_look(struct thin *thin, const struct record *stored, uint32_t *ret_gone, ui
             return damaged(thin, fault, error);
         if (record.stream.size > 0) {
             event->stream = log_key(thin->log, KEY_STREAM, record.scope, record.stream);
+            event->stream_size = (uint16_t)record.stream.size;
             *slot_of(thin, event->stream) = (struct thin_slot){event->stream, i + 1};
             fate = GONE_NAMED;
         }
         if (record.kind == RECORD_EVENT) {
-            cairn_err err = decide(thin, &record, event->stream, &fate, error);
+            cairn_err err = decide(thin, &record, event->stream, &fate, ret, error);
             if (err != CAIRN_OK)
                 return err;
         }
-        *ret_gone += fate == GOES;
+        ret->gone += fate == GOES;
         event->fate = (uint8_t)fate;
     }
-    *ret_bytes = (uint64_t)stored->batch.bytes.size * *ret_gone / unfold_count(thin->unfold);
+    ret->left -= ret->gone;
+    ret->bytes = estimate(thin, ret);
     return CAIRN_OK;
 }
 

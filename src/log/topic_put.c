@@ -75,6 +75,16 @@ id_key(const struct log *log, cairn_scope scope, const cairn_uuid *id)
     return log_key(log, KEY_TOPIC_ID, scope, (cairn_str){(const char *)id->bytes, 16});
 }
 
+/* A setting of the config in milliseconds, which is kept as a text. */
+static uint64_t
+setting_us(struct json config, const char *name, uint64_t otherwise_ms, struct arena *arena)
+{
+    uint64_t ms;
+    if (!parse_u64(json_string(json_get(config, name), arena), &ms))
+        ms = otherwise_ms;
+    return ms < INT64_MAX / 1000 ? ms * 1000 : INT64_MAX;
+}
+
 cairn_err
 topic_parse(const struct log *log, cairn_scope scope, cairn_str data, uint64_t revision, const cairn_topic_ref *before,
             cairn_topic_ref **ret, cairn_error *error)
@@ -108,7 +118,9 @@ topic_parse(const struct log *log, cairn_scope scope, cairn_str data, uint64_t r
     *ref = (cairn_topic_ref){.topic = {.id = id, .partitions = (uint32_t)partitions,
                                        .compact = json_get(json, "compact").type == JSON_TRUE},
                              .count = 1, .scope = scope, .revision = revision,
-                             .deleted = json_get(json, "deleted").type == JSON_TRUE};
+                             .deleted = json_get(json, "deleted").type == JSON_TRUE,
+                             .null_age_us = setting_us(config, "delete.retention.ms", 86400000, &arena),
+                             .lag_us = setting_us(config, "min.compaction.lag.ms", 0, &arena)};
     text = keep_text(text, name, &ref->topic.name);
     text = keep_text(text, category, &ref->topic.category);
     (void)keep_text(text, config.raw, &ref->topic.config);

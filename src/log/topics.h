@@ -32,6 +32,8 @@ struct cairn_topic_ref {
     bool deleted;
     uint64_t revision;
     struct hash128 name_key, id_key, category_key; /* the last is that of the category's series */
+    uint64_t null_age_us; /* compact: how old a null value gets, and how old a record is before a newer one may take its place */
+    uint64_t lag_us;
     uint64_t *linked; /* events of each partition that were there before the topic; NULL: none */
 };
 

@@ -240,6 +240,7 @@ unfold_at(struct unfold *unfold, uint64_t position, bool only_names, struct reco
     }
     ret->kind = RECORD_EVENT;
     ret->leaf = NULL;
+    ret->null_value = !record.has_value;
     arena_reset(&unfold->arena);
     if (only_names) {
         struct record_names *names = &unfold->names;

@@ -407,7 +407,7 @@ cairn_log_verify(struct log *log, cairn_fault_visit visit, cairn_progress progre
 {
     struct revisions revisions = {0};
     *ret = (cairn_verify_report){0};
-    pthread_mutex_lock(&log->admin_lock);
+    log_admin_begin(log);
     struct verify verify = {.log = log, .visit = visit, .progress = progress, .context = context,
                             .report = ret, .end = cairn_log_end(log), .revisions = &revisions};
     uint32_t count = atomic_load(&log->segment_count);
@@ -443,7 +443,7 @@ cairn_log_verify(struct log *log, cairn_fault_visit visit, cairn_progress progre
     topics_free(verify.topics);
     free(verify.removed);
     free(revisions.slots);
-    pthread_mutex_unlock(&log->admin_lock);
+    log_admin_end(log);
     if (err == CAIRN_OK && ret->faults > 0)
         err = error_set(error, CAIRN_E_CORRUPT, "%llu faults were found",
                         (unsigned long long)ret->faults);

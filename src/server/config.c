@@ -51,6 +51,7 @@ static const struct setting settings[] = {
     {"limits.followers", COUNT, AT(followers), 0, 1, 10000000, "N", "followers by server-sent events at once (100000)"},
     {"log.segment_size", SIZE, AT(segment_size), 0, 64 * KIB, GIB, "SIZE", "size of a segment file (256MiB)"},
     {"log.index_memory_events", COUNT, AT(index_memory_events), 0, 1000, 100000000, "N", "room of the index's memory table, at six entries an event (1000000)"},
+    {"log.scavenge_interval", DURATION, AT(scavenge_interval_us), 0, 0, 30 * 86400 * SECOND, "TIME", "how often to look by itself for space to give back; 0: never (1h)"},
     {"log.snapshot_cache", SIZE, AT(snapshot_cache), 0, 0, 64 * GIB, "SIZE", "memory for snapshots (64MiB)"},
     {"backup.scratch", TEXT_AT(scratch), "DIR", "where a backup to be downloaded is put together (DATA/scratch)"},
     {"apps.folder", TEXT_AT(apps_folder), "DIR", "where the read models of apps are kept (DATA/apps)"},
@@ -109,6 +110,7 @@ config_defaults(struct server_config *config)
     config->apps_log = 1;
     config->kafka_auto_create = 1;
     config->write_buffer = 256 * KIB;
+    config->scavenge_interval_us = 3600 * SECOND;
     config->heartbeat_us = 15 * SECOND;
     config->grace_us = 10 * SECOND;
 }

@@ -24,7 +24,7 @@ struct server_config {
     uint64_t event_size, append_size, append_events, appends_waiting;
     uint64_t body_size, bodies_size, header_size, headers;
     uint64_t connections, connection_streams, write_buffer, unsent_size, followers;
-    uint64_t segment_size, index_memory_events, snapshot_cache;
+    uint64_t segment_size, index_memory_events, snapshot_cache, scavenge_interval_us;
     char apps_folder[CONFIG_PATH_MAX], apps_native[CONFIG_PATH_MAX];
     uint64_t apps_workers, apps_state_cache, apps_log, commands_waiting;
     uint64_t loops;

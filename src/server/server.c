@@ -55,6 +55,7 @@ open_store(struct server *server, cairn_error *error)
         .append_events_max = (uint32_t)config->append_events,
         .appends_waiting_max = (uint32_t)config->appends_waiting,
         .index_memory_events = (uint32_t)config->index_memory_events,
+        .scavenge_interval_us = config->scavenge_interval_us,
         .snapshot_cache_bytes = (uint32_t)(config->snapshot_cache < UINT32_MAX ? config->snapshot_cache : UINT32_MAX),
     };
     return cairn_open(config->data, &options, &server->store, error);
@@ -329,8 +330,25 @@ log_opened(struct server *server)
 /* What has been said about the store. */
 struct said {
     bool stopped, index_damaged;
-    uint64_t index_faults;
+    uint64_t index_faults, scavenged_bytes;
+    cairn_err scavenge_failure;
 };
+
+/* Space that has come back, by itself or because somebody asked. */
+static void
+watch_scavenging(const cairn_stats *stats, struct said *said)
+{
+    cairn_err failure = stats->scavenge_failure.code;
+    char bytes[24];
+    if (stats->scavenged_bytes_total > said->scavenged_bytes) {
+        snprintf(bytes, sizeof bytes, "%llu", (unsigned long long)(stats->scavenged_bytes_total - said->scavenged_bytes));
+        server_log(SERVER_LOG_INFO, "space was given back", "bytes", bytes, NULL);
+    }
+    if (failure != CAIRN_OK && failure != said->scavenge_failure)
+        server_log(SERVER_LOG_ERROR, "scavenging has failed, and is tried again", "detail", stats->scavenge_failure.detail, NULL);
+    said->scavenged_bytes = stats->scavenged_bytes_total;
+    said->scavenge_failure = failure;
+}
 
 /* Say once when writing stops, and once when it goes on; likewise when damage is found in the index. */
 static void
@@ -346,6 +364,8 @@ watch_store(struct server *server, struct said *said)
         server_log(SERVER_LOG_INFO, "the index was damaged, and has been computed again", NULL, NULL);
     said->index_damaged = damaged;
     said->index_faults = stats.index_faults;
+
+    watch_scavenging(&stats, said);
 
     bool stops = stats.failed || stats.disk_full;
     if (stops == said->stopped)

@@ -399,6 +399,7 @@ cairn_embedded_open(struct os *os, const char *folder, const cairn_options *opti
     log_options.append_events_max = options->append_events_max;
     log_options.appends_waiting_max = options->appends_waiting_max;
     log_options.index_memory_events = options->index_memory_events;
+    log_options.scavenge_interval_us = options->scavenge_interval_us;
     cairn_err err = cairn_log_open(os, folder, &log_options, &embedded->log, error);
     if (err != CAIRN_OK) {
         free(embedded);

@@ -26,7 +26,7 @@ enum kind { KIND_BOOL, KIND_INT, KIND_LONG, KIND_DOUBLE, KIND_CHOICE, KIND_LIST,
     X("retention.bytes", "long", "-1", KIND_LONG, -1, INT64_MAX, NULL,                                                                 \
       "How many bytes of batches a partition keeps; the oldest go first. -1: no limit.")                                                \
     X("cleanup.policy", "list", "delete", KIND_LIST, 0, 0, "|delete|compact|",                                                         \
-      "delete: retention.ms and retention.bytes hold. compact: scavenging keeps the newest record of each key. Or both.")              \
+      "delete: retention.ms and retention.bytes hold. compact: the newest record of each key stays. Or both.")                         \
     X("max.message.bytes", "int", "1048588", KIND_INT, 0, INT32_MAX, NULL, "The largest batch that is taken, as it is sent.")          \
     X("message.timestamp.type", "string", "CreateTime", KIND_CHOICE, 0, 0, "|CreateTime|LogAppendTime|",                               \
       "Whose clock the timestamps of records are of: the producer's, or this server's.")                                               \
@@ -37,10 +37,10 @@ enum kind { KIND_BOOL, KIND_INT, KIND_LONG, KIND_DOUBLE, KIND_CHOICE, KIND_LIST,
     X("compression.type", "string", "producer", KIND_CHOICE, 0, 0, "|producer|uncompressed|none|gzip|snappy|lz4|zstd|",                \
       "Batches stay as the producer compressed them." IDLE)                                                                            \
     X("min.compaction.lag.ms", "long", "0", KIND_LONG, 0, INT64_MAX, NULL,                                                             \
-      "How long a record is safe from compaction. Scavenging runs when it is asked for." IDLE)                                         \
+      "How long a record is safe from compaction.")                                                                                    \
     X("max.compaction.lag.ms", "long", I64_MAX_TEXT, KIND_LONG, 1, INT64_MAX, NULL, "When a record must be compacted." IDLE)           \
     X("delete.retention.ms", "long", "86400000", KIND_LONG, 0, INT64_MAX, NULL,                                                        \
-      "How long a record without value stays after compaction." IDLE)                                                                  \
+      "How long a record without value stays, from when it was appended; then compaction takes it, too.")                              \
     X("cairn.category", "string", "", KIND_CATEGORY, 0, 0, NULL,                                                                       \
       "The category of streams that the topic shows; set when it is made. By default its name, with '~' for '-'.")                     \
     X("cairn.value.subject", "string", "", KIND_TEXT, 0, 0, NULL,                                                                      \

@@ -121,6 +121,7 @@ open_folder(struct os *os, const char *folder, bool create)
     options.segment_size_bytes = 64 << 10;
     options.index_memory_events = 30;
     options.head_cache_entries = 64;
+    options.scavenge_interval_us = 1;
     EXPECT_OK(cairn_log_open(os, folder, &options, &log, &error), &error);
     return log;
 }

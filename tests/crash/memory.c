@@ -31,6 +31,7 @@ open_run(struct run *run)
     options.segment_size_bytes = 64 << 10;
     options.index_memory_events = 30;
     options.head_cache_entries = 64;
+    options.scavenge_interval_us = 1;
     run->play.log = NULL;
     memory.armed = memory.fail_at > 0;
     cairn_err err = cairn_log_open(os_sim_os(run->sim), FOLDER, &options, &run->play.log, &error);

@@ -515,7 +515,7 @@ play_delete(struct play *play)
     return err;
 }
 
-/* What is hidden now may be gone from now on. */
+/* What is hidden now may be gone from now on. By itself, or because somebody asks for it. */
 static inline cairn_err
 play_scavenge(struct play *play)
 {
@@ -528,7 +528,8 @@ play_scavenge(struct play *play)
         if (!fact_kept(&standing, &play->world->facts[i]))
             play->world->facts[i].may_go = true;
     cairn_scavenge_report report;
-    err = cairn_log_scavenge(play->log, NULL, NULL, &report, &play->error);
+    err = pick(play, 2) ? log_sweep(play->log, &report, &play->error)
+                        : cairn_log_scavenge(play->log, NULL, NULL, &report, &play->error);
     if (err != CAIRN_OK)
         return err;
     play->did.removals += (unsigned)report.events_removed;

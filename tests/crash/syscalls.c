@@ -58,6 +58,7 @@ set_options(struct log_options *options)
     options->segment_size_bytes = 64 << 10;
     options->index_memory_events = 30;
     options->head_cache_entries = 64;
+    options->scavenge_interval_us = 1;
 }
 
 /* Is this a fair answer to a call that failed so? */

@@ -617,6 +617,7 @@ options_for(bool read_only)
     options.append_size_max = options.event_size_max = 128u << 10;
     options.index_memory_events = 300;
     options.head_cache_entries = 64;
+    options.scavenge_interval_us = 10000;
     return options;
 }
 

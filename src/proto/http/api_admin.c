@@ -105,6 +105,8 @@ put_store_stats(struct buf *to, const cairn_stats *stats)
         {"recovered_events", stats->recovered_events},
         {"discarded_bytes", stats->discarded_bytes},
         {"index_faults", stats->index_faults},
+        {"scavenges_total", stats->scavenges_total},
+        {"scavenged_bytes_total", stats->scavenged_bytes_total},
     };
     buf_put_char(to, '{');
     json_put_name(to, "log_id");
@@ -121,6 +123,8 @@ put_store_stats(struct buf *to, const cairn_stats *stats)
     if (stats->index_failure.code != CAIRN_OK) {
         json_put_text_member(to, "index_failure", cairn_cstr(stats->index_failure.detail));
     }
+    if (stats->scavenge_failure.code != CAIRN_OK)
+        json_put_text_member(to, "scavenge_failure", cairn_cstr(stats->scavenge_failure.detail));
     buf_put_char(to, '}');
 }
 

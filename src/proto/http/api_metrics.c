@@ -100,6 +100,11 @@ put_store(struct buf *to, const cairn_stats *stats)
     metric_whole(to, "cairn_disk_full", "gauge", "1 when writes wait for room on the disk.", stats->disk_full);
     metric_whole(to, "cairn_index_faults_total", "counter", "Times that damage was found in the index.",
               stats->index_faults);
+    metric_whole(to, "cairn_scavenges_total", "counter", "Times that scavenging came to its end.", stats->scavenges_total);
+    metric_whole(to, "cairn_scavenged_bytes_total", "counter", "Bytes that scavenging has given back.",
+              stats->scavenged_bytes_total);
+    metric_whole(to, "cairn_scavenge_failed", "gauge", "1 when the store's last scavenging of its own failed.",
+              stats->scavenge_failure.code != CAIRN_OK);
     metric_whole(to, "cairn_index_damaged", "gauge", "1 while the index is damaged and not computed again.",
               stats->index_failure.code != CAIRN_OK);
 }
