@@ -44,7 +44,8 @@ CAIRN_MUST_CHECK cairn_err kafka_read(cairn_str bytes, const struct kafka_struct
 struct kafka_out {
     struct buf bytes;
     struct buf gaps;    /* of struct kafka_gap, in order */
-    size_t piece_bytes; /* the sum of the pieces' */
+    size_t piece_bytes; /* the sum of the pieces' … */
+    size_t file_bytes;  /* … and of those that lie in files, not in memory */
 };
 struct kafka_gap {
     size_t at; /* the piece comes before bytes.data[at] */

@@ -319,7 +319,6 @@ kafka_server_stats(struct kafka_server *server, struct kafka_server_stats *ret)
         stats.bytes_out_total += out_bytes;
         stats.connections_total += atomic_load_explicit(&loop->connections, memory_order_relaxed);
         stats.rejected_total += atomic_load_explicit(&loop->rejected, memory_order_relaxed);
-        stats.unsent_bytes += atomic_load_explicit(&loop->unsent_now, memory_order_relaxed);
         for (unsigned key = 0; key < KAFKA_KEYS; key++) {
             uint64_t calls = atomic_load_explicit(&loop->calls[key], memory_order_relaxed);
             stats.calls_by_key[key] += calls;
@@ -327,6 +326,7 @@ kafka_server_stats(struct kafka_server *server, struct kafka_server_stats *ret)
         }
     }
     stats.connections = atomic_load_explicit(&server->connections, memory_order_relaxed);
+    stats.unsent_bytes = atomic_load_explicit(&server->unsent, memory_order_relaxed);
     stats.request_bytes = atomic_load_explicit(&server->request_bytes, memory_order_relaxed);
     *ret = stats;
 }
