@@ -126,12 +126,13 @@ put_list(struct writer *w, const struct kafka_field *field, const char *from)
     memcpy(&items, from + field->offset, sizeof items);
     put_count(w, false, count < 0 && may_be_null(w, field), count < 0 ? 0 : (size_t)count);
     size_t size = kafka_size_of(field);
-    for (int32_t i = 0; i < count; i++) {
+    for (int32_t i = 0; i < count && !w->too_long; i++) {
         const void *item = items + (size_t)i * size;
         if (field->kind == KAFKA_STRUCT)
             put_struct(w, field->of, item);
         else
             put_scalar(w, field, false, item);
+        w->too_long |= w->out->bytes.size > KAFKA_OUT_MAX;
     }
 }
 
