@@ -645,7 +645,8 @@ TEST(answers_from_files_are_not_held_against_their_readers)
         clients[i] = kafka_client_open_small(rig.port, 65536);
         asked[i] = kafka_client_send(&clients[i], KAFKA_API_FETCH, 12, &in);
     }
-    CLIENT_AWAIT(stats().unsent_bytes > 0); /* a slice of a file, for a socket that is full */
+    CLIENT_AWAIT(stats().unsent_bytes > 0); /* a slice of a file, for a socket that is full; and one is enough */
+    CHECK(stats().unsent_bytes <= 2 * 16 << 10);
     for (int i = 0; i < 2; i++) {
         struct kafka_fetch_response *out = kafka_client_answer(&clients[i], KAFKA_API_FETCH, 12, asked[i]);
         const cairn_str *records = &out->topics[0].partitions[0].records.items->bytes;
@@ -661,6 +662,29 @@ TEST(answers_from_files_are_not_held_against_their_readers)
         kafka_client_close(&clients[i]);
     stop();
     close(rig.file);
+}
+
+/* Goal: what goes to this very machine is not paced by timers, whatever the system's default is. Method: look at our sockets that
+ * have the server's port, one of which is the client's own connection. */
+TEST(local_answers_are_not_paced)
+{
+    unsigned count = 0;
+    start((struct kafka_config){.loops = 1});
+    struct kafka_client client = kafka_client_open(rig.port);
+    CLIENT_AWAIT(stats().connections == 1);
+    for (int fd = 3; fd < 1024; fd++) {
+        struct sockaddr_in at = {.sin_family = 0};
+        socklen_t size = sizeof at, name_size = 16;
+        char name[16] = "";
+        if (getsockname(fd, (struct sockaddr *)&at, &size) != 0 || at.sin_family != AF_INET || ntohs(at.sin_port) != rig.port)
+            continue;
+        CHECK_INT(getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, &name_size), 0);
+        CHECK_STR(name, "reno");
+        count++;
+    }
+    CHECK_INT(count, 2); /* the one that listens, the one that came */
+    kafka_client_close(&client);
+    stop();
 }
 
 /* A thread that sends a number of produce requests, as far as the server lets it. */
@@ -918,6 +942,7 @@ main(void)
         RUN(large_answers_go_at_the_readers_pace),
         RUN(slow_readers_cannot_take_all_memory),
         RUN(answers_from_files_are_not_held_against_their_readers),
+        RUN(local_answers_are_not_paced),
         RUN(requests_sent_ahead_wait_in_the_socket),
         RUN(the_budget_of_requests_is_shared),
         RUN(waiting_calls_learn_that_the_client_has_gone),

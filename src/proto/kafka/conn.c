@@ -239,14 +239,16 @@ next_stretch(struct kafka_call *call, const struct kafka_piece **ret_piece)
 }
 
 /* From a file to the socket, past our memory. Where the socket is full (or encrypts), a slice is put instead, so that it tells
- * when it goes on. How much; 0: the connection is closed. */
+ * when it goes on. How much; 0: a slice waits already, or the connection is closed. */
 static size_t
 send_from_file(struct kafka_conn *c, const struct kafka_piece *piece, size_t from, size_t size)
 {
     size_t sent = net_conn_send_file(c->net, piece->file, piece->file_at + from, size);
     if (sent > 0 || !net_conn_is_open(c->net))
         return sent;
-    size_t slice = size < CONN_FILE_SLICE_BYTES ? size : CONN_FILE_SLICE_BYTES;
+    if (net_conn_unsent(c->net) > 0 && !c->session.tls)
+        return 0;
+    size_t most = c->session.tls ? CONN_TLS_SLICE_BYTES : CONN_FILE_SLICE_BYTES, slice = size < most ? size : most;
     char *room = net_conn_room(c->net, slice);
     if (!room)
         return 0;

@@ -8,7 +8,8 @@
 
 #define CONN_AHEAD_BYTES ((size_t)32 << 20)  /* requests of one connection in memory, before it is not read any more */
 #define CONN_UNSENT_BYTES ((size_t)1 << 20)  /* unsent answers, before it is not served any more */
-#define CONN_FILE_SLICE_BYTES ((size_t)64 << 10) /* of a file, where the socket does not take it straight from there */
+#define CONN_FILE_SLICE_BYTES ((size_t)16 << 10) /* of a file, for a socket that is full, to be told when it is not … */
+#define CONN_TLS_SLICE_BYTES ((size_t)64 << 10)  /* … and for one that encrypts */
 #define CONN_SLICE_BYTES ((size_t)256 << 10) /* of a large answer given to the socket at once */
 #define CONN_SLOW_MS 1000                    /* without progress, before a reader is cut for what it holds */
 #define CONN_FRAME_RATE 16                   /* bytes a millisecond that a request must keep after its first timeout */
