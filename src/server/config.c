@@ -365,6 +365,28 @@ config_address(const char *listen, char address[64], uint16_t *ret_port, cairn_e
     return CAIRN_OK;
 }
 
+cairn_err
+config_advertised(const char *text, char host[CONFIG_HOST_SIZE], uint16_t *ret_port, cairn_error *error)
+{
+    cairn_str name = cairn_cstr(text);
+    const char *end = text[0] == '[' ? strchr(text, ']') : NULL, *colon = end ? strchr(end, ':') : strrchr(text, ':');
+    uint64_t port = 0;
+    bool bare = !end && colon && strchr(text, ':') != colon; /* an IPv6 address and no port */
+    bool fine = text[0] != '[' || (end && (end[1] == '\0' || colon == end + 1));
+    if (colon && !bare) {
+        fine = fine && parse_u64(cairn_cstr(colon + 1), &port) && port > 0 && port <= 65535;
+        name.size = (size_t)(colon - text);
+    }
+    if (end)
+        name = (cairn_str){text + 1, (size_t)(end - text) - 1};
+    if (!fine || (text[0] && name.size == 0) || name.size >= CONFIG_HOST_SIZE)
+        return error_set(error, CAIRN_E_INVALID, "kafka.advertise: '%s' is not HOST:PORT such as kafka.example.org:9092 or [::1]:9092",
+                         text);
+    snprintf(host, CONFIG_HOST_SIZE, "%.*s", (int)name.size, name.data);
+    *ret_port = (uint16_t)port;
+    return CAIRN_OK;
+}
+
 static cairn_err
 check_kafka(const struct server_config *config, cairn_error *error)
 {

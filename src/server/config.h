@@ -57,6 +57,9 @@ CAIRN_MUST_CHECK cairn_err config_set(struct server_config *config, const char *
 const char *config_key_of_flag(cairn_str flag);
 /* Settings that do not go together, and defaults that follow from others. */
 CAIRN_MUST_CHECK cairn_err config_check(struct server_config *config, cairn_error *error);
+/* What others are told, in its parts: "host:port", "[::1]:port", or without a port (0). An IPv6 address loses its brackets. */
+#define CONFIG_HOST_SIZE 256
+CAIRN_MUST_CHECK cairn_err config_advertised(const char *text, char host[CONFIG_HOST_SIZE], uint16_t *ret_port, cairn_error *error);
 /* "host:port" in its parts; "localhost" becomes 127.0.0.1, an empty host every address. */
 CAIRN_MUST_CHECK cairn_err config_address(const char *listen, char address[64], uint16_t *ret_port,
                                           cairn_error *error);

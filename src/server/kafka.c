@@ -36,7 +36,7 @@ struct kafka_side {
     struct kafka_server *kafka;  /* set and taken away under the lock: /metrics asks for it from other threads */
     pthread_mutex_t lock;
     struct http_server *registry;
-    char cluster_id[UUID_TEXT_SIZE], advertised[300];
+    char cluster_id[UUID_TEXT_SIZE], advertised[CONFIG_HOST_SIZE];
     char address[128], registry_url[160];
     pthread_t ticker;
     bool ticking;
@@ -155,28 +155,6 @@ log_of_kafka(void *context, const char *line)
     server_log(SERVER_LOG_WARN, "kafka", "detail", line, NULL);
 }
 
-/* "host:port" of kafka.advertise; without a port, the one that is listened on. */
-static cairn_err
-read_advertised(struct kafka_side *side, const char **ret_host, uint16_t *ret_port, cairn_error *error)
-{
-    const char *text = side->config->kafka_advertise;
-    *ret_host = NULL;
-    *ret_port = 0;
-    if (!text[0])
-        return CAIRN_OK;
-    snprintf(side->advertised, sizeof side->advertised, "%s", text);
-    char *colon = strrchr(side->advertised, ':');
-    uint64_t port = 0;
-    if (colon != NULL && strchr(side->advertised, ':') == colon) {
-        if (!parse_u64(cairn_cstr(colon + 1), &port) || port == 0 || port > 65535)
-            return error_set(error, CAIRN_E_INVALID, "kafka.advertise: '%s' is not HOST:PORT such as kafka.example.org:9092", text);
-        *colon = '\0';
-    }
-    *ret_host = side->advertised;
-    *ret_port = (uint16_t)port;
-    return CAIRN_OK;
-}
-
 static cairn_err
 open_kafka(struct kafka_side *side, cairn_error *error)
 {
@@ -211,7 +189,8 @@ open_kafka(struct kafka_side *side, cairn_error *error)
     cairn_err err = config_address(config->kafka_listen, address, &kafka.port, error);
     kafka.address = address;
     if (err == CAIRN_OK)
-        err = read_advertised(side, &kafka.advertised_host, &kafka.advertised_port, error);
+        err = config_advertised(config->kafka_advertise, side->advertised, &kafka.advertised_port, error);
+    kafka.advertised_host = side->advertised;
     if (err == CAIRN_OK && config->kafka_sasl[0]) {
         err = kafka_sasl_new(side->store, 0, &sasl, &side->sasl, error);
         kafka.sasl = side->sasl;

@@ -92,6 +92,8 @@ struct broker_why {
 enum kafka_err broker_topic_create(struct broker *broker, const struct broker_topic_spec *spec, bool validate_only,
                                    cairn_topic_ref **ret, struct broker_why *why);
 enum kafka_err broker_topic_delete(struct broker *broker, cairn_str name, struct broker_why *why);
+/* That one, and never another of its name. UNKNOWN_TOPIC_ID. */
+enum kafka_err broker_topic_delete_id(struct broker *broker, const cairn_uuid *id, struct broker_why *why);
 enum kafka_err broker_topic_grow(struct broker *broker, cairn_str name, int32_t partitions, bool validate_only,
                                  struct broker_why *why);
 /* replace: what is not named goes back to its default (AlterConfigs); otherwise by each pair's op. */

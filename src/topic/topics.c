@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define DELETE_TRIES 16 /* while others change the very topic */
+
 static const int text_max = 100; /* of a name from outside, in a sentence */
 
 static int
@@ -119,6 +121,24 @@ broker_topic_delete(struct broker *broker, cairn_str name, struct broker_why *wh
     cairn_err err = cairn_topic_delete(broker->store, broker->scope, name, CAIRN_ANY, &error);
     if (err == CAIRN_E_NOTFOUND)
         return unknown_topic(name, why);
+    return err == CAIRN_OK ? KAFKA_NONE : store_err(err, &error, why);
+}
+
+enum kafka_err
+broker_topic_delete_id(struct broker *broker, const cairn_uuid *id, struct broker_why *why)
+{
+    cairn_error error = {0};
+    cairn_err err = CAIRN_E_CONFLICT;
+    for (unsigned tries = 0; tries < DELETE_TRIES && (err == CAIRN_E_CONFLICT || err == CAIRN_E_NOTFOUND); tries++) {
+        cairn_topic_ref *ref;
+        if (cairn_topic_by_id(broker->store, broker->scope, id, &ref, NULL) != CAIRN_OK) {
+            why_set(why, "There is no topic of that id.");
+            return KAFKA_UNKNOWN_TOPIC_ID;
+        }
+        int64_t revision = (int64_t)cairn_topic_revision(ref);
+        err = cairn_topic_delete(broker->store, broker->scope, cairn_topic_of(ref)->name, revision, &error);
+        cairn_topic_release(ref);
+    }
     return err == CAIRN_OK ? KAFKA_NONE : store_err(err, &error, why);
 }
 

@@ -232,6 +232,24 @@ TEST(unsent_bytes_are_bounded)
     rig_stop(&rig);
 }
 
+/* Goal: the bound on unsent bytes is one for all, not a small share for each of many loops. Method: an answer of half of it, with
+ * eight loops, of which nothing is read until it has been made. */
+TEST(a_large_answer_may_take_what_nobody_else_needs)
+{
+    struct rig rig;
+    struct rig_response response;
+    rig_start(&rig, (struct http_config){.unsent_max = 40 << 20, .loops = 8});
+    int fd = rig_connect(&rig);
+    rig_send(fd, "GET /bytes?20000000 HTTP/1.1\r\n" RIG_HOST "\r\n");
+    RIG_AWAIT(rig_stats(&rig).requests_total == 1);
+    rig_response(fd, &response, false);
+    CHECK_INT(response.size, 20000000);
+    rig_free(&response);
+    close(fd);
+    CHECK_INT(rig_stats(&rig).rejected_total, 0);
+    rig_stop(&rig);
+}
+
 /* Goal: connections beyond the bound get a 503, and there is room again when others leave. Method: a bound of 10. */
 TEST(connections_are_bounded)
 {
@@ -395,6 +413,7 @@ main(void)
         RUN(slow_heads_disturb_nobody),
         RUN(stalled_readers_are_cut),
         RUN(unsent_bytes_are_bounded),
+        RUN(a_large_answer_may_take_what_nobody_else_needs),
         RUN(connections_are_bounded),
         RUN(accepting_rests_without_descriptors),
         RUN(random_bytes_do_no_harm),

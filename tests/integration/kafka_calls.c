@@ -44,6 +44,18 @@ TEST(metadata_tells_and_makes)
     CHECK(cairn_str_equal(out->topics[0].name, CAIRN_STR("new-one")));
     CHECK_INT(out->topics[1].error_code, KAFKA_UNKNOWN_TOPIC_ID);
 
+    /* However often it is named, it is told once. */
+    struct kafka_metadata_request_topic often[1000] = {{.name = {NULL, 0}}};
+    struct kafka_metadata_request same = {.topics = often, .topics_count = 1000};
+    for (int i = 0; i < 1000; i++)
+        often[i].name = cairn_cstr(names[i % 2]);
+    out = CLIENT_CALL(&client, METADATA, metadata, 9, &same);
+    CHECK_INT(out->topics_count, 2);
+    CHECK(!cairn_str_equal(out->topics[0].name, out->topics[1].name));
+    struct kafka_metadata_request_topic ids[3] = {{.topic_id = id}, {.topic_id = {{1, 2, 3}}}, {.topic_id = id}};
+    struct kafka_metadata_request thrice = {.topics = ids, .topics_count = 3};
+    CHECK_INT(CLIENT_CALL(&client, METADATA, metadata, 12, &thrice)->topics_count, 2);
+
     for (int16_t version = 0; version <= 13; version++) { /* all: null, and in version 0 an empty list */
         out = metadata(version, names, version == 0 ? 0 : -1, false);
         bool there = false;

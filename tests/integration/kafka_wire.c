@@ -3,7 +3,7 @@
  *   ApiVersions   the real one                  Heartbeat    answered at once, on the loop
  *   Produce       pipelined; held until the test lets it go, from the test's thread; acks 0: no answer
  *   Metadata      on the pool: one broker, the topics asked for
- *   Fetch         on the pool: max_bytes of records in pieces; `session_id` is how many records came before
+ *   Fetch         on the pool: max_bytes of records in pieces; with min_bytes they lie in a file
  *   ListOffsets   answered by a timer           JoinGroup    waits until its client has gone, or for ever
  *   SyncGroup     goes from the loop to the pool and back, and is answered there
  *   LeaveGroup    posts itself, and is answered before that arrives
@@ -23,6 +23,7 @@ static struct {
     unsigned held_count;
     atomic_uint begun, gone, ended, log_lines, ticks, sessions_ended;
     char log[512];
+    int file; /* of records, for Fetch */
 } rig = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* ---- handlers ------------------------------------------------------------------------------------------------------------ */
@@ -134,7 +135,13 @@ run_fetch(struct kafka_call *call)
     partition.records.items = arena_alloc(&call->arena, (left / PIECE_BYTES + 1) * sizeof(struct kafka_piece));
     while (left > 0 && partition.records.items) {
         size_t size = left < PIECE_BYTES ? left : PIECE_BYTES;
-        char *piece = arena_alloc(&call->arena, size);
+        char *piece = in->min_bytes > 0 ? NULL : arena_alloc(&call->arena, size);
+        if (in->min_bytes > 0) {
+            partition.records.items[partition.records.count++] = (struct kafka_piece){{NULL, size}, rig.file, at};
+            at += size;
+            left -= size;
+            continue;
+        }
         if (!piece) {
             kafka_no_memory(call);
             return;
@@ -628,9 +635,81 @@ TEST(slow_readers_cannot_take_all_memory)
     }
     check_log("reads slowest");
     CLIENT_AWAIT(stats().calls_total == 4 && stats().rejected_total > 0);
-    CHECK(stats().unsent_bytes <= 50 << 20);
+    CLIENT_AWAIT(stats().unsent_bytes <= 50 << 20);
     for (int i = 0; i < 4; i++)
         kafka_client_close(&clients[i]);
+    stop();
+}
+
+static void
+make_file(size_t size)
+{
+    char *bytes = malloc(size);
+    FILE *file = tmpfile();
+    CHECK(bytes && file);
+    for (size_t i = 0; i < size; i++)
+        bytes[i] = record_byte(i);
+    CHECK_INT(fwrite(bytes, 1, size, file), size);
+    CHECK_INT(fflush(file), 0);
+    rig.file = dup(fileno(file));
+    CHECK(rig.file >= 0);
+    fclose(file);
+    free(bytes);
+}
+
+/* Goal: what waits in files takes no memory, so nobody is cut for it. Method: more loops than readers; each asks for many times of
+ * what unsent answers may be, takes only what the socket holds until the other has asked too, and gets all in the end. */
+TEST(answers_from_files_are_not_held_against_their_readers)
+{
+    struct kafka_fetch_request in = {.max_bytes = 50 << 20, .min_bytes = 1};
+    struct kafka_heartbeat_request beat = {0};
+    struct kafka_client clients[2];
+    int32_t asked[2];
+    make_file((size_t)in.max_bytes);
+    start((struct kafka_config){.loops = 8, .unsent_max = 8 << 20});
+    for (int i = 0; i < 2; i++) {
+        clients[i] = kafka_client_open_small(rig.port, 65536);
+        asked[i] = kafka_client_send(&clients[i], KAFKA_API_FETCH, 12, &in);
+    }
+    CLIENT_AWAIT(stats().unsent_bytes > 0); /* a slice of a file, for a socket that is full; and one is enough */
+    CHECK(stats().unsent_bytes <= 2 * 16 << 10);
+    for (int i = 0; i < 2; i++) {
+        struct kafka_fetch_response *out = kafka_client_answer(&clients[i], KAFKA_API_FETCH, 12, asked[i]);
+        const cairn_str *records = &out->topics[0].partitions[0].records.items->bytes;
+        CHECK_INT(records->size, in.max_bytes);
+        for (size_t at = 0; at < records->size; at++)
+            if (records->data[at] != record_byte(at))
+                fail_msg("byte %zu is wrong", at);
+        CLIENT_CALL(&clients[i], HEARTBEAT, heartbeat, 0, &beat);
+    }
+    CHECK_INT(stats().rejected_total, 0);
+    CLIENT_AWAIT(stats().unsent_bytes == 0);
+    for (int i = 0; i < 2; i++)
+        kafka_client_close(&clients[i]);
+    stop();
+    close(rig.file);
+}
+
+/* Goal: what goes to this very machine is not paced by timers, whatever the system's default is. Method: look at our sockets that
+ * have the server's port, one of which is the client's own connection. */
+TEST(local_answers_are_not_paced)
+{
+    unsigned count = 0;
+    start((struct kafka_config){.loops = 1});
+    struct kafka_client client = kafka_client_open(rig.port);
+    CLIENT_AWAIT(stats().connections == 1);
+    for (int fd = 3; fd < 1024; fd++) {
+        struct sockaddr_in at = {.sin_family = 0};
+        socklen_t size = sizeof at, name_size = 16;
+        char name[16] = "";
+        if (getsockname(fd, (struct sockaddr *)&at, &size) != 0 || at.sin_family != AF_INET || ntohs(at.sin_port) != rig.port)
+            continue;
+        CHECK_INT(getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, &name_size), 0);
+        CHECK_STR(name, "reno");
+        count++;
+    }
+    CHECK_INT(count, 2); /* the one that listens, the one that came */
+    kafka_client_close(&client);
     stop();
 }
 
@@ -889,6 +968,8 @@ main(void)
         RUN(the_log_is_not_flooded),
         RUN(large_answers_go_at_the_readers_pace),
         RUN(slow_readers_cannot_take_all_memory),
+        RUN(answers_from_files_are_not_held_against_their_readers),
+        RUN(local_answers_are_not_paced),
         RUN(requests_sent_ahead_wait_in_the_socket),
         RUN(the_budget_of_requests_is_shared),
         RUN(waiting_calls_learn_that_the_client_has_gone),

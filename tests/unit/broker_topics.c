@@ -2,6 +2,8 @@
  * Method: a broker on a simulated disk, one call after the other, and what the store has of them. */
 #include "broker_rig.h"
 
+#include <stdatomic.h>
+
 TEST(topics_are_made_listed_and_deleted)
 {
     struct rig rig = {.sim = NULL};
@@ -33,6 +35,56 @@ TEST(topics_are_made_listed_and_deleted)
     CHECK_INT(rig_partition(&rig, "my-orders", 4).end, 0);
     CHECK_KAFKA(broker_topic_delete(rig.broker, CAIRN_STR("my-orders"), &why), KAFKA_NONE);
     CHECK_KAFKA(broker_topic_delete(rig.broker, CAIRN_STR("my-orders"), &why), KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+    rig_end(&rig);
+}
+
+/* Delete the topic by the id that is set, again and again. */
+struct deleter {
+    struct rig *rig;
+    pthread_mutex_t lock;
+    cairn_uuid id;
+    atomic_bool stop;
+};
+
+static void *
+delete_by_id(void *context)
+{
+    struct deleter *deleter = context;
+    while (!atomic_load(&deleter->stop)) {
+        struct broker_why why;
+        pthread_mutex_lock(&deleter->lock);
+        cairn_uuid id = deleter->id;
+        pthread_mutex_unlock(&deleter->lock);
+        enum kafka_err err = broker_topic_delete_id(deleter->rig->broker, &id, &why);
+        CHECK(err == KAFKA_NONE || err == KAFKA_UNKNOWN_TOPIC_ID);
+    }
+    return NULL;
+}
+
+/* Goal: deleting by id never takes another topic of the same name. Method: one thread deletes by the id of a topic that this one
+ * deletes too, and at once makes another of that name: which has to be there. */
+TEST(deleting_by_id_takes_that_one_only)
+{
+    struct rig rig = {.sim = NULL};
+    struct broker_why why;
+    struct deleter deleter = {.rig = &rig, .lock = PTHREAD_MUTEX_INITIALIZER};
+    const struct broker_topic_spec spec = {.name = CAIRN_STR("t"), .partitions = 1};
+    pthread_t thread;
+    rig_begin(&rig, false);
+    CHECK_INT(pthread_create(&thread, NULL, delete_by_id, &deleter), 0);
+    for (int i = 0; i < 300; i++) {
+        cairn_topic_ref *ref;
+        CHECK_KAFKA(broker_topic_create(rig.broker, &spec, false, &ref, &why), KAFKA_NONE);
+        pthread_mutex_lock(&deleter.lock);
+        deleter.id = cairn_topic_of(ref)->id;
+        pthread_mutex_unlock(&deleter.lock);
+        cairn_topic_release(ref);
+        (void)broker_topic_delete(rig.broker, spec.name, &why); /* one of the two */
+        CHECK_KAFKA(broker_topic_create(rig.broker, &spec, false, NULL, &why), KAFKA_NONE);
+        CHECK_KAFKA(broker_topic_delete(rig.broker, spec.name, &why), KAFKA_NONE);
+    }
+    atomic_store(&deleter.stop, true);
+    pthread_join(thread, NULL);
     rig_end(&rig);
 }
 
@@ -240,6 +292,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         RUN(topics_are_made_listed_and_deleted),
+        RUN(deleting_by_id_takes_that_one_only),
         RUN(what_is_produced_is_there),
         RUN(offsets_of_moments),
         RUN(offsets_of_positions),

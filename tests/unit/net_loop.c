@@ -185,8 +185,17 @@ TEST(pool_is_bounded)
         if (round == 1)
             AWAIT(atomic_load(&done_count) == 10);
     }
+    AWAIT(atomic_load(&done_count) == 20);
+    for (unsigned round = 1; round <= 2; round++) { /* where nothing is to be done afterwards, no loop is needed */
+        pthread_mutex_lock(&gate);
+        for (unsigned i = 0; i < 10; i++)
+            AWAIT(net_pool_run(pool, NULL, work, NULL, loop));
+        CHECK(!net_pool_run(pool, NULL, work, NULL, loop));
+        pthread_mutex_unlock(&gate);
+        AWAIT(atomic_load(&worked) == 20 + round * 10);
+    }
     net_pool_stop(pool);
-    CHECK_INT(atomic_load(&worked), 20);
+    CHECK_INT(atomic_load(&worked), 40);
     CHECK(!net_pool_run(pool, loop, work, done, loop));
     net_loop_stop(loop);
     CHECK_INT(atomic_load(&done_count), 20);

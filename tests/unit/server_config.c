@@ -137,6 +137,21 @@ TEST(addresses_and_pairs)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         CHECK_INT(config_address(bad[i], address, &port, &error), CAIRN_E_INVALID);
 
+    static const struct {
+        const char *text, *host;
+        int port;
+    } told[] = {{"", "", 0},          {"kafka.example:9092", "kafka.example", 9092}, {"kafka.example", "kafka.example", 0},
+                {"::1", "::1", 0},    {"[::1]", "::1", 0},                           {"[::1]:9093", "::1", 9093}};
+    static const char *const untold[] = {"a:", "a:0", "a:65536", "a:b", ":1", "[::1", "[::1]9093", "[::1]x:9093", "[]:1"};
+    char host[CONFIG_HOST_SIZE];
+    for (size_t i = 0; i < sizeof told / sizeof *told; i++) {
+        CHECK_OK(config_advertised(told[i].text, host, &port, &error));
+        CHECK_STR(host, told[i].host);
+        CHECK_INT(port, told[i].port);
+    }
+    for (size_t i = 0; i < sizeof untold / sizeof *untold; i++)
+        CHECK_INT(config_advertised(untold[i], host, &port, &error), CAIRN_E_INVALID);
+
     struct server_config c;
     config_defaults(&c);
     CHECK_OK(config_check(&c, &error));

@@ -369,6 +369,25 @@ net_conn_put_large(struct net_conn *conn, cairn_str bytes)
     net_conn_put(conn, (cairn_str){bytes.data + taken, bytes.size - taken});
 }
 
+/* What has been put, and that more follows at once: so the front of an answer travels with the file's first bytes, and the peer is
+ * woken once. False: the connection is broken. */
+static bool
+send_with_more(struct net_conn *conn, int fd)
+{
+    size_t size = net_buf_size(&conn->out);
+    ssize_t sent = send(fd, conn->out.data + conn->out.start, size, MSG_MORE | MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent < 0 && errno != EAGAIN && errno != EINTR)
+        return false;
+    if (sent > 0) {
+        net_count(&conn->loop->out_bytes, (uint64_t)sent);
+        conn->out.start += (size_t)sent;
+    }
+    if (net_buf_size(&conn->out) > 0)
+        return start_sending(conn, &conn->out);
+    net_buf_release(conn->loop, &conn->out);
+    return true;
+}
+
 size_t
 net_conn_send_file(struct net_conn *conn, int file, uint64_t offset, size_t size)
 {
@@ -377,7 +396,7 @@ net_conn_send_file(struct net_conn *conn, int file, uint64_t offset, size_t size
     off_t at = (off_t)offset;
     if (conn->closing || conn->session || conn->sending || uv_fileno((uv_handle_t *)&conn->tcp, &fd) != 0)
         return 0;
-    if (net_buf_size(&conn->out) > 0 && !write_out(conn)) {
+    if (net_buf_size(&conn->out) > 0 && !send_with_more(conn, fd)) {
         net_conn_close(conn);
         return 0;
     }

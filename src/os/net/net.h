@@ -157,7 +157,7 @@ void net_loop_traffic(const struct net_loop *loop, uint64_t *ret_in_bytes, uint6
 /* Threads for calls that block, and a bounded queue in front of them. */
 CAIRN_MUST_CHECK cairn_err net_pool_start(unsigned threads, unsigned queue_max, struct net_pool **ret,
                                           cairn_error *error);
-/* Run work(context) on a pool thread, then done(context) on the loop's. Any thread. False when queue_max
+/* Run work(context) on a pool thread, then done(context), where there is one, on the loop's. Any thread. False when queue_max
  * jobs are waiting or running, or the pool is stopping. */
 bool net_pool_run(struct net_pool *pool, struct net_loop *loop, void (*work)(void *context),
                   void (*done)(void *context), void *context);

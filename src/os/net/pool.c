@@ -1,7 +1,8 @@
 /* Threads for blocking calls. The queue is a ring of queue_max jobs allocated at the start; a job keeps its
  * place until its `done` has run, so the bound counts what waits, what runs and what is on its way back.
  *
- *   free ─► queued ─► working ─► posted to the loop ─► free
+ *   free ─► queued ─► working ─(done)─► posted to the loop ─► free
+ *                        └───(none)───────────────────────────┘
  *
  * Its own threads, not libuv's pool, so that nothing else in the program can fill it. */
 #include <os/net/net_int.h>
@@ -75,7 +76,7 @@ run_thread(void *context)
         job->work(job->context);
         job->node.fn = finish_job;
         job->node.context = job;
-        if (!net_post(job->loop, &job->node))
+        if (!job->done || !net_post(job->loop, &job->node))
             give_back(pool, job);
         pthread_mutex_lock(&pool->lock);
     }

@@ -6,8 +6,8 @@
  * Lingering: the last answer is on its way, and what the peer still sends is dropped. Closing at once would make
  * the kernel answer those bytes with a reset, which can destroy the answer before it has been read.
  *
- * Memory: `unsent` of all connections of a loop is bounded by its share of unsent_max. Beyond it the connection
- * that has made no progress for longest is cut, so slow readers cannot use up what others need.
+ * Memory: `unsent` of all connections is bounded by unsent_max. Beyond it the loop that notices cuts the one of its
+ * connections that has made no progress for longest, so slow readers cannot use up what others need.
  * Invariant: a connection is in the slow list exactly when its `unsent` is not 0. */
 #include <proto/http/http_int.h>
 
@@ -53,7 +53,7 @@ conn_account(struct http_conn *c)
     if (unsent == 0 && c->unsent == 0)
         return;
     bool progress = unsent < c->unsent || c->socket_unsent == 0;
-    loop->unsent += unsent - c->unsent;
+    atomic_fetch_add_explicit(&loop->server->unsent, unsent - c->unsent, memory_order_relaxed);
     c->unsent = unsent;
     c->socket_unsent = in_socket;
     if (progress) {
@@ -62,8 +62,7 @@ conn_account(struct http_conn *c)
         if (unsent)
             join_slow(c);
     }
-    size_t share = loop->server->config.unsent_max / loop->server->config.loops;
-    while (loop->unsent > share && loop->slow) {
+    while (atomic_load_explicit(&loop->server->unsent, memory_order_relaxed) > loop->server->config.unsent_max && loop->slow) {
         http_count(&loop->rejected);
         conn_close(loop->slow);
     }
@@ -122,7 +121,7 @@ conn_close(struct http_conn *c)
         return;
     c->closing = true;
     leave_slow(c);
-    c->loop->unsent -= c->unsent;
+    atomic_fetch_sub_explicit(&c->loop->server->unsent, c->unsent, memory_order_relaxed);
     c->unsent = 0;
     net_timer_clear(c->loop->net, &c->timer);
     while (c->exchanges)

@@ -127,7 +127,6 @@ struct http_loop {
     struct http_exchange *spare;
     unsigned spare_count;
     struct h1_head *scratch;
-    size_t unsent; /* of all connections */
     char date[HTTP_DATE_SIZE + 1];
     uint64_t date_ms;
     atomic_uint_fast64_t requests, rejected, connections;
@@ -143,6 +142,7 @@ struct http_server {
     struct net_loop *nets[HTTP_LOOPS_MAX]; /* theirs */
     atomic_uint connections;
     atomic_size_t body_bytes;
+    atomic_size_t unsent; /* bytes of all connections */
     atomic_int stopping; /* 1: ending politely, 2: everything is cut */
 };
 

@@ -320,18 +320,11 @@ run_on_pool(void *context)
     call->step(call);
 }
 
-/* By now the call may be gone. */
-static void
-pool_done(void *context)
-{
-    (void)context;
-}
-
 bool
 kafka_work(struct kafka_call *call, void (*step)(struct kafka_call *call))
 {
     call->step = step;
-    return net_pool_run(call->server->pool, call->conn->loop->net, run_on_pool, pool_done, call);
+    return net_pool_run(call->server->pool, call->conn->loop->net, run_on_pool, NULL, call); /* behind the step the call may be gone */
 }
 
 static const char *

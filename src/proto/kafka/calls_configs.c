@@ -97,8 +97,9 @@ describe_broker(struct kafka_call *call, const struct kafka_describe_configs_req
     }
     kafka_advertised(call, &host, &port);
     snprintf(node, sizeof node, "%d", KAFKA_NODE_ID);
-    snprintf(listeners, sizeof listeners, "%s://%.*s:%d", call->session->tls ? "SSL" : "PLAINTEXT", (int)host.size, host.data,
-             port);
+    bool v6 = memchr(host.data, ':', host.size) != NULL;
+    snprintf(listeners, sizeof listeners, "%s://%s%.*s%s:%d", call->session->tls ? "SSL" : "PLAINTEXT", v6 ? "[" : "", (int)host.size,
+             host.data, v6 ? "]" : "", port);
     const struct {
         const char *name, *type, *value;
     } known[] = {

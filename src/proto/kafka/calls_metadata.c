@@ -89,6 +89,13 @@ put_all(struct kafka_call *call, struct kafka_metadata_response *out)
     return true;
 }
 
+static int
+compare_names(const void *a, const void *b)
+{
+    const cairn_str *x = a, *y = b;
+    return cairn_str_order(*x, *y);
+}
+
 /* ---- those that were named ----------------------------------------------------------------------------------------------- */
 
 /* A topic that is missing is made when both the client and the broker's default want that. */
@@ -113,6 +120,46 @@ find_or_make(struct kafka_call *call, cairn_str name, enum kafka_err *ret)
     return *ret == KAFKA_NONE ? ref : NULL;
 }
 
+static int
+compare_asked(const void *a, const void *b)
+{
+    const struct kafka_metadata_request_topic *x = *(const struct kafka_metadata_request_topic *const *)a;
+    const struct kafka_metadata_request_topic *y = *(const struct kafka_metadata_request_topic *const *)b;
+    if (x->name.data && y->name.data)
+        return compare_names(&x->name, &y->name);
+    if (x->name.data || y->name.data)
+        return x->name.data ? 1 : -1;
+    return memcmp(&x->topic_id, &y->topic_id, sizeof x->topic_id);
+}
+
+static int
+compare_places(const void *a, const void *b)
+{
+    const struct kafka_metadata_request_topic *x = *(const struct kafka_metadata_request_topic *const *)a;
+    const struct kafka_metadata_request_topic *y = *(const struct kafka_metadata_request_topic *const *)b;
+    return (x > y) - (x < y);
+}
+
+/* Each once: as in Kafka a request is a set, and what it costs is bounded by what there is. In the request's order. NULL: no
+ * memory. */
+static const struct kafka_metadata_request_topic **
+each_asked(struct kafka_call *call, const struct kafka_metadata_request *in, size_t *ret_count)
+{
+    size_t count = (size_t)in->topics_count, kept = 0;
+    const struct kafka_metadata_request_topic **asked = arena_alloc(&call->arena, (count + 1) * sizeof *asked);
+    for (size_t i = 0; asked && i < count; i++)
+        asked[i] = &in->topics[i];
+    if (asked && count > 1)
+        qsort(asked, count, sizeof *asked, compare_asked);
+    for (size_t i = 0; asked && i < count; i++)
+        if (i == 0 || compare_asked(&asked[i], &asked[kept - 1]) != 0)
+            asked[kept++] = asked[i];
+    if (kept > 1)
+        qsort(asked, kept, sizeof *asked, compare_places);
+    *ret_count = kept;
+    return asked;
+}
+
 static bool
 put_named(struct kafka_call *call, struct kafka_metadata_response *out)
 {
@@ -120,12 +167,14 @@ put_named(struct kafka_call *call, struct kafka_metadata_response *out)
     struct calls *calls = calls_of(call);
     struct partitions partitions = {0};
     bool fine = true;
-    out->topics = KAFKA_LIST(call, metadata_response_topic, (size_t)in->topics_count);
+    size_t count;
+    const struct kafka_metadata_request_topic **all = each_asked(call, in, &count);
+    out->topics = all ? KAFKA_LIST(call, metadata_response_topic, count) : NULL;
     if (!out->topics)
         return false;
-    out->topics_count = in->topics_count;
-    for (int32_t i = 0; fine && i < in->topics_count; i++) {
-        const struct kafka_metadata_request_topic *asked = &in->topics[i];
+    out->topics_count = (int32_t)count;
+    for (size_t i = 0; fine && i < count; i++) {
+        const struct kafka_metadata_request_topic *asked = all[i];
         struct kafka_metadata_response_topic *topic = &out->topics[i];
         cairn_topic_ref *ref = NULL;
         enum kafka_err err = KAFKA_NONE;
@@ -200,13 +249,6 @@ collect_name(void *context, const cairn_topic *topic, uint64_t revision)
     page->failed = !page->names[page->count].data;
     page->count++;
     return !page->failed;
-}
-
-static int
-compare_names(const void *a, const void *b)
-{
-    const cairn_str *x = a, *y = b;
-    return cairn_str_order(*x, *y);
 }
 
 /* A topic from `first` on, as far as the page goes. False: the page is full, or there is no memory. */

@@ -122,6 +122,7 @@ answer_sasl_authenticate(struct kafka_call *call)
         wrong = "A connection cannot log in again as somebody else.";
     if (wrong) {
         call->session->logged_in = false; /* a login that failed ends the one before */
+        call->last = true;                /* and the connection: each guess costs a new one */
         out.error_code = KAFKA_SASL_AUTHENTICATION_FAILED;
         out.error_message = cairn_cstr(wrong);
     } else

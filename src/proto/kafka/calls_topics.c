@@ -158,7 +158,8 @@ delete_one(struct kafka_call *call, cairn_str name, cairn_uuid id, struct kafka_
 {
     struct calls *calls = calls_of(call);
     struct broker_why why = {{0}};
-    if (!name.data) {
+    bool by_id = !name.data;
+    if (by_id) {
         cairn_topic_ref *ref = NULL;
         if (cairn_topic_by_id(calls->store, calls->scope, &id, &ref, NULL) != CAIRN_OK)
             return KAFKA_UNKNOWN_TOPIC_ID;
@@ -175,7 +176,7 @@ delete_one(struct kafka_call *call, cairn_str name, cairn_uuid id, struct kafka_
     }
     to->name = name;
     to->topic_id = id;
-    enum kafka_err err = broker_topic_delete(calls->broker, name, &why);
+    enum kafka_err err = by_id ? broker_topic_delete_id(calls->broker, &id, &why) : broker_topic_delete(calls->broker, name, &why);
     to->error_message = why_text(call, err, &why);
     return err;
 }

@@ -44,7 +44,8 @@ CAIRN_MUST_CHECK cairn_err kafka_read(cairn_str bytes, const struct kafka_struct
 struct kafka_out {
     struct buf bytes;
     struct buf gaps;    /* of struct kafka_gap, in order */
-    size_t piece_bytes; /* the sum of the pieces' */
+    size_t piece_bytes; /* the sum of the pieces' … */
+    size_t file_bytes;  /* … and of those that lie in files, not in memory */
 };
 struct kafka_gap {
     size_t at; /* the piece comes before bytes.data[at] */
@@ -55,7 +56,10 @@ void kafka_out_free(struct kafka_out *out);
 static inline size_t kafka_out_size(const struct kafka_out *out) { return out->bytes.size + out->piece_bytes; }
 static inline size_t kafka_out_gaps(const struct kafka_out *out) { return out->gaps.size / sizeof(struct kafka_gap); }
 
-/* Append a struct. CAIRN_E_LIMIT: a text, list or the whole is longer than the form can say. CAIRN_E_NOMEM. */
+/* Of a message, without its pieces: twice what Metadata of all topics and partitions that there may be takes. */
+#define KAFKA_OUT_MAX ((size_t)128 << 20)
+
+/* Append a struct. CAIRN_E_LIMIT: a text or list is longer than the form can say, or the whole than KAFKA_OUT_MAX. CAIRN_E_NOMEM. */
 CAIRN_MUST_CHECK cairn_err kafka_write(struct kafka_out *out, const struct kafka_struct *table, int16_t version, bool flexible,
                                        const void *from);
 /* A whole frame: size, header, body. */

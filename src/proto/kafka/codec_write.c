@@ -17,7 +17,7 @@ kafka_out_clear(struct kafka_out *out)
 {
     buf_clear(&out->bytes);
     buf_clear(&out->gaps);
-    out->piece_bytes = 0;
+    out->piece_bytes = out->file_bytes = 0;
 }
 
 void
@@ -25,7 +25,7 @@ kafka_out_free(struct kafka_out *out)
 {
     buf_free(&out->bytes);
     buf_free(&out->gaps);
-    out->piece_bytes = 0;
+    out->piece_bytes = out->file_bytes = 0;
 }
 
 /* ---- scalars ----------------------------------------------------------------------------------------------------------- */
@@ -79,6 +79,8 @@ put_pieces(struct writer *w, const struct kafka_pieces *pieces)
         struct kafka_gap gap = {w->out->bytes.size, pieces->items[i]};
         buf_put(&w->out->gaps, &gap, sizeof gap);
         w->out->piece_bytes += gap.piece.bytes.size;
+        if (!gap.piece.bytes.data)
+            w->out->file_bytes += gap.piece.bytes.size;
     }
 }
 
@@ -124,12 +126,13 @@ put_list(struct writer *w, const struct kafka_field *field, const char *from)
     memcpy(&items, from + field->offset, sizeof items);
     put_count(w, false, count < 0 && may_be_null(w, field), count < 0 ? 0 : (size_t)count);
     size_t size = kafka_size_of(field);
-    for (int32_t i = 0; i < count; i++) {
+    for (int32_t i = 0; i < count && !w->too_long; i++) {
         const void *item = items + (size_t)i * size;
         if (field->kind == KAFKA_STRUCT)
             put_struct(w, field->of, item);
         else
             put_scalar(w, field, false, item);
+        w->too_long |= w->out->bytes.size > KAFKA_OUT_MAX;
     }
 }
 

@@ -6,9 +6,10 @@
  * is in its way (may_begin); answers leave from the front only. So a client sees its calls happen one after another.
  *
  * Resting: it is not read while too much of it is in memory (its own calls, the server's requests) or unsent, or while it has had more
- * than its rate; then nothing of it is begun either. Unsent answers of a
- * loop are bounded by its share of unsent_max: beyond, the reader longest without progress is cut. A large answer goes to the
- * socket in slices as the socket takes them, from the call's own memory.
+ * than its rate; then nothing of it is begun either. Unsent answers of all
+ * connections are bounded by unsent_max, as far as they are in memory: beyond, each loop cuts the reader that has stood still
+ * longest. What lies in the log's files counts for nothing there, so that a fetch of 50 MB is a matter of its reader alone. A large
+ * answer goes to the socket in slices as the socket takes them, from the call's own memory.
  *
  * The end: `gone` and every waiting handler is told (on_gone); calls stay until their handlers have ended them, the connection
  * until its last call has. After an end of the client's side (eof) what it sent before is still done, as for acks = 0. */
@@ -57,12 +58,11 @@ kafka_conn_log(struct kafka_conn *c, const char *format, ...)
 /* ---- the end --------------------------------------------------------------------------------------------------------------- */
 
 static void
-set_unsent(struct kafka_conn *c, size_t unsent)
+set_unsent(struct kafka_conn *c, size_t unsent, size_t held)
 {
-    struct kafka_loop *loop = c->loop;
-    loop->unsent += unsent - c->unsent;
+    atomic_fetch_add_explicit(&c->loop->server->unsent, held - c->held, memory_order_relaxed);
     c->unsent = unsent;
-    atomic_store_explicit(&loop->unsent_now, loop->unsent, memory_order_relaxed);
+    c->held = held;
 }
 
 static void
@@ -142,7 +142,7 @@ kafka_conn_close(struct kafka_conn *c)
     c->closing = true;
     set_starved(c, false);
     leave_slow(c);
-    set_unsent(c, 0);
+    set_unsent(c, 0, 0);
     net_timer_clear(c->loop->net, &c->timer);
     net_timer_clear(c->loop->net, &c->throttle);
     tell_gone(c);
@@ -183,6 +183,17 @@ reject(struct kafka_conn *c, const char *format, ...)
 
 /* ---- answers out ------------------------------------------------------------------------------------------------------------- */
 
+/* Beyond the bound, those go that have stood still; beyond twice the bound whoever is slowest. */
+static void
+cut_slow(struct kafka_loop *loop)
+{
+    const struct kafka_server *server = loop->server;
+    size_t most = server->config.unsent_max, unsent;
+    while (loop->slow && (unsent = atomic_load_explicit(&server->unsent, memory_order_relaxed)) > most
+           && (unsent / 2 > most || net_now_ms(loop->net) >= loop->slow->progress_ms + CONN_SLOW_MS))
+        reject(loop->slow, "answers to all clients are unsent beyond the bound, and this one reads slowest");
+}
+
 /* Unsent: for the socket, and of the answer at the front what the socket has yet to be given. */
 static void
 account(struct kafka_conn *c)
@@ -190,25 +201,26 @@ account(struct kafka_conn *c)
     if (c->closing)
         return;
     struct kafka_loop *loop = c->loop;
-    size_t unsent = net_conn_unsent(c->net);
-    for (const struct kafka_call *call = c->calls; call && call->stage == CALL_ANSWERED; call = call->next)
-        unsent += kafka_out_size(&call->out) - call->sent_bytes;
-    if (unsent == 0 && c->unsent == 0)
-        return;
-    bool progress = unsent < c->unsent || c->unsent == 0;
-    set_unsent(c, unsent);
-    if (progress) {
-        c->progress_ms = net_now_ms(loop->net);
-        leave_slow(c);
-        if (unsent) {
-            c->slow_link = loop->slow_end;
-            *loop->slow_end = c;
-            loop->slow_end = &c->slow_next;
-        }
+    size_t held = net_conn_unsent(c->net), in_files = 0;
+    for (const struct kafka_call *call = c->calls; call && call->stage == CALL_ANSWERED; call = call->next) {
+        size_t files = call->out.file_bytes - call->sent_files;
+        in_files += files;
+        held += kafka_out_size(&call->out) - call->sent_bytes - files;
     }
-    size_t share = loop->server->config.unsent_max / loop->server->config.loops;
-    while (loop->unsent > share && loop->slow)
-        reject(loop->slow, "answers to all clients are unsent beyond the bound, and this one reads slowest");
+    if (held + in_files == 0 && c->unsent == 0)
+        return;
+    bool progress = held + in_files < c->unsent || c->unsent == 0;
+    set_unsent(c, held + in_files, held);
+    if (progress)
+        c->progress_ms = net_now_ms(loop->net);
+    if (progress || !held)
+        leave_slow(c);
+    if (held && !c->slow_link) {
+        c->slow_link = loop->slow_end;
+        *loop->slow_end = c;
+        loop->slow_end = &c->slow_next;
+    }
+    cut_slow(loop);
 }
 
 /* The next stretch of an answer that lies together in memory: bytes up to a gap, or a piece. */
@@ -229,14 +241,16 @@ next_stretch(struct kafka_call *call, const struct kafka_piece **ret_piece)
 }
 
 /* From a file to the socket, past our memory. Where the socket is full (or encrypts), a slice is put instead, so that it tells
- * when it goes on. How much; 0: the connection is closed. */
+ * when it goes on. How much; 0: a slice waits already, or the connection is closed. */
 static size_t
 send_from_file(struct kafka_conn *c, const struct kafka_piece *piece, size_t from, size_t size)
 {
     size_t sent = net_conn_send_file(c->net, piece->file, piece->file_at + from, size);
     if (sent > 0 || !net_conn_is_open(c->net))
         return sent;
-    size_t slice = size < CONN_FILE_SLICE_BYTES ? size : CONN_FILE_SLICE_BYTES;
+    if (net_conn_unsent(c->net) > 0 && !c->session.tls)
+        return 0;
+    size_t most = c->session.tls ? CONN_TLS_SLICE_BYTES : CONN_FILE_SLICE_BYTES, slice = size < most ? size : most;
     char *room = net_conn_room(c->net, slice);
     if (!room)
         return 0;
@@ -281,6 +295,8 @@ send_answer(struct kafka_conn *c, struct kafka_call *call)
             continue;
         }
         call->sent_of_piece += sent;
+        if (!piece->bytes.data)
+            call->sent_files += sent;
         if (call->sent_of_piece == piece->bytes.size) {
             call->sent_gaps++;
             call->sent_of_piece = 0;
@@ -433,6 +449,7 @@ kafka_conn_advance(struct kafka_conn *c)
 void
 kafka_conn_tick(struct kafka_loop *loop)
 {
+    cut_slow(loop);
     for (struct kafka_conn *c = loop->conns, *next; loop->starved_count && c; c = next) {
         next = c->next;
         if (c->starved && !c->closing) {

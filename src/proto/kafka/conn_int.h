@@ -9,8 +9,10 @@
 
 #define CONN_AHEAD_BYTES ((size_t)32 << 20)  /* requests of one connection in memory, before it is not read any more */
 #define CONN_UNSENT_BYTES ((size_t)1 << 20)  /* unsent answers, before it is not served any more */
-#define CONN_FILE_SLICE_BYTES ((size_t)64 << 10) /* of a file, where the socket does not take it straight from there */
+#define CONN_FILE_SLICE_BYTES ((size_t)16 << 10) /* of a file, for a socket that is full, to be told when it is not … */
+#define CONN_TLS_SLICE_BYTES ((size_t)64 << 10)  /* … and for one that encrypts */
 #define CONN_SLICE_BYTES ((size_t)256 << 10) /* of a large answer given to the socket at once */
+#define CONN_SLOW_MS 1000                    /* without progress, before a reader is cut for what it holds */
 #define CONN_FRAME_RATE 16                   /* bytes a millisecond that a request must keep after its first timeout */
 #define CALL_KEEP_BYTES ((size_t)65536)      /* memory that a spare call may keep, of each kind */
 #define CALL_SPARES 128
@@ -31,7 +33,7 @@ struct kafka_conn {
     struct net_conn *net; /* NULL once closed */
     struct kafka_loop *loop;
     struct kafka_conn *next, **link;           /* of the loop */
-    struct kafka_conn *slow_next, **slow_link; /* of those with unsent bytes, longest without progress first */
+    struct kafka_conn *slow_next, **slow_link; /* of those that hold memory, longest without progress first */
     struct kafka_session session;
     struct kafka_call *calls, **calls_end;     /* in the order of requests */
     struct kafka_call *to_begin;               /* the first that is QUEUED */
@@ -47,7 +49,7 @@ struct kafka_conn {
     uint64_t frame_since_ms; /* the first byte of `reading`, or of its size */
     uint64_t quiet_ms;       /* the last time that something was asked or answered */
     uint64_t progress_ms;    /* the last time that unsent bytes went */
-    size_t unsent;           /* as last accounted */
+    size_t unsent, held;     /* as last accounted: answers not sent; what of them is in memory */
     bool resting;            /* not read, because of a bound */
     bool stalled;            /* the pool was full when a call was to begin */
     bool starved;            /* that, or the server's requests are in the way: look again at the next tick */
@@ -70,10 +72,9 @@ struct kafka_loop {
     unsigned frame_count, frames_unused; /* the fewest there were since frames_ms */
     uint64_t frames_ms;
     unsigned starved_count;
-    size_t unsent; /* of all connections */
     uint64_t log_ms;
     unsigned logged, unlogged; /* lines written since log_ms; lines left out */
-    atomic_uint_fast64_t rejected, connections, unsent_now, throttled, throttled_ms;
+    atomic_uint_fast64_t rejected, connections, throttled, throttled_ms;
     atomic_uint_fast64_t calls[KAFKA_KEYS];
 };
 
@@ -88,6 +89,7 @@ struct kafka_server {
     bool started; /* calls->start has been called, calls->stop is owed */
     atomic_uint connections;
     atomic_size_t request_bytes;
+    atomic_size_t unsent; /* answers in memory, of all connections */
     atomic_int stopping; /* 1: ending politely, 2: everything is cut */
 };
 
@@ -113,7 +115,7 @@ kafka_stopping(const struct kafka_loop *loop)
 void kafka_conn_open(void *loop, struct net_conn *net);
 void kafka_conn_close(struct kafka_conn *c);
 void kafka_conn_advance(struct kafka_conn *c); /* begin calls and send answers, as far as they may */
-void kafka_conn_tick(struct kafka_loop *loop); /* look again at those that starved */
+void kafka_conn_tick(struct kafka_loop *loop); /* look again at those that starved, and at what is unsent */
 void kafka_conn_stop(struct kafka_conn *c);    /* the server is stopping: end as soon as what has begun is answered */
 /* "kafka: 127.0.0.1:5000 (librdkafka): …" to whoever wants to know; a few a second. */
 void kafka_conn_log(struct kafka_conn *c, const char *format, ...) __attribute__((format(printf, 2, 3)));

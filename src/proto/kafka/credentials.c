@@ -6,6 +6,7 @@
  *
  * They are read once, when the server starts; afterwards whoever changes them is this one, under the lock, event first. */
 #include <proto/kafka/calls_int.h>
+#include <proto/kafka/sasl_int.h>
 
 #include <base/error.h>
 #include <base/json.h>
@@ -149,6 +150,8 @@ apply_user(struct credentials *credentials, cairn_str data, cairn_error *error)
     cairn_err err = json_check(data, &value, error);
     cairn_str name = err == CAIRN_OK ? json_string(json_get(value, "user"), &arena) : (cairn_str){0};
     struct json kinds = err == CAIRN_OK ? json_get(value, "mechanisms") : (struct json){0};
+    if (err == CAIRN_OK && !sasl_name_valid(name))
+        goto done; /* nobody can log in by it, so it is no reason not to start */
     for (enum sasl_mechanism mechanism = SASL_SCRAM_SHA_256; err == CAIRN_OK && mechanism <= SASL_SCRAM_SHA_512; mechanism++) {
         struct json kind = json_get(kinds, sasl_name(mechanism));
         size_t size = mechanism == SASL_SCRAM_SHA_512 ? 64 : 32, salt_size = 0, key_size;
@@ -168,6 +171,7 @@ apply_user(struct credentials *credentials, cairn_str data, cairn_error *error)
         if (err == CAIRN_OK)
             err = sasl_users_put(credentials->users, name, mechanism, &credential, false, error);
     }
+done:
     arena_free(&arena);
     return err;
 }
@@ -200,6 +204,8 @@ credentials_put(struct credentials *credentials, cairn_str name, enum sasl_mecha
                      sasl_users_get(credentials->users, name, SASL_SCRAM_SHA_512, &kinds[1])};
     if (credential->iterations == 0 && !known[mechanism - SASL_SCRAM_SHA_256])
         err = error_set(error, CAIRN_E_NOTFOUND, "the user has no such credential");
+    else if (!sasl_name_valid(name)) /* before it is in the store for good */
+        err = sasl_name_refuse(error);
     else if (sasl_users_is_fixed(credentials->users, name))
         err = error_set(error, CAIRN_E_READONLY, "the user is in the users' file, which alone changes it");
     else if (!sasl_users_has_room(credentials->users, name))

@@ -34,7 +34,7 @@ struct kafka_config {
     size_t login_request_max;    /* (512 KiB) one request before the client has logged in, where it must */
     size_t requests_max;         /* (256 MiB) all requests in memory */
     uint64_t produce_rate, fetch_rate; /* (none) bytes a second of one connection, at most RATE_MAX; 0: none */
-    size_t unsent_max;           /* (256 MiB) answers not yet sent, of all; beyond, the slowest readers are cut off */
+    size_t unsent_max;           /* (256 MiB) answers in memory and not yet sent, of all; beyond, the slowest readers are cut off */
     unsigned request_timeout_ms, idle_timeout_ms, write_timeout_ms; /* (30 s, 10 min, 30 s) */
     const struct kafka_sasl *sasl; /* who may log in; NULL: everybody, without */
     struct broker *broker;

@@ -108,7 +108,7 @@ struct kafka_call {
     size_t body_room;
     struct kafka_out out;
     size_t sent_bytes;           /* of `out`, given to the socket; and of those: */
-    size_t sent_own, sent_gaps, sent_of_piece; /* of out.bytes; whole pieces; of the next piece */
+    size_t sent_own, sent_gaps, sent_of_piece, sent_files; /* of out.bytes; whole pieces; of the next piece; of pieces in files */
     struct net_timer timer;
     struct net_post_node post_node, done_node;
 };

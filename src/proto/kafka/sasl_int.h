@@ -1,4 +1,4 @@
-/* proto/kafka/sasl_int.h: what the files sasl*.c share. */
+/* proto/kafka/sasl_int.h: what the files sasl*.c and credentials.c share. */
 #ifndef PROTO_KAFKA_SASL_INT_H
 #define PROTO_KAFKA_SASL_INT_H
 
@@ -14,6 +14,7 @@ sasl_refuse(struct sasl_exchange *exchange, const char *reason)
 
 /* Keep who it is. False: no legal name. */
 bool sasl_set_user(struct sasl_exchange *exchange, cairn_str name);
+cairn_err sasl_name_refuse(cairn_error *error); /* CAIRN_E_INVALID, and why */
 bool sasl_name_valid(cairn_str name); /* 1 to SASL_NAME_MAX bytes of UTF-8, no control characters */
 /* Cut at the first `separator`: the piece before it; *text is what follows. False: there is none; the piece is all of it. */
 bool sasl_cut(cairn_str *text, char separator, cairn_str *ret_piece);

@@ -140,14 +140,19 @@ drop(struct sasl_users *users, struct user **link)
 }
 
 cairn_err
+sasl_name_refuse(cairn_error *error)
+{
+    return error_set(error, CAIRN_E_INVALID, "a user's name is 1 to %d bytes of UTF-8 without control characters", SASL_NAME_MAX);
+}
+
+cairn_err
 sasl_users_put(struct sasl_users *users, cairn_str name, enum sasl_mechanism mechanism, const struct sasl_credential *credential,
                bool fixed, cairn_error *error)
 {
     unsigned kind = kind_of(mechanism);
     cairn_err err = CAIRN_OK;
     if (!sasl_name_valid(name))
-        return error_set(error, CAIRN_E_INVALID, "a user's name is 1 to %d bytes of UTF-8 without control characters",
-                         SASL_NAME_MAX);
+        return sasl_name_refuse(error);
     uint64_t hash = name_hash(users, name);
     pthread_mutex_lock(&users->lock);
     struct user **link = find(users, name, hash), *user = *link;

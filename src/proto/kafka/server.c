@@ -255,7 +255,6 @@ kafka_server_stats(struct kafka_server *server, struct kafka_server_stats *ret)
         stats.rejected_total += atomic_load_explicit(&loop->rejected, memory_order_relaxed);
         stats.throttled_total += atomic_load_explicit(&loop->throttled, memory_order_relaxed);
         stats.throttled_ms_total += atomic_load_explicit(&loop->throttled_ms, memory_order_relaxed);
-        stats.unsent_bytes += atomic_load_explicit(&loop->unsent_now, memory_order_relaxed);
         for (unsigned key = 0; key < KAFKA_KEYS; key++) {
             uint64_t calls = atomic_load_explicit(&loop->calls[key], memory_order_relaxed);
             stats.calls_by_key[key] += calls;
@@ -263,6 +262,7 @@ kafka_server_stats(struct kafka_server *server, struct kafka_server_stats *ret)
         }
     }
     stats.connections = atomic_load_explicit(&server->connections, memory_order_relaxed);
+    stats.unsent_bytes = atomic_load_explicit(&server->unsent, memory_order_relaxed);
     stats.request_bytes = atomic_load_explicit(&server->request_bytes, memory_order_relaxed);
     *ret = stats;
 }
