@@ -14,7 +14,8 @@
 
 struct kafka_rig {
     char folder[64];
-    struct os *os; /* NULL: the real machine */
+    struct os *os;         /* the store's; NULL: the real one */
+    cairn_options options; /* the store's */
     cairn_store *store;
     struct broker *broker;
     struct groups_broker *groups;
@@ -52,7 +53,10 @@ kafka_rig_start(struct kafka_rig *rig, struct kafka_config config, const struct 
 {
     char data[96];
     cairn_error error = {0};
-    const cairn_options store = {.create = true, .segment_size_bytes = 4 << 20};
+    cairn_options store = rig->options;
+    store.create = true;
+    if (store.segment_size_bytes == 0)
+        store.segment_size_bytes = 4 << 20;
     const struct broker_options broker = {.partitions = 1};
     const struct groups_options groups = {.initial_delay_ms = 20};
     snprintf(data, sizeof data, "%s/data", rig->folder);

@@ -82,7 +82,7 @@ void answer_offset_for_leader_epoch(struct kafka_call *call);   /* (w) */
 void answer_init_producer_id(struct kafka_call *call);          /* calls_transactions.c (w) */
 void answer_add_partitions_to_txn(struct kafka_call *call);     /* (w) */
 void answer_add_offsets_to_txn(struct kafka_call *call);        /* (w) */
-void answer_end_txn(struct kafka_call *call);
+void answer_end_txn(struct kafka_call *call);                   /* (w) */
 void answer_txn_offset_commit(struct kafka_call *call);         /* (w) */
 void answer_describe_producers(struct kafka_call *call);        /* calls_producers.c (w) */
 void answer_describe_transactions(struct kafka_call *call);     /* (w) */
