@@ -25,7 +25,7 @@ struct partition_reader {
     size_t entry_count, entry_next, entries_wanted;
     cairn_str tags[LOG_TAGS_MAX];
     size_t least;             /* batches of that size are not read but found; 0: all are read */
-    bool small;               /* the last batch was smaller: the next one likely too, so it is read, and more with it */
+    bool small;               /* the last batch was smaller: the next one likely too, so more is read at once */
     struct log_extent extent; /* where the last one found lies; file -1: it was read */
 };
 
@@ -161,9 +161,10 @@ drop_extent(struct partition_reader *reader)
 static cairn_err
 look_there(struct partition_reader *reader, uint64_t position, enum block_mode mode, struct record *record, cairn_error *error)
 {
-    if (reader->least > 0 && !reader->small) {
+    if (reader->least > 0) {
         struct log_extent extent;
-        cairn_err err = log_find_batch(reader->log, reader->block, position, reader->least, record, &extent, error);
+        cairn_err err = log_find_batch(reader->log, reader->block, position, reader->least, reader->small ? mode : BLOCK_POINT,
+                                       record, &extent, error);
         if (err == CAIRN_OK)
             reader->extent = extent;
         if (err != CAIRN_E_END)

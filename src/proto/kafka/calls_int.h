@@ -114,8 +114,8 @@ void sasl_session_end(struct kafka_session *session);
 /* Waiting fetches and the memory of all (calls_wait.c). */
 CAIRN_MUST_CHECK cairn_err fetches_new(struct calls *calls, struct fetches **ret, cairn_error *error);
 void fetches_free(struct fetches *fetches);
-/* This partition has a new end: wake who waits for it. Any thread; nothing much when nobody waits. */
-void fetches_moved(struct fetches *fetches, const cairn_uuid *topic_id, uint32_t partition);
+/* This partition has so many more records: wake who waits for it. Once for each record; any thread; nothing much when nobody waits. */
+void fetches_moved(struct fetches *fetches, const cairn_uuid *topic_id, uint32_t partition, uint64_t records);
 /* Look at all partitions that are waited for. Any thread. */
 void fetches_sweep(struct fetches *fetches);
 
