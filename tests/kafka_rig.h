@@ -14,7 +14,9 @@
 
 struct kafka_rig {
     char folder[64];
-    struct os *os; /* NULL: the real machine */
+    struct os *os;         /* the store's; NULL: the real one */
+    cairn_options options; /* the store's */
+    void (*opened)(cairn_store *store); /* before anything uses it; NULL: nothing to do */
     cairn_store *store;
     struct broker *broker;
     struct groups_broker *groups;
@@ -52,12 +54,18 @@ kafka_rig_start(struct kafka_rig *rig, struct kafka_config config, const struct 
 {
     char data[96];
     cairn_error error = {0};
-    const cairn_options store = {.create = true, .segment_size_bytes = 4 << 20};
+    cairn_options store = rig->options;
+    store.create = true;
+    if (store.segment_size_bytes == 0)
+        store.segment_size_bytes = 4 << 20;
     const struct broker_options broker = {.partitions = 1};
     const struct groups_options groups = {.initial_delay_ms = 20};
     snprintf(data, sizeof data, "%s/data", rig->folder);
-    if (cairn_store_open_on(rig->os ? rig->os : os_real(), data, &store, &rig->store, &error) != CAIRN_OK ||
-        broker_open(rig->store, &broker, &rig->broker, &error) != CAIRN_OK ||
+    if (cairn_store_open_on(rig->os ? rig->os : os_real(), data, &store, &rig->store, &error) != CAIRN_OK)
+        fail_msg("%s", error.detail);
+    if (rig->opened)
+        rig->opened(rig->store);
+    if (broker_open(rig->store, &broker, &rig->broker, &error) != CAIRN_OK ||
         groups_open(rig->broker, &groups, &rig->groups, &error) != CAIRN_OK)
         fail_msg("%s", error.detail);
     if (sasl && kafka_sasl_new(rig->store, 0, sasl, &rig->sasl, &error) != CAIRN_OK)

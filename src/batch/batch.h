@@ -112,12 +112,13 @@ struct batch_maker {
     int64_t base_offset, base_timestamp_ms, max_timestamp_ms;
     int64_t last_offset;
     uint32_t count;
+    bool full;       /* the last record was not added because of a bound */
     struct buf packed;
 };
 /* Zero it once; begin again and again. Records come with ascending offsets, which may have gaps. */
 void batch_make_begin(struct batch_maker *maker);
-/* key, value: NULL is Kafka's null. False: out of memory, or the batch would be over BATCH_RECORDS_MAX or BATCH_UNPACKED_MAX, or its
- * offsets over 2^31 apart; then nothing was added. */
+/* key, value: NULL is Kafka's null. False, and nothing was added: the batch would be over BATCH_RECORDS_MAX or BATCH_UNPACKED_MAX, the
+ * record over BATCH_HEADERS_MAX, or the offsets 2^31 apart (maker->full); or out of memory. */
 CAIRN_MUST_CHECK bool batch_make_add(struct batch_maker *maker, int64_t offset, int64_t timestamp_ms, const cairn_str *key,
                                      const cairn_str *value, const struct batch_header_field *headers, size_t header_count);
 /* Head, checksum, compression; `attributes` without the codec. The batch is maker->out until the next begin. last_offset: what

@@ -467,6 +467,7 @@ decimal(uint64_t n, char room[20])
 
 #define OWN_HEADERS "kafka_headers"
 #define EVENT_FIELDS 12 /* that are made of an event */
+#define OWN_BYTES ((size_t)1 << 20) /* of names, once for each value, and values as they stand there; or as many as meta has */
 
 /* {"base64":"…"} */
 static bool
@@ -528,13 +529,26 @@ read_own(struct json name, struct json value, struct arena *arena, struct own_he
     return true;
 }
 
+/* How many values there are. False: more than a record can have beside what is made, or their names, which a record repeats for each,
+ * would make it much larger than the event. */
 static bool
-read_all_own(struct json headers, struct arena *arena, struct own_headers *ret)
+own_fit(struct json headers, size_t meta_size, size_t *ret_count)
 {
     struct json name, value;
-    size_t count = 0;
-    for (struct json_walk walk = json_walk(headers); json_next(&walk, &name, &value);)
-        count += value.type == JSON_ARRAY ? json_count(value) : 1;
+    size_t bytes = 0, most = meta_size > OWN_BYTES ? meta_size : OWN_BYTES;
+    *ret_count = 0;
+    for (struct json_walk walk = json_walk(headers); json_next(&walk, &name, &value);) {
+        size_t values = value.type == JSON_ARRAY ? json_count(value) : 1;
+        *ret_count += values;
+        bytes += values * name.raw.size + value.raw.size;
+    }
+    return *ret_count <= BATCH_HEADERS_MAX - EVENT_FIELDS && bytes <= most;
+}
+
+static bool
+read_all_own(struct json headers, size_t count, struct arena *arena, struct own_headers *ret)
+{
+    struct json name, value;
     ret->fields = arena_alloc(arena, (count + EVENT_FIELDS) * sizeof *ret->fields);
     if (!ret->fields)
         return false;
@@ -578,9 +592,10 @@ split_meta(cairn_str meta, struct arena *arena, struct own_headers *ret, cairn_s
     if (meta.size == 0 || !memmem(meta.data, meta.size, member, sizeof member - 1))
         return true;
     struct json whole = json_trusted(meta), headers = json_get(whole, OWN_HEADERS);
-    if (headers.type != JSON_OBJECT)
+    size_t count;
+    if (headers.type != JSON_OBJECT || !own_fit(headers, meta.size, &count))
         return true;
-    return read_all_own(headers, arena, ret) && rest_of_meta(whole, arena, ret_rest);
+    return read_all_own(headers, count, arena, ret) && rest_of_meta(whole, arena, ret_rest);
 }
 
 /* Behind them those that are made, but for the names that they have. */

@@ -24,7 +24,8 @@
  *                           there are any); timestamp: commit time in ms. A tombstone: null and no content-type.
  *   meta.kafka_headers        an object: its members are headers of the record, each in place of the ones of that name that would
  *                           be made; values as in meta.kafka.headers (text, null, {"base64":"…"}, or an array of these; anything
- *                           else as its JSON). ce_meta is what is left of meta
+ *                           else as its JSON). ce_meta is what is left of meta. More than 988 values, or names that come to over
+ *                           1 MiB when each value has its own (and to more than all of meta): none is a header, and ce_meta is meta
  *
  * Pure. What is returned points into the record, the batch, or the arena. */
 #ifndef BATCH_EVENT_H
@@ -74,7 +75,8 @@ cairn_uuid record_id(const struct record_place *place);
  * record, the place's category, or the arena. False: out of memory. */
 CAIRN_MUST_CHECK bool record_to_event(const struct batch_record *record, const struct record_place *place, struct arena *arena,
                                       cairn_event *ret);
-/* Add an event as a record with this offset. The scratch arena may be reset after the call. False: as batch_make_add(). */
+/* Add an event as a record with this offset. The scratch arena may be reset after the call. False: as batch_make_add(); what the log
+ * takes as an event is within a batch's bounds. */
 CAIRN_MUST_CHECK bool event_to_record(const cairn_recorded *event, int64_t offset, struct arena *scratch, struct batch_maker *to);
 
 /* Which partition the key belongs to: Kafka's default partitioner, murmur2 (base/hash.h) of the key's bytes, sign bit dropped,

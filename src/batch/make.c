@@ -56,6 +56,7 @@ batch_make_add(struct batch_maker *maker, int64_t offset, int64_t timestamp_ms, 
     bool first = maker->count == 0;
     int64_t base = first ? offset : maker->base_offset;
     assert(first || offset > maker->last_offset);
+    maker->full = true;
     if (maker->count == BATCH_RECORDS_MAX || header_count > BATCH_HEADERS_MAX || offset - base >= INT32_MAX)
         return false;
     int64_t time_delta = first ? 0 : (int64_t)((uint64_t)timestamp_ms - (uint64_t)maker->base_timestamp_ms);
@@ -63,8 +64,10 @@ batch_make_add(struct batch_maker *maker, int64_t offset, int64_t timestamp_ms, 
     bool fits = add_size(&size, key) && add_size(&size, value);
     for (size_t i = 0; i < header_count && fits; i++)
         fits = add_size(&size, &headers[i].name) && add_size(&size, field_value(&headers[i]));
-    if (!fits || maker->out.size + size + VARINT_MAX > BATCH_HEAD_SIZE + (size_t)BATCH_UNPACKED_MAX ||
-        !buf_reserve(&maker->out, (first ? BATCH_HEAD_SIZE : 0) + size + VARINT_MAX))
+    if (!fits || maker->out.size + size + VARINT_MAX > BATCH_HEAD_SIZE + (size_t)BATCH_UNPACKED_MAX)
+        return false;
+    maker->full = false;
+    if (!buf_reserve(&maker->out, (first ? BATCH_HEAD_SIZE : 0) + size + VARINT_MAX))
         return false;
     if (first)
         maker->out.size = BATCH_HEAD_SIZE;

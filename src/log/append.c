@@ -658,6 +658,21 @@ log_append_definition(struct log *log, const cairn_append_request *request, stru
     return CAIRN_OK;
 }
 
+bool
+cairn_log_has_room(struct log *log)
+{
+    if (!log->threads_started || atomic_load(&log->failed) || atomic_load(&log->disk_full) || atomic_load(&log->stopping))
+        return true;
+    if (atomic_load(&log->stats.waiting) > log->options.appends_waiting_max / 2)
+        return false;
+    pthread_mutex_lock(&log->lock);
+    bool bytes = log->open->size <= LOG_BATCH_ASYNC_MAX / 2, entries = cairn_series_is_roomy(log->series);
+    pthread_mutex_unlock(&log->lock);
+    if (!entries)
+        wake(&log->indexer_word);
+    return bytes && entries;
+}
+
 cairn_err
 cairn_log_append_async(struct log *log, const cairn_append_request *request, cairn_append_done done,
                        void *context, cairn_error *error)

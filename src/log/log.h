@@ -44,6 +44,11 @@ CAIRN_MUST_CHECK cairn_err cairn_log_append_async(struct log *log,
                                                   cairn_append_done done, void *context,
                                                   cairn_error *error);
 
+/* Have asynchronous appends room, so that the next ones will not be refused as busy? They have while half of what may wait does not
+ * (bytes, appends, entries for the index); the other half is for those who ask at the same time, or do not ask. True also when they
+ * will be refused for another reason: whoever appends learns it. Does not wait for the disk. */
+bool cairn_log_has_room(struct log *log);
+
 CAIRN_MUST_CHECK cairn_err cairn_log_read_stream(struct log *log, cairn_str stream,
                                                  const cairn_read_options *options,
                                                  struct log_reader **ret, cairn_error *error);

@@ -490,7 +490,8 @@ struct log_extent {
     uint64_t at;
 };
 CAIRN_MUST_CHECK cairn_err log_find_batch(struct log *log, struct block *block, uint64_t position, size_t least,
-                                          struct record *ret, struct log_extent *ret_extent, cairn_error *error);
+                                          enum block_mode mode, struct record *ret, struct log_extent *ret_extent,
+                                          cairn_error *error);
 /* The event at a position below durable; of a batch, unfolded. It borrows from the block until the next call. Neighbours in
  * a batch cost no second look at it. */
 CAIRN_MUST_CHECK cairn_err log_read_record(struct log *log, struct block *block, uint64_t position,

@@ -25,6 +25,7 @@ struct partition_reader {
     size_t entry_count, entry_next, entries_wanted;
     cairn_str tags[LOG_TAGS_MAX];
     size_t least;             /* batches of that size are not read but found; 0: all are read */
+    bool small;               /* the last batch was smaller: the next one likely too, so more is read at once */
     struct log_extent extent; /* where the last one found lies; file -1: it was read */
 };
 
@@ -84,7 +85,7 @@ cairn_log_partition_seek(struct partition_reader *reader, const cairn_uuid *topi
     reader->partition = partition;
     reader->key = partition_key(reader->log, reader->scope, topic_id, partition);
     reader->next = from;
-    reader->neighbours = false;
+    reader->neighbours = reader->small = false;
     reader->behind = UINT64_MAX;
     reader->entry_count = reader->entry_next = 0;
     reader->entries_wanted = ENTRIES_MIN;
@@ -162,7 +163,8 @@ look_there(struct partition_reader *reader, uint64_t position, enum block_mode m
 {
     if (reader->least > 0) {
         struct log_extent extent;
-        cairn_err err = log_find_batch(reader->log, reader->block, position, reader->least, record, &extent, error);
+        cairn_err err = log_find_batch(reader->log, reader->block, position, reader->least, reader->small ? mode : BLOCK_POINT,
+                                       record, &extent, error);
         if (err == CAIRN_OK)
             reader->extent = extent;
         if (err != CAIRN_E_END)
@@ -257,6 +259,7 @@ give_batch(struct partition_reader *reader, const struct record *record, cairn_p
     reader->next = batch->first_offset + batch->count;
     reader->neighbours = reader->behind == batch->first_position;
     reader->behind = batch->first_position + batch->count;
+    reader->small = batch->bytes.size < reader->least;
     reader->entries_wanted = ENTRIES_MIN;
     *ret = (cairn_partition_item){.first_offset = batch->first_offset,
                                   .last_offset = reader->next - 1,

@@ -85,13 +85,13 @@ static cairn_err
 cover_bytes(struct log *log, struct block *block, struct segment *segment, uint64_t begin,
             uint64_t end, enum block_mode mode, cairn_error *error)
 {
-    if (begin >= block->offset && end <= block->offset + block->size)
-        return CAIRN_OK;
     /* data_end was published before the durable position that allowed this read; bytes after it may
      * change, so they must not be kept in the window. */
     uint64_t limit = atomic_load_explicit(&segment->data_end, memory_order_acquire);
     if (end > limit)
         end = limit;
+    if (begin >= block->offset && end <= block->offset + block->size)
+        return CAIRN_OK;
     uint64_t from = begin, to = end;
     if (mode == BLOCK_SCAN && end - begin < BLOCK_AHEAD)
         to = begin + BLOCK_AHEAD;
@@ -214,11 +214,11 @@ log_read_stored(struct log *log, struct block *block, uint64_t position, enum bl
 
 /* The front of a large batch that lies at `begin` in the segment's file. CAIRN_E_END: there is none. */
 static cairn_err
-find_front(struct log *log, struct block *block, struct segment *segment, uint64_t begin, size_t least, struct record *ret,
-           cairn_error *error)
+find_front(struct log *log, struct block *block, struct segment *segment, uint64_t begin, size_t least, enum block_mode mode,
+           struct record *ret, cairn_error *error)
 {
     cairn_str front = {0};
-    cairn_err err = cover_bytes(log, block, segment, begin, begin + BLOCK_LOOK, BLOCK_POINT, error);
+    cairn_err err = cover_bytes(log, block, segment, begin, begin + BLOCK_LOOK, mode, error);
     for (int tries = 0; err == CAIRN_OK && tries < 2; tries++) {
         if (begin < block->offset || begin >= block->offset + block->size)
             return CAIRN_E_END;
@@ -238,16 +238,16 @@ find_front(struct log *log, struct block *block, struct segment *segment, uint64
 }
 
 cairn_err
-log_find_batch(struct log *log, struct block *block, uint64_t position, size_t least, struct record *ret,
-               struct log_extent *ret_extent, cairn_error *error)
+log_find_batch(struct log *log, struct block *block, uint64_t position, size_t least, enum block_mode mode,
+               struct record *ret, struct log_extent *ret_extent, cairn_error *error)
 {
     uint32_t parity = epoch_enter(log);
     struct segment *segment = log_segment_at(log, position);
     uint64_t index = position - segment->first_position;
-    cairn_err err = cover_offsets(log, block, segment, index, BLOCK_POINT, error);
+    cairn_err err = cover_offsets(log, block, segment, index, mode, error);
     if (err == CAIRN_OK) {
         uint64_t begin = block->offsets[index - block->first];
-        err = find_front(log, block, segment, begin, least, ret, error);
+        err = find_front(log, block, segment, begin, least, mode, ret, error);
         if (err == CAIRN_OK) {
             uint64_t bytes_at = (uint64_t)(ret->batch.bytes.data - (char *)block->bytes) + block->offset;
             int file = os_descriptor(log->os, segment->file); /* the file may be replaced, or closed, behind us */

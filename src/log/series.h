@@ -69,6 +69,8 @@ struct series_need {
     uint64_t range_entries;
 };
 bool cairn_series_has_room_ranges(struct series *series, const struct series_need *need, uint64_t next_position);
+/* Half of the memory table is free, or the next one may be begun at once. A thread that may insert. */
+bool cairn_series_is_roomy(struct series *series);
 /* Forget the entries at and after position `end` (after a failed write; end >= what was ever passed as
  * `durable`). Everything below stays, for readers and the writer alike, with nothing to insert again:
  * the next insert is at `end` or later. Costs a copy of the memory table (a fraction of a second).

@@ -182,6 +182,7 @@ struct table *
 series_table_new(uint64_t base, uint32_t memory_events, uint64_t keys, uint64_t weight);
 void series_table_free(struct table *table);
 bool series_table_has_room(struct table *table, const struct series_need *need, uint64_t next_position);
+bool series_table_half_free(const struct table *table);
 /* In entries: what it may take of the arena, and of the time to flush the table or to insert it all again. */
 uint64_t series_need_weight(const struct series_need *need);
 void

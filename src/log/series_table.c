@@ -147,6 +147,14 @@ series_table_has_room(struct table *table, const struct series_need *need, uint6
     return true;
 }
 
+bool
+series_table_half_free(const struct table *table)
+{
+    return atomic_load_explicit(&table->keys, memory_order_relaxed) <= table->keys_max / 2
+           && table->weight <= table->entries_max / 2
+           && atomic_load_explicit(&table->arena_used, memory_order_relaxed) <= table->arena_units / 2;
+}
+
 /* ---- inserting ----------------------------------------------------------------------------- */
 
 void

@@ -70,6 +70,17 @@ cairn_series_has_room_ranges(struct series *series, const struct series_need *ne
            && series_table_has_room(series->active, need, next_position);
 }
 
+bool
+cairn_series_is_roomy(struct series *series)
+{
+    if (series_table_half_free(series->active))
+        return true;
+    pthread_mutex_lock(&series->lock);
+    bool frozen = series_view_current(series)->table_count > 1;
+    pthread_mutex_unlock(&series->lock);
+    return !frozen;
+}
+
 /* ---- known --------------------------------------------------------------------------------- */
 
 /* What no filter has is in no run: a new stream or tag needs no disk. */

@@ -43,7 +43,7 @@ struct thin {
     struct thin_event *events;
     size_t event_capacity;
     struct thin_slot *slots;
-    size_t slot_capacity; /* a power of two */
+    size_t slot_count, slot_capacity; /* powers of two; of the batch at hand, of the largest so far */
     struct buf gone, records, out;
 };
 
@@ -125,14 +125,15 @@ make_room(struct thin *thin, uint32_t count)
             return false;
         thin->slot_capacity = slots;
     }
-    memset(thin->slots, 0, thin->slot_capacity * sizeof *thin->slots);
+    thin->slot_count = slots;
+    memset(thin->slots, 0, slots * sizeof *thin->slots);
     return true;
 }
 
 static struct thin_slot *
 slot_of(struct thin *thin, struct hash128 stream)
 {
-    size_t mask = thin->slot_capacity - 1, at = stream.low & mask;
+    size_t mask = thin->slot_count - 1, at = stream.low & mask;
     while (thin->slots[at].last != 0
            && (thin->slots[at].stream.low != stream.low || thin->slots[at].stream.high != stream.high))
         at = (at + 1) & mask;

@@ -283,6 +283,12 @@ embedded_producer_batches(cairn_store *store, cairn_scope scope, const cairn_uui
 
 /* ---- looking after it --------------------------------------------------------------------- */
 
+static bool
+embedded_has_room(cairn_store *store)
+{
+    return cairn_log_has_room(log_of(store));
+}
+
 static void
 embedded_stats(cairn_store *store, cairn_stats *ret_stats)
 {
@@ -370,6 +376,7 @@ static const struct store_ops embedded_ops = {
     .partition_find = embedded_partition_find,
     .partition_reader_free = embedded_partition_reader_free,
     .producer_batches = embedded_producer_batches,
+    .has_room = embedded_has_room,
     .stats = embedded_stats,
     .removed = embedded_removed,
     .verify = embedded_verify,

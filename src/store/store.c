@@ -170,6 +170,12 @@ cairn_append_async(cairn_store *store, const cairn_append_request *request, cair
     return err;
 }
 
+bool
+store_has_room(cairn_store *store)
+{
+    return store->ops->has_room == NULL || store->ops->has_room(store);
+}
+
 /* ---- reading ------------------------------------------------------------------------------ */
 
 static cairn_err

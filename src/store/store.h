@@ -73,6 +73,7 @@ struct store_ops {
                                   uint32_t partition, int64_t producer_id, cairn_producer_batch *batches, size_t max,
                                   size_t *ret_count, cairn_error *error);
 
+    bool (*has_room)(cairn_store *store); /* NULL: always */
     void (*stats)(cairn_store *store, cairn_stats *ret_stats);
     uint64_t (*removed)(cairn_store *store);
     cairn_err (*verify)(cairn_store *store, cairn_fault_visit visit, cairn_progress progress,
@@ -122,6 +123,9 @@ CAIRN_MUST_CHECK cairn_err cairn_store_open_on(struct os *os, const char *locati
 CAIRN_MUST_CHECK cairn_err cairn_embedded_open(struct os *os, const char *folder,
                                                const cairn_options *options,
                                                cairn_store **ret_store, cairn_error *error);
+
+/* Have asynchronous appends room (cairn_log_has_room())? Who can wait asks first, so that BUSY is for those who cannot. */
+bool store_has_room(cairn_store *store);
 
 /* cairn_partition_next(), but a batch of at least `least` bytes that is stored as it came is not read: of item.batch only Kafka's
  * head (BATCH_HEAD_SIZE bytes) is there, and the whole lies in *ret_file from *ret_at on, for a socket to be given. The

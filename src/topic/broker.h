@@ -121,6 +121,7 @@ enum kafka_err broker_offset_at_position(struct broker *broker, const cairn_uuid
 struct produced {
     enum kafka_err err;
     int64_t base_offset;        /* -1: none (a transaction's, or an error) */
+    uint64_t records;           /* that are new in the log: 0 where there is no offset, and of what was there already */
     int64_t log_append_time_ms; /* -1: the producer's own times hold */
     int64_t log_start_offset;
     const char *message;        /* static, or borrowed until done returns; NULL */

@@ -310,6 +310,7 @@ answer(struct flight *flight)
     struct broker *broker = flight->broker;
     enum kafka_err err = append_err(flight->err);
     const struct produced result = {.err = err, .base_offset = err == KAFKA_NONE ? (int64_t)flight->offsets[0] : -1,
+                                    .records = err == KAFKA_NONE ? flight->records : 0,
                                     .log_append_time_ms = err == KAFKA_NONE ? flight->log_append_time_ms : -1,
                                     .log_start_offset = flight->log_start_offset};
     if (err == KAFKA_NONE) {

@@ -318,13 +318,19 @@ TEST(fetch_bounds)
 /* ---- waiting ------------------------------------------------------------------------------------------------------------- */
 
 static void
-append_event(const char *stream, const char *data)
+append_event_with(const char *stream, const char *data, cairn_str meta)
 {
-    cairn_event event = {.type = CAIRN_STR("Placed"), .data = cairn_cstr(data)};
+    cairn_event event = {.type = CAIRN_STR("Placed"), .data = cairn_cstr(data), .meta = meta};
     cairn_error error = {0};
     cairn_at at;
     if (cairn_append(rig.store, 0, cairn_cstr(stream), CAIRN_ANY, &event, 1, &at, &error) != CAIRN_OK)
         fail_msg("%s", error.detail);
+}
+
+static void
+append_event(const char *stream, const char *data)
+{
+    append_event_with(stream, data, (cairn_str){0});
 }
 
 /* Goal: a fetch that finds nothing waits, and is answered as soon as its partition moves, by whatever door. */
@@ -407,6 +413,22 @@ TEST(events_as_records)
     batch_close(&cursor);
 }
 
+/* Goal: no event ends those who read its partition. Method: one that asks for more headers than a record can have. */
+TEST(events_with_too_many_headers)
+{
+    struct buf meta = {0};
+    create("many-headers", 1);
+    buf_put_str(&meta, CAIRN_STR("{\"kafka_headers\":{\"h\":["));
+    for (int i = 0; i < 2000; i++)
+        buf_put_str(&meta, i ? CAIRN_STR(",\"v\"") : CAIRN_STR("\"v\""));
+    buf_put_str(&meta, CAIRN_STR("]}}"));
+    append_event("many~headers-1", "{\"n\":1}");
+    append_event_with("many~headers-2", "{\"n\":2}", buf_str(&meta));
+    append_event("many~headers-3", "{\"n\":3}");
+    buf_free(&meta);
+    CHECK_INT(check_records(fetched(fetch((struct fetch_ask){.topic = "many-headers"})), 0, "{\"n\":1}"), 3);
+}
+
 /* ---- offsets ------------------------------------------------------------------------------------------------------------- */
 
 TEST(offsets)
@@ -456,6 +478,7 @@ main(void)
         RUN(fetch_bounds),
         RUN(long_poll),
         RUN(events_as_records),
+        RUN(events_with_too_many_headers),
         RUN(offsets),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -319,6 +319,54 @@ record_of(struct made *made, const cairn_recorded *event)
     return made->record;
 }
 
+/* Meta with that many values for one header whose name is that long; the caller's, free(). */
+static cairn_str
+meta_of_headers(unsigned values, size_t name_size)
+{
+    struct buf meta = {0};
+    buf_put_str(&meta, CAIRN_STR("{\"kafka_headers\":{\""));
+    for (size_t i = 0; i < name_size; i++)
+        buf_put_char(&meta, 'n');
+    buf_put_str(&meta, CAIRN_STR("\":["));
+    for (unsigned i = 0; i < values; i++)
+        buf_put_str(&meta, i ? CAIRN_STR(",\"v\"") : CAIRN_STR("\"v\""));
+    buf_put_str(&meta, CAIRN_STR("]},\"more\":1}"));
+    CHECK(!meta.failed);
+    return buf_str(&meta);
+}
+
+/* Goal: whatever an event's meta says of headers, a record is made of the event.
+ * Method: the most values that are headers, and one more; a long name, written for each of many values. Then meta is left as it is. */
+TEST(headers_beyond_what_a_record_holds)
+{
+    static const struct {
+        unsigned values;
+        size_t name_size;
+        bool headers;
+    } cases[] = {{988, 1, true}, {989, 1, false}, {100000, 1, false}, {900, 1000, true}, {900, 2000, false}, {900, 500000, false}};
+    struct made made = {.maker = {.count = 0}};
+    cairn_str tags[] = {CAIRN_STR("red")};
+    cairn_recorded event = {.stream = CAIRN_STR("a-1"),
+                            .event = {.type = CAIRN_STR("T"), .data = CAIRN_STR("{}"), .correlation = CAIRN_STR("c"), .tags = tags, .tag_count = 1}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        cairn_str meta = meta_of_headers(cases[i].values, cases[i].name_size);
+        event.event.meta = meta;
+        struct batch_record record = record_of(&made, &event);
+        CHECK_INT(record.header_count, 12 + (cases[i].headers ? cases[i].values : 0));
+        cairn_str headers = record.headers, name, value;
+        bool there, found = false;
+        while (batch_next_header(&headers, &name, &there, &value))
+            if (cairn_str_equal(name, CAIRN_STR("ce_meta"))) {
+                found = true;
+                CHECK(cairn_str_equal(value, cases[i].headers ? CAIRN_STR("{\"more\":1}") : meta));
+            }
+        CHECK(found);
+        free((char *)(uintptr_t)meta.data);
+        arena_reset(&made.arena);
+    }
+    free_made(&made);
+}
+
 /* Goal: an event brings headers of its own, in place of those that are made, and ce_meta is the rest of meta.
  * Method: each kind of value, a name of CloudEvents', escapes, a lone surrogate; meta of nothing else; and what is no object. */
 TEST(headers_of_an_events_own)
@@ -440,7 +488,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         RUN(murmur2_known_answers), RUN(topics_and_categories), RUN(keys_and_streams), RUN(plain_records), RUN(records_with_headers),
         RUN(headers_that_lie), RUN(meta_at_its_longest), RUN(ids_of_places), RUN(events_as_records), RUN(odd_events_as_records),
-        RUN(keys_that_look_like_hex), RUN(headers_of_an_events_own),
+        RUN(keys_that_look_like_hex), RUN(headers_of_an_events_own), RUN(headers_beyond_what_a_record_holds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -496,11 +496,11 @@ TEST(maker_at_its_bounds)
     cairn_str value = CAIRN_STR("v"), huge = {NULL, (size_t)BATCH_UNPACKED_MAX + 1};
     struct batch_header_field *headers = calloc(BATCH_HEADERS_MAX + 1, sizeof *headers);
     batch_make_begin(&maker);
-    CHECK(!batch_make_add(&maker, 0, 0, NULL, &huge, NULL, 0));
-    CHECK(batch_make_add(&maker, 10, 0, NULL, &value, NULL, 0));
+    CHECK(!batch_make_add(&maker, 0, 0, NULL, &huge, NULL, 0) && maker.full);
+    CHECK(batch_make_add(&maker, 10, 0, NULL, &value, NULL, 0) && !maker.full);
     size_t size = maker.out.size;
-    CHECK(!batch_make_add(&maker, 11, 0, NULL, &value, headers, BATCH_HEADERS_MAX + 1));
-    CHECK(!batch_make_add(&maker, 10 + (int64_t)INT32_MAX, 0, NULL, &value, NULL, 0));
+    CHECK(!batch_make_add(&maker, 11, 0, NULL, &value, headers, BATCH_HEADERS_MAX + 1) && maker.full);
+    CHECK(!batch_make_add(&maker, 10 + (int64_t)INT32_MAX, 0, NULL, &value, NULL, 0) && maker.full);
     CHECK(maker.out.size == size && maker.count == 1);
     CHECK(batch_make_add(&maker, 11, 0, NULL, &value, headers, BATCH_HEADERS_MAX));
     CHECK(batch_make_end(&maker, BATCH_PLAIN, BATCH_CONTROL, 20));

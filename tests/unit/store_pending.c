@@ -192,7 +192,7 @@ TEST(long_reasons_are_cut_between_characters)
     char reason[3000];
     for (size_t i = 0; i + 1 < sizeof reason; i += 2)
         memcpy(reason + i, "\xc3\xa9", 2);
-    const struct group_parked parked = {7, 3, {reason + 1, sizeof reason - 1}, NULL};
+    const struct group_parked parked = {.position = 7, .deliveries = 3, .reason = {reason + 1, sizeof reason - 1}};
     struct buf text = {0};
     struct arena arena = {0};
     struct group_parked read;

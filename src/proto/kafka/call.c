@@ -1,7 +1,6 @@
 /* A call: its memory, its handler, its answer. See kafka_int.h for what handlers rely on.
  *
- * The answer is encoded on the thread that gives it. On the loop's own thread the connection then goes on at once; from
- * another, done_node brings the call back. A call whose end comes while post_node is still on its way is kept until that has
+ * The answer is encoded on the thread that gives it; from another than the loop's own, done_node brings the call back. A call whose end comes while post_node is still on its way is kept until that has
  * arrived, so that the node never points at what is gone. */
 #include <proto/kafka/conn_int.h>
 
@@ -340,6 +339,34 @@ reason_to_refuse(struct kafka_call *call)
     return NULL;
 }
 
+static void
+look_again(void *context)
+{
+    struct kafka_call *call = context;
+    kafka_conn_advance(call->conn);
+}
+
+/* Where the store takes no more for now the client waits, as with Kafka: a refusal would come between batches that it has under way,
+ * and those behind would overtake the one that is sent again. */
+static bool
+has_room(struct kafka_call *call)
+{
+    struct net_loop *net = call->conn->loop->net;
+    const struct kafka_calls *calls = call->server->config.calls;
+    uint64_t now_ms = net_now_ms(net);
+    bool waited = call->crowded_ms && now_ms - call->crowded_ms >= ROOM_WAIT_MAX_MS;
+    if (!(call->handler->flags & KAFKA_NEEDS_ROOM) || !calls->has_room || waited || calls->has_room(call->server)) {
+        net_timer_clear(net, &call->timer);
+        return true;
+    }
+    if (call->crowded_ms == 0)
+        call->crowded_ms = now_ms;
+    call->timer.fn = look_again;
+    call->timer.context = call;
+    net_timer_set(net, &call->timer, now_ms + ROOM_LOOK_MS);
+    return false;
+}
+
 bool
 call_begin(struct kafka_call *call)
 {
@@ -354,6 +381,8 @@ call_begin(struct kafka_call *call)
         kafka_refuse(call, why);
         return true;
     }
+    if (!has_room(call))
+        return false;
     bool work = call->handler->flags & KAFKA_WORK;
     call->stage = CALL_BEGUN; /* before the pool has it */
     if (work && !kafka_work(call, call->handler->run)) {
@@ -370,24 +399,33 @@ call_begin(struct kafka_call *call)
 /* ---- answering --------------------------------------------------------------------------------------------------------------------- */
 
 static void
-done_here(void *context)
+end_turn(struct kafka_call *call)
 {
-    struct kafka_call *call = context;
     struct kafka_conn *c = call->conn;
     assert(call->stage == CALL_BEGUN);
     call->stage = CALL_ANSWERED;
     c->begun_count--;
     net_timer_clear(c->loop->net, &call->timer);
     call->timeout = NULL;
-    kafka_conn_advance(c);
 }
 
+static void
+done_here(void *context)
+{
+    struct kafka_call *call = context;
+    end_turn(call);
+    kafka_conn_advance(call->conn);
+}
+
+/* On the loop's thread who answers may be deep in another connection's call, with locks held (an append that needs a new segment
+ * commits what is under way): no other call begins there. */
 static void
 done(struct kafka_call *call)
 {
     struct net_loop *net = call->conn->loop->net;
     if (net_loop_is_here(net)) {
-        done_here(call);
+        end_turn(call);
+        kafka_conn_advance_soon(call->conn);
         return;
     }
     call->done_node = (struct net_post_node){NULL, done_here, call};

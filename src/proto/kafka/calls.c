@@ -4,6 +4,7 @@
 #include <base/error.h>
 #include <os/os.h>
 #include <stdlib.h>
+#include <store/store.h>
 
 cairn_str
 why_text(struct kafka_call *call, enum kafka_err err, const struct broker_why *why)
@@ -100,6 +101,12 @@ stop(struct kafka_server *server)
     calls_free(kafka_state_of(server));
 }
 
+static bool
+has_room(struct kafka_server *server)
+{
+    return store_has_room(((struct calls *)kafka_state_of(server))->store);
+}
+
 static void
 tick(struct kafka_server *server, int64_t now_ms)
 {
@@ -110,7 +117,7 @@ tick(struct kafka_server *server, int64_t now_ms)
 
 const struct kafka_calls kafka_calls = {
     .handlers = {
-        [KAFKA_API_PRODUCE] = {answer_produce, KAFKA_PIPELINED},
+        [KAFKA_API_PRODUCE] = {answer_produce, KAFKA_PIPELINED | KAFKA_NEEDS_ROOM},
         [KAFKA_API_FETCH] = {answer_fetch, KAFKA_WORK},
         [KAFKA_API_LIST_OFFSETS] = {answer_list_offsets, KAFKA_WORK},
         [KAFKA_API_METADATA] = {answer_metadata, KAFKA_WORK},
@@ -132,7 +139,7 @@ const struct kafka_calls kafka_calls = {
         [KAFKA_API_OFFSET_FOR_LEADER_EPOCH] = {answer_offset_for_leader_epoch, KAFKA_WORK},
         [KAFKA_API_ADD_PARTITIONS_TO_TXN] = {answer_add_partitions_to_txn, KAFKA_WORK},
         [KAFKA_API_ADD_OFFSETS_TO_TXN] = {answer_add_offsets_to_txn, KAFKA_WORK},
-        [KAFKA_API_END_TXN] = {answer_end_txn, 0},
+        [KAFKA_API_END_TXN] = {answer_end_txn, KAFKA_WORK},
         [KAFKA_API_TXN_OFFSET_COMMIT] = {answer_txn_offset_commit, KAFKA_WORK},
         [KAFKA_API_DESCRIBE_ACLS] = {answer_describe_acls, KAFKA_WORK},
         [KAFKA_API_CREATE_ACLS] = {answer_create_acls, KAFKA_WORK},
@@ -157,6 +164,7 @@ const struct kafka_calls kafka_calls = {
     },
     .start = start,
     .stop = stop,
+    .has_room = has_room,
     .tick = tick,
     .session_end = sasl_session_end,
 };

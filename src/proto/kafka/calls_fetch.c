@@ -140,6 +140,10 @@ add_event(struct reading *reading, const cairn_partition_item *item)
     }
     bool made = event_to_record(&item->event, (int64_t)item->first_offset, &reading->fetching->scratch, maker);
     arena_reset(&reading->fetching->scratch);
+    if (!made && maker->full && maker->count > 0) { /* it begins the next batch, of another answer */
+        reading->full = true;
+        return flush_events(reading);
+    }
     return made;
 }
 

@@ -82,7 +82,7 @@ void answer_offset_for_leader_epoch(struct kafka_call *call);   /* (w) */
 void answer_init_producer_id(struct kafka_call *call);          /* calls_transactions.c (w) */
 void answer_add_partitions_to_txn(struct kafka_call *call);     /* (w) */
 void answer_add_offsets_to_txn(struct kafka_call *call);        /* (w) */
-void answer_end_txn(struct kafka_call *call);
+void answer_end_txn(struct kafka_call *call);                   /* (w) */
 void answer_txn_offset_commit(struct kafka_call *call);         /* (w) */
 void answer_describe_producers(struct kafka_call *call);        /* calls_producers.c (w) */
 void answer_describe_transactions(struct kafka_call *call);     /* (w) */
@@ -114,8 +114,8 @@ void sasl_session_end(struct kafka_session *session);
 /* Waiting fetches and the memory of all (calls_wait.c). */
 CAIRN_MUST_CHECK cairn_err fetches_new(struct calls *calls, struct fetches **ret, cairn_error *error);
 void fetches_free(struct fetches *fetches);
-/* This partition has a new end: wake who waits for it. Any thread; nothing much when nobody waits. */
-void fetches_moved(struct fetches *fetches, const cairn_uuid *topic_id, uint32_t partition);
+/* This partition has so many more records: wake who waits for it. Once for each record; any thread; nothing much when nobody waits. */
+void fetches_moved(struct fetches *fetches, const cairn_uuid *topic_id, uint32_t partition, uint64_t records);
 /* Look at all partitions that are waited for. Any thread. */
 void fetches_sweep(struct fetches *fetches);
 

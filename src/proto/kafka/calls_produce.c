@@ -85,8 +85,8 @@ produced(void *context, const struct produced *result)
     note(slot, result->err, result->message);
     if (result->bad_count > 0)
         name_bad_records(slot, result);
-    if (result->err == KAFKA_NONE && result->base_offset >= 0)
-        fetches_moved(calls_of(producing->call)->fetches, &slot->topic_id, slot->partition);
+    if (result->records > 0)
+        fetches_moved(calls_of(producing->call)->fetches, &slot->topic_id, slot->partition, result->records);
     one_less(producing);
 }
 

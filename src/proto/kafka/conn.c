@@ -90,7 +90,7 @@ set_starved(struct kafka_conn *c, bool starved)
 static void
 free_if_over(struct kafka_conn *c)
 {
-    if (c->net || c->calls || c->busy)
+    if (c->net || c->calls || c->busy || c->soon)
         return;
     const struct kafka_calls *calls = c->loop->server->config.calls;
     if (calls->session_end)
@@ -444,6 +444,24 @@ kafka_conn_advance(struct kafka_conn *c)
     if (is_over(c))
         kafka_conn_close(c);
     rearm(c);
+}
+
+static void
+advance_now(void *context)
+{
+    struct kafka_conn *c = context;
+    c->soon = false;
+    kafka_conn_advance(c);
+}
+
+void
+kafka_conn_advance_soon(struct kafka_conn *c)
+{
+    if (c->busy || c->soon)
+        return;
+    c->soon = true;
+    c->soon_node = (struct net_post_node){NULL, advance_now, c};
+    net_post(c->loop->net, &c->soon_node);
 }
 
 void

@@ -23,6 +23,8 @@
 #define FRAMES_REST_MS 1000
 #define FRAME_KEPT_MAX ((size_t)2 << 20)     /* … each no larger than this, for as long as they are in use: see call_trim_frames() */
 #define TICK_MS 50
+#define ROOM_LOOK_MS 10                      /* a call that finds no room looks again … */
+#define ROOM_WAIT_MAX_MS 30000               /* … for so long; then it begins, and is told that the server is busy */
 
 /* READING ─► QUEUED ─► BEGUN ─► ANSWERED ─► ended
  * The request's bytes arrive; it waits for its turn; the handler has it; the answer waits for its turn, or for the socket. */
@@ -51,9 +53,11 @@ struct kafka_conn {
     uint64_t progress_ms;    /* the last time that unsent bytes went */
     size_t unsent, held;     /* as last accounted: answers not sent; what of them is in memory */
     bool resting;            /* not read, because of a bound */
-    bool stalled;            /* the pool was full when a call was to begin */
+    bool stalled;            /* the pool was full, or the store, when a call was to begin */
     bool starved;            /* that, or the server's requests are in the way: look again at the next tick */
     bool busy;               /* conn_advance() is at work on it */
+    bool soon;               /* conn_advance() will be: soon_node is on its way */
+    struct net_post_node soon_node;
     bool eof, closing;
     bool ending;          /* no call begins any more, and it closes when what was answered has been sent */
     atomic_bool gone;        /* nobody will read what is answered */
@@ -115,6 +119,7 @@ kafka_stopping(const struct kafka_loop *loop)
 void kafka_conn_open(void *loop, struct net_conn *net);
 void kafka_conn_close(struct kafka_conn *c);
 void kafka_conn_advance(struct kafka_conn *c); /* begin calls and send answers, as far as they may */
+void kafka_conn_advance_soon(struct kafka_conn *c); /* as soon as this thread has nothing else in hand; not where advance is at work */
 void kafka_conn_tick(struct kafka_loop *loop); /* look again at those that starved, and at what is unsent */
 void kafka_conn_stop(struct kafka_conn *c);    /* the server is stopping: end as soon as what has begun is answered */
 /* "kafka: 127.0.0.1:5000 (librdkafka): …" to whoever wants to know; a few a second. */
@@ -128,7 +133,7 @@ char *call_room(struct kafka_call *call, size_t *ret_size);
 /* Take its frame's size from the budget of all requests, once. False: there is too much already. */
 bool call_reserve(struct kafka_call *call);
 void call_queue(struct kafka_call *call);                             /* its request is whole: find its handler */
-bool call_begin(struct kafka_call *call);                             /* false: the pool is full, try again later */
+bool call_begin(struct kafka_call *call);                             /* false: there is no room now, try again later */
 void call_end(struct kafka_call *call);                               /* it is no longer the connection's */
 void call_free_spares(struct kafka_loop *loop);
 void call_trim_frames(struct kafka_loop *loop);                       /* give back what has not been used for FRAMES_REST_MS */

@@ -38,6 +38,7 @@ struct kafka_session;
 #define KAFKA_BEFORE_LOGIN 4u /* also for clients that have yet to log in */
 #define KAFKA_WAITS 8u        /* perhaps long, for other clients */
 #define KAFKA_OVERTAKES 16u   /* those */
+#define KAFKA_NEEDS_ROOM 32u  /* begins when there is room for it (kafka_calls.has_room), as a rule */
 
 struct kafka_handler {
     void (*run)(struct kafka_call *call); /* NULL: not served, and not told of by ApiVersions */
@@ -49,6 +50,7 @@ struct kafka_calls {
     /* Each may be NULL. start: before the first connection; *ret_state is kafka_state_of(). stop: after the last call. */
     cairn_err (*start)(struct kafka_server *server, void **ret_state, cairn_error *error);
     void (*stop)(struct kafka_server *server);
+    bool (*has_room)(struct kafka_server *server);             /* for KAFKA_NEEDS_ROOM; on any loop, must not block */
     void (*tick)(struct kafka_server *server, int64_t now_ms); /* every 50 ms, on the first loop: groups_tick() */
     void (*session_end)(struct kafka_session *session);        /* free session->sasl; on the connection's loop */
 };
@@ -109,6 +111,7 @@ struct kafka_call {
     struct kafka_out out;
     size_t sent_bytes;           /* of `out`, given to the socket; and of those: */
     size_t sent_own, sent_gaps, sent_of_piece, sent_files; /* of out.bytes; whole pieces; of the next piece; of pieces in files */
+    uint64_t crowded_ms;         /* since when there has been no room for it to begin; 0: it has not been tried */
     struct net_timer timer;
     struct net_post_node post_node, done_node;
 };
