@@ -152,13 +152,35 @@ TEST(fetching_at_a_rate)
     finish();
 }
 
+/* Goal: a connection that waits is not read: what its client sends stays with the client, and takes no memory that others need.
+ * Method: after an answer with ten seconds' wait as much as the kernel takes of a large request; then many rounds of the same loop. */
+TEST(who_waits_is_not_read)
+{
+    begin_with((struct kafka_config){.produce_rate = 1024});
+    create("unread", 1);
+    struct kafka_client other = kafka_client_open(rig.port);
+    CHECK_INT(produced(&client, 9, send_large(&client, 9, -1, "unread", 16000)), 10000);
+    uint64_t before = stats().bytes_in_total;
+    char *large = calloc(1, 1 << 20);
+    assert_non_null(large);
+    memcpy(large, (const char[]){0, 0x10, 0, 0}, 4); /* a megabyte follows */
+    CHECK(send(client.fd, large, 1 << 20, MSG_DONTWAIT | MSG_NOSIGNAL) > 100000);
+    for (unsigned i = 0; i < 50; i++)
+        CHECK_INT(end_of(&other, "unread"), 1);
+    CHECK(stats().bytes_in_total - before < 50000);
+    CHECK_INT(stats().request_bytes, 0);
+    free(large);
+    kafka_client_close(&other);
+    finish();
+}
+
 /* Goal: no wait is longer than ten seconds, and none holds up a stop: what the server has read by then is still answered.
- * Method: a minute's worth in one request and another one behind it, in one piece; then a stop. */
+ * Method: fifteen seconds' worth in one request and another one behind it, small enough that one read brings both; then a stop. */
 TEST(a_stop_does_not_wait)
 {
-    begin_with((struct kafka_config){.produce_rate = RATE / 4});
+    begin_with((struct kafka_config){.produce_rate = 1024});
     create("stopped", 1);
-    struct buf batches[2] = {large_batch(1000000), large_batch(100)};
+    struct buf batches[2] = {large_batch(16000), large_batch(100)};
     struct buf frames = {0};
     for (unsigned i = 0; i < 2; i++) {
         struct kafka_produce_request_partition part = {.records = buf_str(&batches[i])};
@@ -187,6 +209,7 @@ main(void)
         RUN(producing_waits_whatever_the_version),
         RUN(without_acknowledgement),
         RUN(fetching_at_a_rate),
+        RUN(who_waits_is_not_read),
         RUN(a_stop_does_not_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
