@@ -200,7 +200,7 @@ TEST(what_is_scavenged_counts_no_more)
     const struct broker_pair size = {.name = CAIRN_STR("retention.bytes"), .value = CAIRN_STR("250000")};
     CHECK_KAFKA(broker_topic_configure(rig.broker, CAIRN_STR("t"), &size, 1, false, false, &why), KAFKA_NONE);
     for (int i = 0; i < 60; i++) { /* some 220 KB, of which as good as nothing is left */
-        char key[16];
+        char key[24];
         snprintf(key, sizeof key, "kept-%d", i);
         CHECK_KAFKA(rig_produce(&rig, "t", 0, &(struct batch_spec){.count = 1, .key = key}).err, KAFKA_NONE);
         CHECK_KAFKA(rig_produce(&rig, "t", 0, &(struct batch_spec){.count = 150, .key = "replaced"}).err, KAFKA_NONE);
