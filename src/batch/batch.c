@@ -107,6 +107,12 @@ static void put_big16(uint8_t *at, uint16_t v) { store16(at, __builtin_bswap16(v
 static void put_big32(uint8_t *at, uint32_t v) { store32(at, __builtin_bswap32(v)); }
 static void put_big64(uint8_t *at, uint64_t v) { store64(at, __builtin_bswap64(v)); }
 
+int32_t
+batch_sequence_after(int32_t sequence, uint32_t records)
+{
+    return (int32_t)(((uint32_t)sequence + records) & INT32_MAX);
+}
+
 void
 batch_place(uint8_t *batch, int64_t base_offset, int32_t leader_epoch)
 {

@@ -350,13 +350,6 @@ cairn_log_partition_find(struct partition_reader *reader, size_t least, cairn_pa
 
 /* ---- producers ------------------------------------------------------------------------------------------------------------------- */
 
-/* Sequences count to 2^31 - 1 and go on at 0. */
-static int32_t
-last_sequence(int32_t first, uint32_t count)
-{
-    return (int32_t)(((uint32_t)first + count - 1) & INT32_MAX);
-}
-
 static cairn_err
 read_producer_batch(struct log *log, struct block *block, uint64_t position, cairn_producer_batch *ret, bool *ret_there,
                     cairn_error *error)
@@ -367,7 +360,7 @@ read_producer_batch(struct log *log, struct block *block, uint64_t position, cai
     *ret_there = err == CAIRN_OK && record_holds_batch(&record) && batch_head_read(record.batch.bytes, &head) == NULL;
     if (*ret_there)
         *ret = (cairn_producer_batch){head.producer_epoch, head.base_sequence,
-                                      last_sequence(head.base_sequence, record.batch.count), record.batch.first_offset,
+                                      batch_sequence_after(head.base_sequence, record.batch.count - 1), record.batch.first_offset,
                                       record.time_us};
     return err;
 }

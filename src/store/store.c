@@ -12,6 +12,7 @@
 #include "snapshot.h"
 
 #define MIB (1024u * 1024)
+#define SEGMENT_HEADS 4096u /* more than what stands around the records of an append in its segment */
 
 static cairn_err
 no_store(cairn_error *error)
@@ -92,6 +93,7 @@ cairn_store_open_on(struct os *os, const char *location, const cairn_options *op
     store->no_background = filled.no_background;
     store->event_size_max = filled.event_size_max;
     store->append_events_max = filled.append_events_max;
+    store->append_bytes_max = (filled.segment_size_bytes < 64 * MIB ? filled.segment_size_bytes : 64 * MIB) - SEGMENT_HEADS;
     store->snapshots = snapshots_new(filled.snapshot_cache_bytes);
     store->groups = groups_new(store);
     if (store->snapshots == NULL || store->groups == NULL) {

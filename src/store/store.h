@@ -98,6 +98,7 @@ struct cairn_store {
     bool no_background;
     uint32_t event_size_max;
     uint32_t append_events_max;
+    uint64_t append_bytes_max; /* of a `system` append: its records with what the log adds to each */
     struct snapshots *snapshots;
     struct groups *groups;
 };

@@ -39,7 +39,7 @@ struct broker_options {
     bool no_auto_create;           /* Metadata does not make a missing topic */
     uint32_t message_max_bytes;    /* (1 MiB + 12) one batch; topics may say otherwise: max.message.bytes */
     uint64_t transactions_bytes;   /* (256 MiB) held by all open transactions */
-    uint32_t transaction_bytes;    /* (32 MiB) by one, at most what an append holds */
+    uint32_t transaction_bytes;    /* (32 MiB) by one, and at most what an append holds */
     uint32_t transaction_timeout_max_ms; /* (15 min) */
     uint32_t producers_max;        /* (100,000) producers known in memory; the rest is looked up in the log */
     /* Value validation, or NULL (topic config cairn.value.subject): called without locks. */

@@ -89,7 +89,18 @@ void append_plain(const struct appending *appending);
 /* Append an idempotent producer's, in its order, each once. */
 void append_idempotent(const struct appending *appending);
 
-int32_t sequence_after(int32_t sequence, uint32_t records); /* 2^31 - 1 is followed by 0 */
+/* Sequences of a producer's last batches in a partition, newest first. */
+struct window {
+    uint8_t count;
+    struct {
+        int32_t first, last;
+    } batches[BATCHES_KNOWN];
+};
+/* May these batches of one call come next? *ret_duplicate: where in the window the first of them is, since all of them are there
+ * already; or -1. KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER: one is missing. Nothing in the window: any may come. */
+enum kafka_err window_check(const struct window *window, const struct batch_head *heads, size_t count, int *ret_duplicate);
+void window_put(struct window *window, const struct batch_head *head);
+
 int64_t view_start(const struct view *view, uint32_t partition);
 /* The answer to a batch with this fault (batch.h). */
 enum kafka_err fault_err(const char *fault);

@@ -9,6 +9,7 @@
  *
  * Threads: any; commits are completed on the store's commit thread. */
 #include <topic/groups_int.h>
+#include <topic/used.h>
 
 #include <assert.h>
 #include <base/error.h>
@@ -82,25 +83,9 @@ entry_bytes(const struct entry *entry)
 }
 
 static void
-unlink_use(struct offsets *offsets, struct entry *entry)
-{
-    *(entry->newer ? &entry->newer->older : &offsets->newest) = entry->older;
-    *(entry->older ? &entry->older->newer : &offsets->oldest) = entry->newer;
-}
-
-static void
-link_newest(struct offsets *offsets, struct entry *entry)
-{
-    entry->newer = NULL;
-    entry->older = offsets->newest;
-    *(offsets->newest ? &offsets->newest->newer : &offsets->oldest) = entry;
-    offsets->newest = entry;
-}
-
-static void
 remove_entry(struct offsets *offsets, struct entry *entry)
 {
-    unlink_use(offsets, entry);
+    USED_REMOVE(offsets, entry);
     names_remove(&offsets->cache, &entry->by_stream);
     offsets->bytes -= entry_bytes(entry);
     free(entry);
@@ -115,8 +100,8 @@ cache_get(struct offsets *offsets, cairn_str stream, uint64_t position, struct a
     struct entry *entry = link ? OWNER_OF(link, struct entry, by_stream) : NULL;
     bool found = entry != NULL && entry->position == position;
     if (found) {
-        unlink_use(offsets, entry);
-        link_newest(offsets, entry);
+        USED_REMOVE(offsets, entry);
+        USED_NOW(offsets, entry);
         ret->offset = entry->offset;
         ret->leader_epoch = entry->leader_epoch;
         ret->commit_time_ms = entry->commit_time_ms;
@@ -145,7 +130,7 @@ cache_put(struct offsets *offsets, cairn_str stream, uint64_t position, const st
     if (link != NULL)
         remove_entry(offsets, OWNER_OF(link, struct entry, by_stream));
     names_put(&offsets->cache, &entry->by_stream, (cairn_str){entry->text, stream.size});
-    link_newest(offsets, entry);
+    USED_NOW(offsets, entry);
     offsets->bytes += entry_bytes(entry);
     while (offsets->bytes > CACHE_BYTES_MAX && offsets->oldest != entry)
         remove_entry(offsets, offsets->oldest);

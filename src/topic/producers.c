@@ -15,6 +15,7 @@
  * Ends of appends are told on the commit thread, which must not wait: it puts the flight on the stripe's list, and settles the
  * list if the lock is free. If not, whoever holds the lock settles it when he lets go. */
 #include "broker_int.h"
+#include "used.h"
 
 #include <base/json.h>
 #include <stdlib.h>
@@ -45,7 +46,6 @@ struct flight {
 };
 
 struct sent {
-    int32_t first, last; /* sequences */
     int64_t offset, log_append_time_ms;
     struct flight *flight; /* NULL: durable */
 };
@@ -58,10 +58,10 @@ struct sequences {
     int16_t epoch;
     bool known;  /* anything at all */
     bool broken;
-    uint8_t count;
     uint32_t flights;
     uint32_t rests_on; /* cairn_append_request.epoch, as long as something is not durable */
-    struct sent sent[BATCHES_KNOWN]; /* newest first */
+    struct window window;
+    struct sent sent[BATCHES_KNOWN]; /* what is in the window */
     struct sequences *next;          /* in its slot */
     struct sequences *newer, *older; /* used */
 };
@@ -74,10 +74,41 @@ struct stripe {
     struct sequences *newest, *oldest;
 };
 
-int32_t
-sequence_after(int32_t sequence, uint32_t records)
+/* ---- sequences --------------------------------------------------------------------------------------------------------------- */
+
+static int
+window_find(const struct window *window, const struct batch_head *head)
 {
-    return (int32_t)(((uint32_t)sequence + records) & INT32_MAX);
+    for (int i = 0; i < window->count; i++)
+        if (window->batches[i].first == head->base_sequence
+            && window->batches[i].last == batch_sequence_after(head->base_sequence, head->count - 1))
+            return i;
+    return -1;
+}
+
+enum kafka_err
+window_check(const struct window *window, const struct batch_head *head, size_t count, int *ret_duplicate)
+{
+    *ret_duplicate = window_find(window, head);
+    if (*ret_duplicate < 0 && window->count > 0 && head->base_sequence != batch_sequence_after(window->batches[0].last, 1))
+        return KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER;
+    for (size_t i = 1; i < count; i++) {
+        const struct batch_head *before = head++;
+        if (head->base_sequence != batch_sequence_after(before->base_sequence, before->count))
+            return KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER;
+        if (*ret_duplicate >= 0 && window_find(window, head) < 0) /* they came in one append, so all are there or none */
+            return KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER;
+    }
+    return KAFKA_NONE;
+}
+
+void
+window_put(struct window *window, const struct batch_head *head)
+{
+    memmove(&window->batches[1], &window->batches[0], (BATCHES_KNOWN - 1) * sizeof window->batches[0]);
+    window->batches[0].first = head->base_sequence;
+    window->batches[0].last = batch_sequence_after(head->base_sequence, head->count - 1);
+    window->count += window->count < BATCHES_KNOWN;
 }
 
 /* ---- producer ids ------------------------------------------------------------------------------------------------------------ */
@@ -200,22 +231,6 @@ stripe_grow(struct stripe *stripe)
     return true;
 }
 
-static void
-unlink_used(struct stripe *stripe, struct sequences *one)
-{
-    *(one->newer ? &one->newer->older : &stripe->newest) = one->older;
-    *(one->older ? &one->older->newer : &stripe->oldest) = one->newer;
-}
-
-static void
-link_used(struct stripe *stripe, struct sequences *one)
-{
-    one->newer = NULL;
-    one->older = stripe->newest;
-    *(stripe->newest ? &stripe->newest->newer : &stripe->oldest) = one;
-    stripe->newest = one;
-}
-
 /* From now on it is looked up in the log, and so are the ids before it. */
 static void
 forget(struct broker *broker, struct stripe *stripe, struct sequences *one)
@@ -225,7 +240,7 @@ forget(struct broker *broker, struct stripe *stripe, struct sequences *one)
     while (seen <= one->producer_id && !atomic_compare_exchange_weak(first_new, &seen, one->producer_id + 1))
         ;
     *slot_holding(stripe, one) = one->next;
-    unlink_used(stripe, one);
+    USED_REMOVE(stripe, one);
     stripe->count--;
     atomic_fetch_sub(&broker->producers.count, 1);
     free(one);
@@ -261,9 +276,11 @@ load(struct broker *broker, const struct view *view, struct sequences *one)
     one->known = count > 0;
     for (size_t i = 0; i < count && batches[i].epoch == batches[0].epoch; i++) {
         one->epoch = batches[i].epoch;
-        one->sent[one->count++] = (struct sent){
-            .first = batches[i].first_sequence, .last = batches[i].last_sequence, .offset = (int64_t)batches[i].first_offset,
-            .log_append_time_ms = view->log_append_time ? batches[i].time_us / 1000 : -1};
+        one->window.batches[i].first = batches[i].first_sequence;
+        one->window.batches[i].last = batches[i].last_sequence;
+        one->window.count++;
+        one->sent[i] = (struct sent){.offset = (int64_t)batches[i].first_offset,
+                                     .log_append_time_ms = view->log_append_time ? batches[i].time_us / 1000 : -1};
     }
     return CAIRN_OK;
 }
@@ -275,8 +292,8 @@ find(struct broker *broker, struct stripe *stripe, const struct view *view, cons
 {
     struct sequences *one = stripe->capacity ? *slot_of(stripe, place, producer_id) : NULL;
     if (one) {
-        unlink_used(stripe, one);
-        link_used(stripe, one);
+        USED_REMOVE(stripe, one);
+        USED_NOW(stripe, one);
         *ret = one;
         return CAIRN_OK;
     }
@@ -294,7 +311,7 @@ find(struct broker *broker, struct stripe *stripe, const struct view *view, cons
         return err;
     }
     *slot_of(stripe, place, producer_id) = one;
-    link_used(stripe, one);
+    USED_NOW(stripe, one);
     stripe->count++;
     atomic_fetch_add(&broker->producers.count, 1);
     make_room(broker, stripe, one);
@@ -338,7 +355,7 @@ settle(struct broker *broker, struct stripe *stripe)
         flight->next = list;
         list = flight;
         struct sequences *one = flight->sequences;
-        for (size_t i = 0; i < one->count; i++)
+        for (size_t i = 0; i < one->window.count; i++)
             if (one->sent[i].flight == flight)
                 one->sent[i].flight = NULL;
         one->broken |= flight->err != CAIRN_OK;
@@ -451,40 +468,20 @@ append_plain(const struct appending *appending)
     }
 }
 
-/* ---- sequences --------------------------------------------------------------------------------------------------------------- */
+/* ---- in order ----------------------------------------------------------------------------------------------------------------- */
 
-static const struct sent *
-find_sent(const struct sequences *one, const struct batch_head *head)
-{
-    for (size_t i = 0; i < one->count; i++)
-        if (one->sent[i].first == head->base_sequence && one->sent[i].last == sequence_after(head->base_sequence, head->count - 1))
-            return &one->sent[i];
-    return NULL;
-}
-
-/* May these batches be appended? *ret_duplicate: they are there already, and this is the first. */
+/* May these batches be appended? *ret_duplicate: they are there already, and this is the first; or -1. */
 static enum kafka_err
-check_sequences(const struct sequences *one, const struct appending *appending, const struct sent **ret_duplicate)
+check_sequences(const struct sequences *one, const struct appending *appending, int *ret_duplicate)
 {
+    static const struct window nothing;
     const struct batch_head *head = &appending->heads[0];
-    *ret_duplicate = NULL;
     if (one->known && head->producer_epoch < one->epoch)
         return KAFKA_INVALID_PRODUCER_EPOCH;
     if (one->known && head->producer_epoch > one->epoch && head->base_sequence != 0)
         return KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER;
     bool same = one->known && head->producer_epoch == one->epoch;
-    if (same)
-        *ret_duplicate = find_sent(one, head);
-    if (same && !*ret_duplicate && one->count > 0 && head->base_sequence != sequence_after(one->sent[0].last, 1))
-        return KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER;
-    for (size_t i = 1; i < appending->count; i++) {
-        const struct batch_head *before = head++;
-        if (head->base_sequence != sequence_after(before->base_sequence, before->count))
-            return KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER;
-        if (*ret_duplicate && !find_sent(one, head)) /* they came in one append, so all are there or none */
-            return KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER;
-    }
-    return KAFKA_NONE;
+    return window_check(same ? &one->window : &nothing, head, appending->count, ret_duplicate);
 }
 
 static void
@@ -492,14 +489,13 @@ remember(struct sequences *one, const struct appending *appending, struct flight
 {
     const struct batch_head *head = appending->heads;
     if (!one->known || one->epoch != head->producer_epoch)
-        one->count = 0; /* flights of an older epoch are not asked for again */
+        one->window.count = 0; /* flights of an older epoch are not asked for again */
     one->known = true;
     one->epoch = head->producer_epoch;
     for (size_t i = 0; i < appending->count; i++, head++) {
         memmove(&one->sent[1], &one->sent[0], (BATCHES_KNOWN - 1) * sizeof one->sent[0]);
-        one->count += one->count < BATCHES_KNOWN;
-        one->sent[0] = (struct sent){.first = head->base_sequence, .last = sequence_after(head->base_sequence, head->count - 1),
-                                     .offset = (int64_t)flight->offsets[i], .log_append_time_ms = appending->log_append_time_ms,
+        window_put(&one->window, head);
+        one->sent[0] = (struct sent){.offset = (int64_t)flight->offsets[i], .log_append_time_ms = appending->log_append_time_ms,
                                      .flight = flight};
     }
     one->flights++;
@@ -531,7 +527,7 @@ append_next(const struct appending *appending, struct stripe *stripe, const stru
     struct broker *broker = appending->broker;
     struct sequences *one = NULL;
     struct flight *flight = NULL;
-    const struct sent *duplicate = NULL;
+    int duplicate = -1;
     *ret = (struct produced){.base_offset = -1, .log_append_time_ms = -1,
                              .log_start_offset = view_start(appending->view, appending->partition)};
     cairn_err err = find(broker, stripe, appending->view, place, appending->heads[0].producer_id, &one);
@@ -542,9 +538,9 @@ append_next(const struct appending *appending, struct stripe *stripe, const stru
         atomic_fetch_add(&broker->out_of_order, 1);
     if (ret->err != KAFKA_NONE)
         return true;
-    if (duplicate) {
+    if (duplicate >= 0) {
         atomic_fetch_add(&broker->duplicates, 1);
-        return join(appending, duplicate, ret);
+        return join(appending, &one->sent[duplicate], ret);
     }
     flight = flight_new(appending);
     if (!flight) {
@@ -626,7 +622,7 @@ broker_producers(struct broker *broker, const cairn_uuid *topic_id, uint32_t par
         struct stripe *stripe = &broker->producers.stripes[i];
         pthread_mutex_lock(&stripe->lock);
         for (const struct sequences *one = stripe->newest; more && one; one = one->older) {
-            const struct producer_info info = {{one->producer_id, one->epoch}, one->count ? one->sent[0].last : -1};
+            const struct producer_info info = {{one->producer_id, one->epoch}, one->window.count ? one->window.batches[0].last : -1};
             if (one->known && one->partition == partition && memcmp(&one->topic_id, topic_id, sizeof *topic_id) == 0)
                 more = visit(context, &info);
         }

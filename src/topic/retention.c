@@ -3,9 +3,10 @@
  * Age counts from when a batch was committed: that ascends along the partition, so the boundary is found by binary search, and no
  * producer's clock can make anything go early. Sizes are added up behind two readers, one at the newest batch that has been counted
  * and one at the oldest that is kept, so every batch is read twice, whatever the limit; the tally is kept in memory and begun anew
- * after a restart, and after scavenging, which makes batches smaller that have been counted. A tick does a bounded amount of work
- * and goes on at the next where it stopped, so a partition that is always behind keeps nobody waiting. Only topics that have limits
- * cost anything. All starts of a topic that move are one change of its definition.
+ * after a restart, and after scavenging, which makes batches smaller that have been counted; where events in between are hidden by
+ * their streams' retention, once in a while. A tick does a bounded amount of work and goes on at the next where it stopped, so a
+ * partition that is always behind keeps nobody waiting. Only topics that have limits cost anything. All starts of a topic that
+ * move are one change of its definition.
  *
  * Thread: the ticking one. */
 #include "broker_int.h"
@@ -16,6 +17,7 @@
 #define TICK_TOPICS 1000 /* whose ages are looked at in one tick */
 #define TICK_PARTITIONS CAIRN_PARTITIONS_MAX /* and as many partitions */
 #define TALLIES_MAX 100000
+#define ANEW_TICKS 600 /* a tally that has met with hidden events is begun anew, but not more often */
 #define FIND_LEAST (16u << 10) /* of larger batches only the head is read */
 
 /* Of a partition with retention.bytes. */
@@ -24,6 +26,7 @@ struct tally {
     uint32_t partition;
     uint64_t from, to, bytes; /* bytes of the items in [from, to) */
     uint64_t removed;         /* store_removed() when it was begun */
+    uint64_t begun;           /* the tick */
     struct tally *next;
     uint64_t tick; /* when it was last of use */
 };
@@ -184,6 +187,15 @@ next_item(struct sizing *sizing, cairn_partition_item *ret)
     return CAIRN_OK;
 }
 
+static void
+tally_begin(const struct retention_work *work, struct tally *tally, uint64_t at)
+{
+    tally->from = tally->to = at;
+    tally->bytes = 0;
+    tally->removed = work->removed;
+    tally->begun = work->tick;
+}
+
 /* Count what has come, then leave out from the beginning what is too much. Moves *start. Counting takes half of what the tick may
  * read, so that something goes however much comes. */
 static cairn_err
@@ -193,11 +205,8 @@ trim(struct retention_work *work, cairn_partition_reader *reader, struct tally *
     cairn_partition_item item;
     cairn_err err = CAIRN_OK;
     /* Others have deleted, or made smaller, or it is new to us: what is gone has no size. */
-    if (tally->from != info->start || tally->to > info->end || tally->to < *start || tally->removed != work->removed) {
-        tally->from = tally->to = *start;
-        tally->bytes = 0;
-        tally->removed = work->removed;
-    }
+    if (tally->from != info->start || tally->to > info->end || tally->to < *start || tally->removed != work->removed)
+        tally_begin(work, tally, *start);
     size_t budget = work->items_left, half = (budget + 1) / 2;
     struct sizing sizing = {.reader = reader, .tally = tally, .from = &tally->to, .items_left = half};
     while (tally->to < info->end && (err = next_item(&sizing, &item)) == CAIRN_OK) {
@@ -211,6 +220,10 @@ trim(struct retention_work *work, cairn_partition_reader *reader, struct tally *
     sizing.items_left = work->items_left;
     while ((tally->bytes > bytes_max || tally->from < *start) && (err = next_item(&sizing, &item)) == CAIRN_OK) {
         uint64_t size = item_size(&item);
+        if (item.first_offset > tally->from && work->tick - tally->begun >= ANEW_TICKS) { /* hidden, and perhaps counted before it was */
+            tally_begin(work, tally, tally->from > *start ? tally->from : *start);
+            break;
+        }
         if (item.last_offset >= tally->to || (item.first_offset >= *start && tally->bytes - size < bytes_max))
             break; /* without it there would be less than is to be kept */
         tally->bytes -= size;

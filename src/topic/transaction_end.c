@@ -116,13 +116,11 @@ settle_one(struct broker *broker, struct ending *ending)
             atomic_fetch_add_explicit(&broker->bytes_in, one->held_bytes, memory_order_relaxed);
             atomic_fetch_add_explicit(&broker->batches_in, one->held_batches, memory_order_relaxed);
         }
-        all->open -= one->state == TXN_ONGOING;
-        one->state = ending->commit ? TXN_COMPLETE_COMMIT : TXN_COMPLETE_ABORT;
+        transaction_become(all, one, ending->commit ? TXN_COMPLETE_COMMIT : TXN_COMPLETE_ABORT);
         one->revision++;
         transaction_forget_held(all, one);
     } else if (ending->err == CAIRN_E_INVALID || ending->err == CAIRN_E_LIMIT) {
-        all->open -= one->state == TXN_ONGOING;
-        one->state = TXN_LOST;
+        transaction_become(all, one, TXN_LOST);
         transaction_forget_held(all, one);
         ending->answer = KAFKA_INVALID_PRODUCER_ID_MAPPING;
     }

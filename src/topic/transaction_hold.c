@@ -1,7 +1,8 @@
 /* Batches of a transaction: checked when they come, and held until the end.
  *
  * Whatever the log could refuse at the commit is refused here, for then it would be too late to tell the producer which batch it was:
- * records are walked, sizes bounded. Sequences are checked as those of other producers are (producers.c). */
+ * records are walked, sizes bounded. Sequences are checked as those of other producers are (producers.c), but that an epoch is the
+ * transaction's. */
 #include "transactions_int.h"
 
 #include <stdlib.h>
@@ -59,35 +60,6 @@ check_whole(const struct appending *appending)
 }
 
 static bool
-is_sent(const struct txn_partition *partition, const struct batch_head *head)
-{
-    for (size_t i = 0; i < partition->sent_count; i++)
-        if (partition->sent[i].first == head->base_sequence &&
-            partition->sent[i].last == sequence_after(head->base_sequence, head->count - 1))
-            return true;
-    return false;
-}
-
-/* As for other producers (producers.c), but that an epoch is the transaction's. */
-static enum kafka_err
-check_sequences(const struct transaction *one, const struct txn_partition *partition, const struct appending *appending,
-                bool *ret_duplicate)
-{
-    const struct batch_head *head = &appending->heads[0];
-    *ret_duplicate = is_sent(partition, head);
-    if (!*ret_duplicate && partition->known && head->base_sequence != sequence_after(partition->sent[0].last, 1))
-        return KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER;
-    if (!partition->known && one->begun_here && head->base_sequence != 0)
-        return KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER;
-    for (size_t i = 1; i < appending->count; i++) {
-        const struct batch_head *before = head++;
-        if (head->base_sequence != sequence_after(before->base_sequence, before->count) || (*ret_duplicate && !is_sent(partition, head)))
-            return KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER;
-    }
-    return KAFKA_NONE;
-}
-
-static bool
 is_fenced(const struct transaction *one, const struct appending *appending)
 {
     const struct batch_head *head = &appending->heads[0];
@@ -121,22 +93,26 @@ hold(struct broker *broker, struct transaction *one, const struct appending *app
 {
     struct transactions *all = broker->transactions;
     struct txn_partition *partition = NULL;
-    bool duplicate = false;
-    uint64_t bytes = 0, records = 0;
+    int duplicate = -1;
+    uint64_t bytes = 0, records = 0, append_bytes = one->append_bytes;
     enum kafka_err err = find_open(one, appending, &partition);
+    if (err == KAFKA_NONE && partition->window.count == 0 && one->begun_here && appending->heads[0].base_sequence != 0)
+        err = KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER;
     if (err == KAFKA_NONE)
-        err = check_sequences(one, partition, appending, &duplicate);
+        err = window_check(&partition->window, appending->heads, appending->count, &duplicate);
     if (err == KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER)
         atomic_fetch_add(&broker->out_of_order, 1);
-    if (duplicate && err == KAFKA_NONE)
+    if (duplicate >= 0 && err == KAFKA_NONE)
         atomic_fetch_add(&broker->duplicates, 1);
-    if (err != KAFKA_NONE || duplicate)
+    if (err != KAFKA_NONE || duplicate >= 0)
         return err;
     for (const struct held *held = *list; held; held = held->next) {
         bytes += held->size;
         records += held->records;
+        append_bytes += held->size + 8 * (uint64_t)held->records + BATCH_APPEND_BYTES + appending->view->topic->category.size;
     }
-    if (one->held_bytes + bytes > broker->options.transaction_bytes || one->held_records + records > TRANSACTION_RECORDS_MAX) {
+    if (one->held_bytes + bytes > broker->options.transaction_bytes || one->held_records + records > TRANSACTION_RECORDS_MAX
+        || append_bytes > broker->store->append_bytes_max) {
         *ret_message = "The transaction is larger than one append may be: commit more often.";
         return KAFKA_RECORD_LIST_TOO_LARGE;
     }
@@ -147,13 +123,10 @@ hold(struct broker *broker, struct transaction *one, const struct appending *app
     *(partition->last ? &partition->last->next : &partition->first) = *list;
     for (const struct batch_head *head = appending->heads; *list; *list = (*list)->next, head++) {
         partition->last = *list;
-        memmove(&partition->sent[1], &partition->sent[0], (BATCHES_KNOWN - 1) * sizeof partition->sent[0]);
-        partition->sent[0].first = head->base_sequence;
-        partition->sent[0].last = sequence_after(head->base_sequence, head->count - 1);
-        partition->sent_count += partition->sent_count < BATCHES_KNOWN;
+        window_put(&partition->window, head);
         one->held_batches++;
     }
-    partition->known = true;
+    one->append_bytes = append_bytes;
     one->held_bytes += bytes;
     one->held_records += records;
     all->held_bytes += bytes;

@@ -1,5 +1,6 @@
 /* Transactions: the calls of their producers, up to the end (transaction_end.c). transactions_int.h says what they are. */
 #include "transactions_int.h"
+#include "used.h"
 
 #include <base/text.h>
 #include <stdlib.h>
@@ -18,20 +19,20 @@ slot_of(const struct transactions *all, cairn_str id)
     return slot;
 }
 
-static void
-unlink_used(struct transactions *all, struct transaction *one)
+static struct used_transactions *
+list_of(struct transactions *all, const struct transaction *one)
 {
-    *(one->newer ? &one->newer->older : &all->newest) = one->older;
-    *(one->older ? &one->older->newer : &all->oldest) = one->newer;
+    return one->state == TXN_ONGOING ? &all->open : &all->resting;
 }
 
-static void
-link_used(struct transactions *all, struct transaction *one)
+void
+transaction_become(struct transactions *all, struct transaction *one, enum transaction_state state)
 {
-    one->newer = NULL;
-    one->older = all->newest;
-    *(all->newest ? &all->newest->newer : &all->oldest) = one;
-    all->newest = one;
+    USED_REMOVE(list_of(all, one), one);
+    all->open_count -= one->state == TXN_ONGOING;
+    one->state = state;
+    all->open_count += one->state == TXN_ONGOING;
+    USED_NOW(list_of(all, one), one);
 }
 
 static bool
@@ -67,9 +68,11 @@ transaction_forget_held(struct transactions *all, struct transaction *one)
     }
     all->held_bytes -= one->held_bytes;
     one->held_bytes = one->held_records = 0;
+    one->append_bytes = 0;
     one->held_batches = 0;
     one->groups = NULL;
     one->offsets = NULL;
+    one->offset_heads = NULL;
     one->group_count = one->group_capacity = one->offset_count = one->offset_capacity = 0;
     arena_free(&one->arena);
 }
@@ -95,12 +98,12 @@ transaction_free(struct transactions *all, struct transaction *one)
 static void
 make_room(struct transactions *all)
 {
-    struct transaction *one = all->oldest;
+    struct transaction *one = all->resting.oldest;
     while (one && all->count >= TRANSACTIONS_MAX) {
         struct transaction *newer = one->newer;
-        if (!one->busy && one->state != TXN_ONGOING) {
+        if (!one->busy) {
             *slot_of(all, transaction_id(one)) = one->next;
-            unlink_used(all, one);
+            USED_REMOVE(&all->resting, one);
             all->count--;
             transaction_free(all, one);
         }
@@ -151,14 +154,14 @@ transaction_find(struct broker *broker, cairn_str id, bool create, struct transa
                 return KAFKA_COORDINATOR_NOT_AVAILABLE;
             }
             *slot_of(all, id) = one = loaded;
-            link_used(all, one);
+            USED_NOW(list_of(all, one), one);
             all->count++;
         }
     }
     if (!one || (!one->exists && !create))
         return KAFKA_INVALID_PRODUCER_ID_MAPPING;
-    unlink_used(all, one);
-    link_used(all, one);
+    USED_REMOVE(list_of(all, one), one);
+    USED_NOW(list_of(all, one), one);
     *ret = one;
     return one->busy ? KAFKA_CONCURRENT_TRANSACTIONS : KAFKA_NONE;
 }
@@ -208,11 +211,10 @@ next_producer(const struct transaction *one, struct producer expected, struct tr
 static void
 take_over(struct transactions *all, struct transaction *one, const struct transaction *as, bool keep_sequences)
 {
-    all->open -= one->state == TXN_ONGOING;
     transaction_forget_held(all, one);
     if (!keep_sequences)
         transaction_forget_sequences(one);
-    one->state = as->state;
+    transaction_become(all, one, as->state);
     one->producer = as->producer;
     one->before = as->before;
     one->timed_out = as->timed_out;
@@ -367,10 +369,9 @@ open_transaction(struct broker *broker, struct transaction *one, struct producer
     pthread_mutex_lock(&all->lock);
     one->busy = false;
     if (err == KAFKA_NONE) {
-        one->state = TXN_ONGOING;
+        transaction_become(all, one, TXN_ONGOING);
         one->revision++;
         one->started_ms = now_ms(broker);
-        all->open++;
     }
     return err;
 }
@@ -479,32 +480,56 @@ broker_transaction_add_group(struct broker *broker, cairn_str transactional_id, 
     return err;
 }
 
+/* The one of this partition that is held. `stream`: groups_offset_stream(); NULL: none. *ret_head: its chain. */
+static struct held_offset *
+find_offset(const struct transaction *one, cairn_str stream, cairn_str group, cairn_str topic, uint32_t partition, uint16_t **ret_head)
+{
+    *ret_head = one->offset_heads ? &one->offset_heads[hash64(stream.data, stream.size, 4) % OFFSET_HEADS] : NULL;
+    for (uint16_t at = *ret_head ? **ret_head : 0; at > 0;) {
+        struct held_offset *held = &one->offsets[at - 1];
+        if (held->commit.partition == partition && cairn_str_equal(held->commit.topic, topic) && cairn_str_equal(held->group, group))
+            return held;
+        at = held->next;
+    }
+    return NULL;
+}
+
+/* What JSON may make of each byte included. */
+static uint64_t
+offset_append_bytes(cairn_str stream, cairn_str metadata)
+{
+    return OFFSET_APPEND_BYTES + stream.size + 6 * (uint64_t)metadata.size;
+}
+
 /* The newest of a group's partition counts, so there is at most one event of it in the append. */
 static enum kafka_err
-offset_hold(struct transaction *one, cairn_str group, const struct offset_commit *commit)
+offset_hold(struct broker *broker, struct transaction *one, cairn_str group, const struct offset_commit *commit)
 {
-    struct held_offset *to = NULL;
     char name[OFFSET_STREAM_ROOM];
-    if (groups_offset_stream(group, commit->topic, commit->partition, name).size == 0)
+    uint16_t *head;
+    cairn_str stream = groups_offset_stream(group, commit->topic, commit->partition, name);
+    if (stream.size == 0)
         return KAFKA_INVALID_GROUP_ID; /* the names are too long for a stream's */
-    for (size_t i = 0; i < one->offset_count && !to; i++) {
-        struct held_offset *held = &one->offsets[i];
-        if (held->commit.partition == commit->partition && cairn_str_equal(held->commit.topic, commit->topic) &&
-            cairn_str_equal(held->group, group))
-            to = held;
-    }
+    if (!one->offset_heads && !(one->offset_heads = arena_zalloc(&one->arena, OFFSET_HEADS * sizeof *one->offset_heads)))
+        return KAFKA_COORDINATOR_NOT_AVAILABLE;
+    struct held_offset *to = find_offset(one, stream, group, commit->topic, commit->partition, &head);
+    uint64_t append_bytes = one->append_bytes + offset_append_bytes(stream, commit->metadata);
+    if (to)
+        append_bytes -= offset_append_bytes(stream, to->commit.metadata);
+    if (append_bytes > broker->store->append_bytes_max || (!to && one->offset_count == TRANSACTION_OFFSETS_MAX))
+        return KAFKA_INVALID_COMMIT_OFFSET_SIZE;
     cairn_str metadata = arena_copy(&one->arena, commit->metadata);
     cairn_str topic = to ? to->commit.topic : arena_copy(&one->arena, commit->topic);
     cairn_str group_copy = to ? to->group : arena_copy(&one->arena, group);
-    if (!metadata.data || !topic.data || !group_copy.data)
+    if (!metadata.data || !topic.data || !group_copy.data ||
+        (!to && !arena_room(&one->arena, &one->offsets, one->offset_count, &one->offset_capacity, sizeof *one->offsets)))
         return KAFKA_COORDINATOR_NOT_AVAILABLE;
     if (!to) {
-        if (one->offset_count == TRANSACTION_OFFSETS_MAX)
-            return KAFKA_INVALID_COMMIT_OFFSET_SIZE;
-        if (!arena_room(&one->arena, &one->offsets, one->offset_count, &one->offset_capacity, sizeof *one->offsets))
-            return KAFKA_COORDINATOR_NOT_AVAILABLE;
         to = &one->offsets[one->offset_count++];
+        to->next = *head;
+        *head = (uint16_t)one->offset_count;
     }
+    one->append_bytes = append_bytes;
     to->group = group_copy;
     to->commit = *commit;
     to->commit.topic = topic;
@@ -529,7 +554,7 @@ broker_transaction_offsets(struct broker *broker, cairn_str transactional_id, st
     if (err == KAFKA_NONE && one->arena.used_bytes > broker->options.transaction_bytes)
         err = KAFKA_INVALID_COMMIT_OFFSET_SIZE;
     for (size_t i = 0; i < count && err == KAFKA_NONE; i++)
-        err = offset_hold(one, group, &commits[i]);
+        err = offset_hold(broker, one, group, &commits[i]);
     pthread_mutex_unlock(&all->lock);
     transactions_settle(broker);
     return err;
@@ -540,8 +565,8 @@ broker_transaction_offsets(struct broker *broker, cairn_str transactional_id, st
 static struct transaction *
 find_late(const struct transactions *all, int64_t time_ms)
 {
-    for (struct transaction *one = all->oldest; one; one = one->newer)
-        if (one->state == TXN_ONGOING && !one->busy && time_ms - one->started_ms >= one->timeout_ms)
+    for (struct transaction *one = all->open.oldest; one; one = one->newer)
+        if (!one->busy && time_ms - one->started_ms >= one->timeout_ms)
             return one;
     return NULL;
 }
@@ -575,7 +600,7 @@ transactions_tick(struct broker *broker, int64_t now_us)
     struct transaction *late;
     enum kafka_err err = KAFKA_NONE;
     pthread_mutex_lock(&all->lock);
-    while (all->open > 0 && err == KAFKA_NONE && (late = find_late(all, now_us / 1000)) != NULL)
+    while (err == KAFKA_NONE && (late = find_late(all, now_us / 1000)) != NULL)
         err = time_out(broker, late);
     pthread_mutex_unlock(&all->lock);
     transactions_settle(broker);
@@ -605,14 +630,13 @@ bool
 broker_offset_pending(struct broker *broker, cairn_str group, cairn_str topic, uint32_t partition)
 {
     struct transactions *all = broker->transactions;
+    char name[OFFSET_STREAM_ROOM];
+    uint16_t *head;
+    cairn_str stream = groups_offset_stream(group, topic, partition, name);
     bool pending = false;
     pthread_mutex_lock(&all->lock);
-    for (struct transaction *one = all->open > 0 ? all->newest : NULL; one && !pending; one = one->older)
-        for (size_t i = 0; one->state == TXN_ONGOING && i < one->offset_count && !pending; i++) {
-            const struct held_offset *held = &one->offsets[i];
-            pending = held->commit.partition == partition && cairn_str_equal(held->group, group) &&
-                      cairn_str_equal(held->commit.topic, topic);
-        }
+    for (struct transaction *one = stream.size > 0 ? all->open.newest : NULL; one && !pending; one = one->older)
+        pending = find_offset(one, stream, group, topic, partition, &head) != NULL;
     pthread_mutex_unlock(&all->lock);
     transactions_settle(broker);
     return pending;
@@ -626,11 +650,10 @@ broker_transactions(struct broker *broker, transaction_visit visit, void *contex
     size_t count = 0;
     pthread_mutex_lock(&all->lock);
     struct transaction_info *infos = arena_alloc(&arena, (all->count + 1) * sizeof *infos);
-    for (const struct transaction *one = all->newest; one && infos; one = one->older)
-        if (one->exists && !describe(one, &arena, &infos[count++])) {
-            count--;
-            break;
-        }
+    const struct transaction *lists[] = {all->open.newest, all->resting.newest};
+    for (int i = 0; i < 2; i++)
+        for (const struct transaction *one = lists[i]; one && infos; one = one->older)
+            count += one->exists && describe(one, &arena, &infos[count]);
     pthread_mutex_unlock(&all->lock);
     transactions_settle(broker);
     for (size_t i = 0; i < count && visit(context, &infos[i]); i++)
@@ -643,7 +666,7 @@ transactions_stats(struct broker *broker, struct broker_stats *ret)
 {
     struct transactions *all = broker->transactions;
     pthread_mutex_lock(&all->lock);
-    ret->transactions_open = all->open;
+    ret->transactions_open = all->open_count;
     ret->transactions_bytes = all->held_bytes;
     pthread_mutex_unlock(&all->lock);
     transactions_settle(broker);
@@ -667,10 +690,12 @@ transactions_close(struct broker *broker)
     struct transactions *all = broker->transactions;
     if (!all)
         return;
-    for (struct transaction *one = all->newest, *older; one; one = older) {
-        older = one->older;
-        transaction_free(all, one);
-    }
+    struct transaction *lists[] = {all->open.newest, all->resting.newest};
+    for (int i = 0; i < 2; i++)
+        for (struct transaction *one = lists[i], *older; one; one = older) {
+            older = one->older;
+            transaction_free(all, one);
+        }
     free(all->slots);
     pthread_mutex_destroy(&all->lock);
     free(all);

@@ -27,6 +27,9 @@
 #define TRANSACTION_RECORDS_MAX 1500000
 #define TRANSACTIONAL_ID_MAX 480         /* the stream's name has room for it */
 #define OFFSET_STREAM_ROOM 544            /* what groups_offset_stream() needs */
+#define OFFSET_HEADS 256                 /* chains of held offsets */
+#define BATCH_APPEND_BYTES 128           /* at most what the log adds to a batch, but for 8 bytes a record and the category's name */
+#define OFFSET_APPEND_BYTES 320          /* and what an offset's event comes to without its metadata and its stream's name */
 #define EPOCH_LAST 32766                 /* what a client may have; the next is a new producer id */
 
 enum transaction_state { TXN_EMPTY, TXN_ONGOING, TXN_COMPLETE_COMMIT, TXN_COMPLETE_ABORT, TXN_LOST };
@@ -42,6 +45,7 @@ struct held {
 struct held_offset {
     cairn_str group;
     struct offset_commit commit;
+    uint16_t next;         /* in its chain: index + 1; 0: the last */
 };
 
 struct txn_partition {
@@ -49,17 +53,13 @@ struct txn_partition {
     uint32_t partition;
     cairn_str topic;      /* malloc'ed */
     bool added;           /* to the transaction that is open */
-    bool known;           /* the sequences are */
-    uint8_t sent_count;
-    struct {
-        int32_t first, last;
-    } sent[BATCHES_KNOWN]; /* newest first */
+    struct window window;
     struct held *first, *last;
 };
 
 struct transaction {
     struct transaction *next;          /* in its slot */
-    struct transaction *newer, *older; /* used */
+    struct transaction *newer, *older; /* used; in the list of those that are open, or that rest */
     bool busy;
     bool exists;                       /* it has an event */
     enum transaction_state state;
@@ -76,19 +76,24 @@ struct transaction {
     size_t group_count, group_capacity;
     struct held_offset *offsets;
     size_t offset_count, offset_capacity;
+    uint16_t *offset_heads;            /* chains by the names of their streams: index + 1; NULL: there are none */
     uint64_t held_bytes, held_records;
+    uint64_t append_bytes;             /* what the commit's append comes to, at most */
     size_t held_batches;
     size_t id_size;
     char id[];
 };
 
 struct ending;
+struct used_transactions {
+    struct transaction *newest, *oldest;
+};
 struct transactions {
     pthread_mutex_t lock;
     struct transaction **slots;
     size_t capacity, count; /* capacity: a power of two */
-    struct transaction *newest, *oldest;
-    uint64_t held_bytes, open;
+    struct used_transactions open, resting; /* open: TXN_ONGOING */
+    uint64_t held_bytes, open_count;
     struct ending *_Atomic over; /* appends of ends that are over */
 };
 
@@ -107,6 +112,8 @@ enum kafka_err transaction_find(struct broker *broker, cairn_str id, bool create
 enum kafka_err transaction_check(const struct transaction *one, struct producer producer);
 /* Where the partition is among its partitions, or belongs. */
 size_t transaction_partition(const struct transaction *one, const cairn_uuid *topic_id, uint32_t number, bool *ret_there);
+/* From one state to another, and from one list to the other. */
+void transaction_become(struct transactions *transactions, struct transaction *one, enum transaction_state state);
 /* What it holds, groups and partitions go; sequences stay. */
 void transaction_forget_held(struct transactions *transactions, struct transaction *one);
 void transaction_forget_sequences(struct transaction *one);

@@ -200,7 +200,7 @@ TEST(what_is_scavenged_counts_no_more)
     const struct broker_pair size = {.name = CAIRN_STR("retention.bytes"), .value = CAIRN_STR("250000")};
     CHECK_KAFKA(broker_topic_configure(rig.broker, CAIRN_STR("t"), &size, 1, false, false, &why), KAFKA_NONE);
     for (int i = 0; i < 60; i++) { /* some 220 KB, of which as good as nothing is left */
-        char key[16];
+        char key[24];
         snprintf(key, sizeof key, "kept-%d", i);
         CHECK_KAFKA(rig_produce(&rig, "t", 0, &(struct batch_spec){.count = 1, .key = key}).err, KAFKA_NONE);
         CHECK_KAFKA(rig_produce(&rig, "t", 0, &(struct batch_spec){.count = 150, .key = "replaced"}).err, KAFKA_NONE);
@@ -218,6 +218,32 @@ TEST(what_is_scavenged_counts_no_more)
     rig_end(&rig);
 }
 
+/* What streams' retention has hidden since it was counted does not push out what can be read. */
+TEST(what_is_hidden_counts_no_more)
+{
+    struct rig rig = {.sim = NULL};
+    static char text[1000];
+    cairn_at at;
+    memset(text, 'x', sizeof text);
+    rig_begin(&rig, true);
+    rig_topic(&rig, "t", 1, "retention.bytes", "10000");
+    const cairn_event event = {.type = CAIRN_STR("E"), .data = {text, sizeof text}};
+    for (int i = 0; i < 9; i++)
+        CHECK_OK(cairn_append(rig.store, 0, CAIRN_STR("t-a"), CAIRN_ANY, &event, 1, &at, NULL));
+    for (int i = 0; i < 700; i++)
+        broker_tick(rig.broker, os_now_us(rig.store->os));
+    CHECK_OK(cairn_retention_set(rig.store, 0, CAIRN_STR("t-a"), &(cairn_retention){.truncate_before = 9}, NULL));
+    for (int i = 0; i < 30; i++) {
+        CHECK_OK(cairn_append(rig.store, 0, CAIRN_STR("t-b"), CAIRN_ANY, &event, 1, &at, NULL));
+        broker_tick(rig.broker, os_now_us(rig.store->os));
+        broker_tick(rig.broker, os_now_us(rig.store->os));
+        uint64_t left = rig_partition(&rig, "t", 0).end - rig_partition(&rig, "t", 0).start;
+        CHECK(i < 10 || left == 10);
+        CHECK(i >= 10 || rig_partition(&rig, "t", 0).start <= 9);
+    }
+    rig_end(&rig);
+}
+
 int
 main(void)
 {
@@ -229,6 +255,7 @@ main(void)
         RUN(what_is_always_behind_stops_nobody),
         RUN(large_batches_are_counted_whole),
         RUN(what_is_scavenged_counts_no_more),
+        RUN(what_is_hidden_counts_no_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -298,6 +298,79 @@ TEST(what_a_transaction_holds_is_bounded)
     rig_end(&rig);
 }
 
+/* What has been taken can be committed, however small a segment is: of many small batches, of large ones, of offsets with metadata that
+ * takes six times its bytes in JSON, and of all together. */
+TEST(what_is_held_fits_an_append)
+{
+    for (int kind = 0; kind < 4; kind++) {
+        struct rig rig = {.segment_size_bytes = 64 << 10};
+        static char metadata[1000];
+        memset(metadata, 1, sizeof metadata);
+        begin(&rig);
+        struct producer producer = init(&rig);
+        CHECK_KAFKA(add(&rig, producer, "a", 0), KAFKA_NONE);
+        CHECK_KAFKA(broker_transaction_add_group(rig.broker, TXN, producer, CAIRN_STR("g")), KAFKA_NONE);
+        uint32_t records = kind == 1 ? 700 : 1, refused = 0;
+        int32_t sequence = 0, offsets = 0;
+        for (int i = 0; i < 10000 && refused == 0; i++) {
+            if (kind != 2) {
+                enum kafka_err err = send_records(&rig, producer, "a", sequence, "x", records);
+                refused += err != KAFKA_NONE;
+                if (err == KAFKA_NONE)
+                    sequence += (int32_t)records;
+                else
+                    CHECK_KAFKA(err, KAFKA_RECORD_LIST_TOO_LARGE);
+            }
+            if (kind >= 2) {
+                const struct offset_commit commit = {.topic = CAIRN_STR("a"), .partition = (uint32_t)i, .offset = i,
+                                                     .metadata = {metadata, sizeof metadata}, .expire_time_ms = -1};
+                enum kafka_err err = broker_transaction_offsets(rig.broker, TXN, producer, CAIRN_STR("g"), &commit, 1);
+                refused += err != KAFKA_NONE;
+                offsets += err == KAFKA_NONE;
+                if (err != KAFKA_NONE)
+                    CHECK_KAFKA(err, KAFKA_INVALID_COMMIT_OFFSET_SIZE);
+            }
+        }
+        CHECK_KAFKA(end_of(&rig, producer, true), KAFKA_NONE);
+        CHECK(refused > 0);
+        CHECK(kind == 2 || (uint32_t)sequence >= (kind == 1 ? 2 : kind == 0 ? 200 : 5) * records); /* but not for nothing */
+        CHECK(kind < 2 || offsets >= 5);
+        CHECK_INT(rig_partition(&rig, "a", 0).end, sequence);
+        CHECK_INT(committed(&rig, "g", "a"), kind >= 2 ? 0 : -1);
+        rig_end(&rig);
+    }
+}
+
+/* Offsets are looked up among many: each of a group's partitions is held once, and known to be pending while the transaction is open. */
+TEST(many_offsets_are_held)
+{
+    struct rig rig = {.sim = NULL};
+    begin(&rig);
+    struct producer producer = init(&rig);
+    static struct offset_commit commits[3000];
+    CHECK_KAFKA(broker_transaction_add_group(rig.broker, TXN, producer, CAIRN_STR("g")), KAFKA_NONE);
+    for (uint32_t i = 0; i < 3000; i++)
+        commits[i] = (struct offset_commit){.topic = i % 2 ? CAIRN_STR("a") : CAIRN_STR("b"), .partition = i / 2, .offset = i,
+                                            .leader_epoch = -1, .expire_time_ms = -1};
+    CHECK_KAFKA(broker_transaction_offsets(rig.broker, TXN, producer, CAIRN_STR("g"), commits, 3000), KAFKA_NONE);
+    CHECK_KAFKA(broker_transaction_offsets(rig.broker, TXN, producer, CAIRN_STR("g"), commits, 3000), KAFKA_NONE); /* in their place */
+    const struct offset_commit more = {.topic = CAIRN_STR("a"), .partition = 1500};
+    CHECK_KAFKA(broker_transaction_offsets(rig.broker, TXN, producer, CAIRN_STR("g"), &more, 1), KAFKA_INVALID_COMMIT_OFFSET_SIZE);
+    for (uint32_t i = 0; i < 1500; i++) {
+        CHECK(broker_offset_pending(rig.broker, CAIRN_STR("g"), CAIRN_STR("a"), i));
+        CHECK(!broker_offset_pending(rig.broker, CAIRN_STR("h"), CAIRN_STR("a"), i));
+        CHECK(!broker_offset_pending(rig.broker, CAIRN_STR("g"), CAIRN_STR("c"), i));
+    }
+    CHECK(!broker_offset_pending(rig.broker, CAIRN_STR("g"), CAIRN_STR("a"), 1500));
+    commits[1].offset = 7777; /* a/0 */
+    CHECK_KAFKA(broker_transaction_offsets(rig.broker, TXN, producer, CAIRN_STR("g"), &commits[1], 1), KAFKA_NONE);
+    CHECK_KAFKA(end_of(&rig, producer, true), KAFKA_NONE);
+    CHECK(!broker_offset_pending(rig.broker, CAIRN_STR("g"), CAIRN_STR("a"), 7));
+    CHECK_INT(committed(&rig, "g", "a"), 7777);
+    CHECK_INT(committed(&rig, "g", "b"), 0);
+    rig_end(&rig);
+}
+
 /* A topic that is deleted while its transaction is open takes its batches with it; the rest is committed. */
 TEST(a_topic_that_is_gone_does_not_stop_a_commit)
 {
@@ -390,6 +463,8 @@ main(void)
         RUN(a_transaction_that_takes_too_long_is_aborted),
         RUN(offsets_are_committed_with_the_batches_or_not_at_all),
         RUN(what_a_transaction_holds_is_bounded),
+        RUN(what_is_held_fits_an_append),
+        RUN(many_offsets_are_held),
         RUN(a_topic_that_is_gone_does_not_stop_a_commit),
         RUN(a_bad_batch_is_refused_at_once),
         RUN(transactions_can_be_looked_at),
