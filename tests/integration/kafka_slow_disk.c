@@ -145,7 +145,7 @@ request_bytes(void)
 static void
 flood(struct kafka_client *clients, const struct flood *how, int16_t acks, int32_t *ret_first)
 {
-    char topic[CLIENTS][16];
+    char topic[CLIENTS][24];
     uint64_t bytes = 0;
     for (int i = 0; i < CLIENTS; i++) {
         snprintf(topic[i], sizeof topic[i], "flood-%d", i);
@@ -173,7 +173,7 @@ check_flood(const struct flood *how)
 {
     struct kafka_client clients[CLIENTS];
     int32_t first[CLIENTS];
-    char topic[16];
+    char topic[24];
     start(how->options);
     flood(clients, how, 1, first);
     set_gate(&machine.syncs_wait, false);

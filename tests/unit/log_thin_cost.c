@@ -20,7 +20,7 @@ no_sync(struct os *os, struct os_file *file)
 static cairn_str
 make_batch(struct batch_maker *maker, unsigned count, unsigned number)
 {
-    cairn_str value = CAIRN_STR("v");
+    cairn_str value = count == LARGE ? CAIRN_STR("v") : CAIRN_STR("worth more than the name of a stream that goes");
     batch_make_begin(maker);
     for (unsigned i = 0; i < count; i++) {
         char text[32];
