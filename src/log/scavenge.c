@@ -240,7 +240,8 @@ rewrite_frames(struct scavenge *work, struct segment *from, struct segment *to, 
     struct log *log = work->log;
     struct frame_scan scan;
     struct buf out = {0};
-    uint64_t at = SEGMENT_HEADER_SIZE, data_end = atomic_load(&from->data_end), whole = log->options.segment_size_bytes & ~UINT64_C(7);
+    uint64_t at = SEGMENT_HEADER_SIZE, data_end = atomic_load(&from->data_end);
+    uint64_t whole = log->options.segment_size_bytes & ~UINT64_C(7);
     uint64_t spare = whole > data_end ? whole - data_end : 0;
     cairn_err err = CAIRN_OK;
     thin_begin(work->thin, from, to);
@@ -342,7 +343,7 @@ rewrite_segment(struct scavenge *work, uint32_t slot, struct segment *from, cair
     to->seed = from->seed;
     to->first_position = from->first_position;
     to->generation = atomic_fetch_add(&log->generations, 1) + 1;
-    to->look = look_new(log, work->now_us, from->look);
+    to->look = look_new(log, work->now_us, work->end, from->look);
     snprintf(to->path, sizeof to->path, "%.*s.new", LOG_PATH_MAX - 8, from->path);
     cairn_err err = segment_make_tables(to, (uint32_t)atomic_load(&from->count), error);
     int fault = 0;
@@ -378,7 +379,9 @@ static bool
 has_room(struct scavenge *work, const struct segment *segment, uint64_t bytes_left)
 {
     struct log *log = work->log;
-    uint64_t have, need = bytes_left + atomic_load(&segment->count) * 4 + (atomic_load(&log->disk_full) ? 0 : 2 * log_space_min(log));
+    uint64_t have, need = bytes_left + atomic_load(&segment->count) * 4;
+    if (!atomic_load(&log->disk_full))
+        need += 2 * log_space_min(log);
     if (!work->unasked || os_free_space(log->os, log->dir, &have) != 0 || have >= need)
         return true;
     (void)error_set(&work->no_room, CAIRN_E_NOSPACE, "%s: to write it again takes %llu bytes of room for a while; there are %llu",
@@ -392,7 +395,7 @@ scavenge_segment(struct scavenge *work, uint32_t slot, struct segment *segment, 
 {
     struct gain gain = {0};
     uint64_t size = atomic_load(&segment->data_end), percent = work->unasked ? SWEEP_PERCENT : WORTH_PERCENT;
-    struct look *look = look_new(work->log, work->now_us, segment->look);
+    struct look *look = look_new(work->log, work->now_us, work->end, segment->look);
     cairn_err err = count_removable(work, segment, look, &gain, error);
     bool worth = (gain.bytes > 0 && gain.bytes * 100 >= size * percent)
                  || (gain.nulls > 0 && gain.nulls * 100 >= gain.records * percent);

@@ -33,7 +33,7 @@ struct part {
 
 struct look {
     int64_t now_us, again_us, wait_us;
-    uint64_t topics_changes, retention_changes;
+    uint64_t log_end, topics_changes, retention_changes;
     uint64_t known_bytes;   /* that could go, and are there because they were too few */
     uint64_t hidden_bytes;  /* of the rest, by the same measure as later: that does not see where in a batch its start is */
     uint64_t limited_bytes;
@@ -43,13 +43,14 @@ struct look {
 };
 
 struct look *
-look_new(struct log *log, int64_t now_us, const struct look *before)
+look_new(struct log *log, int64_t now_us, uint64_t end, const struct look *before)
 {
     int64_t interval_us = (int64_t)log->options.scavenge_interval_us;
     struct look *look = interval_us > 0 ? calloc(1, sizeof *look) : NULL;
     if (look == NULL)
         return NULL;
     look->now_us = now_us;
+    look->log_end = end;
     look->wait_us = before == NULL || before->wait_us > WAIT_MAX_US / 2 ? WAIT_MAX_US : 2 * before->wait_us;
     if (before == NULL && interval_us < WAIT_MAX_US)
         look->wait_us = interval_us;
@@ -139,18 +140,26 @@ struct weight {
     uint64_t records, old;      /* old: of them, that waited, and need not any more */
 };
 
+/* Of a partition, when the log ended there. */
+static uint64_t
+partition_end(struct log *log, const struct part *part, const cairn_topic_ref *topic, uint64_t log_end, uint64_t when_unknown)
+{
+    struct series_head head;
+    struct hash128 key = partition_key(log, part->scope, &part->topic_id, part->partition);
+    cairn_err err = cairn_series_head(log->series, key, log_end, &head, NULL);
+    return err == CAIRN_OK ? head.ordinal + 1 : err == CAIRN_E_END ? topic_linked(topic, part->partition) : when_unknown;
+}
+
 /* At most so much more may have been compacted away since. */
 static void
 weigh_compacted(struct log *log, const struct part *part, const cairn_topic_ref *topic, int64_t age_us, struct weight *weight)
 {
-    cairn_partition_info info;
-    uint64_t wait_us = topic->lag_us > topic->null_age_us ? topic->lag_us : topic->null_age_us, records = part->records;
+    uint64_t wait_us = topic->lag_us > topic->null_age_us ? topic->lag_us : topic->null_age_us;
     uint64_t old = age_us > 0 && (uint64_t)age_us >= wait_us ? part->waiting : 0;
     if (!topic->topic.compact)
         return;
-    if (part->compact && cairn_log_partition_get(log, part->scope, &part->topic_id, part->partition, &info, NULL) == CAIRN_OK)
-        records = old + (info.end > part->end ? info.end - part->end : 0);
-    weight->compacted += share(part->bytes, records, part->records);
+    uint64_t newer = part->compact ? partition_end(log, part, topic, cairn_log_end(log), UINT64_MAX) - part->end : part->records;
+    weight->compacted += newer < part->records ? share(part->bytes, newer + old, part->records) : part->bytes;
     weight->old += old;
 }
 
@@ -178,10 +187,8 @@ look_end(struct look *look, struct log *log, uint64_t bytes, bool worth)
     for (size_t i = 0; i < look->count; i++) {
         struct part *part = &look->parts[i];
         cairn_topic_ref *topic = log_topic_by_id(log, part->scope, &part->topic_id, false);
-        cairn_partition_info info;
-        part->compact = topic != NULL && topic->topic.compact
-                        && cairn_log_partition_get(log, part->scope, &part->topic_id, part->partition, &info, NULL) == CAIRN_OK;
-        part->end = part->compact ? info.end : 0;
+        part->compact = topic != NULL && topic->topic.compact;
+        part->end = part->compact ? partition_end(log, part, topic, look->log_end, 0) : 0;
         cairn_topic_release(topic);
     }
     look->hidden_bytes = weigh(log, look, look->now_us).hidden;
@@ -210,7 +217,7 @@ look_is_due(struct log *log, const struct segment *segment, int64_t now_us)
            || (look->overflow && look->topics_changes != log_topics_changes(log));
 }
 
-/* ---- the thread ------------------------------------------------------------------------------------------------------------------ */
+/* ---- the thread ------------------------------------------------------------------------------------------------------------ */
 
 void
 log_admin_begin(struct log *log)

@@ -11,8 +11,9 @@
 #define SWEEP_PERCENT 25 /* of a segment's bytes: what must be won before nobody's asking it is written again */
 
 struct look;
-/* `before`: the segment's last look, or NULL. NULL: out of memory, which is no harm. */
-struct look *look_new(struct log *log, int64_t now_us, const struct look *before);
+/* now_us, end: what age and newer events are measured by. `before`: the segment's last look, or NULL. NULL: out of memory, which is
+ * no harm. */
+struct look *look_new(struct log *log, int64_t now_us, uint64_t end, const struct look *before);
 void look_free(struct look *look);
 /* What is to be left: an event with limits, of so many bytes; of a batch, what `count` says. NULL is fine. */
 void look_note_event(struct look *look, uint64_t bytes);

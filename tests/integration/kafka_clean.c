@@ -1,9 +1,9 @@
 /* What topics' settings say is to go leaves the disk, and nobody has to ask for it.
  *
- * Goal: retention.ms, retention.bytes and compaction, as librdkafka's clients set them, give disk space back while the server runs; what
- *       is left is read by its offsets, new offsets go on, values and nulls alike; also after kill -9.
- * Method: a server of its own (rdkafka_rig.h) with small segments, which looks every 100 ms; topics that give up most of what they get
- *         beside one that keeps all; wait for the figures that the server tells and for what a consumer reads. */
+ * Goal: retention.ms, retention.bytes and compaction, as librdkafka's clients set them, give disk space back while the server
+ *       runs; what is left is read by its offsets, new offsets go on, values and nulls alike; also after kill -9.
+ * Method: a server of its own (rdkafka_rig.h) with small segments, which looks every 100 ms; topics that give up most of what
+ *         they get beside one that keeps all; wait for the figures that the server tells and for what a consumer reads. */
 #include "api_client.h"
 #include "rdkafka_rig.h"
 
@@ -48,14 +48,15 @@ make_topic(const char *name, const char *const *config)
     rd_kafka_event_t *event = rd_kafka_queue_poll(queue, RIG_PATIENCE_MS);
     assert_non_null(event);
     CHECK_RK(rd_kafka_event_error(event));
-    const rd_kafka_topic_result_t **results = rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count);
+    const rd_kafka_topic_result_t **results =
+        rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count);
     CHECK_RK(rd_kafka_topic_result_error(results[0]));
     rd_kafka_event_destroy(event);
     rd_kafka_queue_destroy(queue);
     rd_kafka_NewTopic_destroy(topic);
 }
 
-/* ---- producing and reading --------------------------------------------------------------------------------------------------------- */
+/* ---- producing and reading ------------------------------------------------------------------------------------------------ */
 
 static void
 make_value(char value[VALUE_SIZE], unsigned number)
@@ -183,7 +184,7 @@ server_says(const char *path, const char *text)
     return says;
 }
 
-/* ---- retention ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- retention ------------------------------------------------------------------------------------------------------------ */
 
 #define ROUNDS 3000
 
@@ -230,7 +231,7 @@ TEST(retention_gives_space_back)
     check_topics(ROUNDS + 100);
 }
 
-/* ---- compaction ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- compaction ----------------------------------------------------------------------------------------------------------- */
 
 #define TABLE_KEYS 100 /* the lower half gets a null after TABLE_ROUNDS, and the upper half as many rounds again */
 #define TABLE_ROUNDS 40

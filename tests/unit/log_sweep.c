@@ -11,10 +11,10 @@
 
 static cairn_error error;
 
-#define EXPECT_OK(call)                                                                                                                \
-    do {                                                                                                                               \
-        if ((call) != CAIRN_OK)                                                                                                        \
-            fail_msg("%s: %s", #call, error.detail);                                                                                   \
+#define EXPECT_OK(call)                                                                            \
+    do {                                                                                           \
+        if ((call) != CAIRN_OK)                                                                    \
+            fail_msg("%s: %s", #call, error.detail);                                               \
     } while (0)
 
 struct home {
@@ -39,8 +39,8 @@ open_home(struct home *home)
 static void
 put_topic(struct home *home, bool compact, const char *config, const uint64_t *starts, int64_t expected)
 {
-    cairn_topic topic = {.id = home->id, .name = CAIRN_STR("t"), .partitions = 1, .compact = compact, .config = cairn_cstr(config),
-                         .starts = starts};
+    cairn_topic topic = {.id = home->id, .name = CAIRN_STR("t"), .partitions = 1, .compact = compact,
+                         .config = cairn_cstr(config), .starts = starts};
     cairn_topic_ref *ref;
     EXPECT_OK(cairn_log_topic_put(home->log, 0, &topic, expected, &ref, &error));
     cairn_topic_release(ref);
@@ -190,7 +190,7 @@ content(struct home *home)
     return text.data;
 }
 
-/* ---- which segments ------------------------------------------------------------------------------------------------------------- */
+/* ---- which segments ------------------------------------------------------------------------------------------------------- */
 
 /* Goal: a segment is read once, and again when a quarter of it is hidden by its topic; one of which less is stays as it is.
  * Method: raise the partition's start a little at a time, then delete the topic; ask which segments are due, and sweep. */
@@ -251,8 +251,8 @@ TEST(little_is_left_until_it_is_more)
     free_home(&home);
 }
 
-/* Goal: a compacted segment is read again when its partition has got enough records to take the place of a quarter of it, and less
- * and less often while they did not.
+/* Goal: a compacted segment is read again when its partition has got enough records to take the place of a quarter of it, and
+ * less and less often while they did not.
  * Method: new keys first, so that reading wins nothing; then the old keys again. */
 TEST(compaction_waits_for_enough_records)
 {
@@ -324,7 +324,7 @@ TEST(a_sweep_gives_way)
     free_home(&home);
 }
 
-/* Goal: what nobody has asked for leaves room on the disk; it goes on when there is more, while somebody who asks may use all of it.
+/* Goal: what nobody has asked for leaves room on the disk, and goes on when there is more.
  * Method: two full segments, of which half is hidden; little room, then more. */
 TEST(a_sweep_leaves_room)
 {
@@ -348,7 +348,7 @@ TEST(a_sweep_leaves_room)
     free_home(&home);
 }
 
-/* ---- records without value --------------------------------------------------------------------------------------------------------- */
+/* ---- records without value ------------------------------------------------------------------------------------------------ */
 
 static void
 produce_nulls(struct home *home, unsigned count)
@@ -369,9 +369,10 @@ count_of(const char *text, const char *part)
     return n;
 }
 
-/* Goal: a record without value takes the place of those before it, stays for delete.retention.ms, a day by default, and then goes;
- * offsets and revisions stay taken, also when the index is made anew.
- * Method: keys with values twice, five of them then null; scavenge before and after the time, count what is left, append again. */
+/* Goal: a record without value takes the place of those before it, stays for delete.retention.ms, a day by default, and then
+ * goes; offsets and revisions stay taken, also when the index is made anew.
+ * Method: keys with values twice, five of them then null; scavenge before and after the time, count what is left, append
+ * again. */
 TEST(null_values_go_when_they_are_old)
 {
     static const struct {
@@ -413,8 +414,8 @@ TEST(null_values_go_when_they_are_old)
 }
 
 /* Goal: as long as anything older of its key is left, a null value stays: otherwise that would seem to be the newest.
- * Method: an event in k0's stream; values of k0 to k3 in a segment that a sweep spares, because they are too little of it. After a
- * sweep all nulls are there; after that segment has been scavenged, k0's alone. */
+ * Method: an event in k0's stream; values of k0 to k3 in a segment that a sweep spares, because they are too little of it. After
+ * a sweep all nulls are there; after that segment has been scavenged, k0's alone. */
 TEST(null_values_stay_while_something_older_is_left)
 {
     struct home home = new_home(true, "{\"delete.retention.ms\":\"0\"}");
@@ -441,8 +442,8 @@ TEST(null_values_stay_while_something_older_is_left)
     free_home(&home);
 }
 
-/* Goal: records without value are worth it by their number, though naming their streams takes as much room as they did; a segment never
- * becomes larger than a full one by that.
+/* Goal: records without value are worth it by their number, though naming their streams takes as much room as they did; a
+ * segment never becomes larger than a full one by that.
  * Method: 40 nulls among 60 values, whose own segment has nothing else to win. */
 TEST(null_values_are_worth_it_by_their_number)
 {
