@@ -17,6 +17,7 @@ struct kafka_rig {
     struct os *os;         /* the store's; NULL: the real one */
     cairn_options options; /* the store's */
     void (*opened)(cairn_store *store); /* before anything uses it; NULL: nothing to do */
+    __typeof__(((struct broker_options *)0)->validate) validate; /* of the broker; NULL: values are not checked */
     cairn_store *store;
     struct broker *broker;
     struct groups_broker *groups;
@@ -58,7 +59,7 @@ kafka_rig_start(struct kafka_rig *rig, struct kafka_config config, const struct 
     store.create = true;
     if (store.segment_size_bytes == 0)
         store.segment_size_bytes = 4 << 20;
-    const struct broker_options broker = {.partitions = 1};
+    const struct broker_options broker = {.partitions = 1, .validate = rig->validate};
     const struct groups_options groups = {.initial_delay_ms = 20};
     snprintf(data, sizeof data, "%s/data", rig->folder);
     if (cairn_store_open_on(rig->os ? rig->os : os_real(), data, &store, &rig->store, &error) != CAIRN_OK)

@@ -219,6 +219,15 @@ relay_main(void *context)
 }
 
 static void
+set_started(struct relay *relay, bool started)
+{
+    pthread_mutex_lock(&relay->relays->lock);
+    relay->started = started;
+    pthread_mutex_unlock(&relay->relays->lock);
+}
+
+/* May take as long as a call to Kafka: without the list's lock. */
+static void
 relay_halt(struct relay *relay)
 {
     if (!relay->started)
@@ -227,7 +236,7 @@ relay_halt(struct relay *relay)
     atomic_fetch_add(&relay->wake, 1);
     os_wake(&relay->wake, 1);
     pthread_join(relay->thread, NULL);
-    relay->started = false;
+    set_started(relay, false);
     atomic_store(&relay->stop, false);
 }
 
@@ -244,7 +253,7 @@ relay_begin(struct relay *relay, cairn_error *error)
     pthread_mutex_unlock(&relay->lock);
     if (pthread_create(&relay->thread, NULL, relay_main, relay) != 0)
         return error_set(error, CAIRN_E_NOMEM, "cannot start a thread for the relay %s", relay->name);
-    relay->started = true;
+    set_started(relay, true);
     return CAIRN_OK;
 }
 
@@ -328,7 +337,7 @@ put_definition(const struct relay_spec *spec, struct buf *to)
     buf_put_char(to, '}');
 }
 
-/* Take over a definition; owned from here on. */
+/* Take over a definition; owned from here on. Its thread does not run; under the list's lock, since who looks at the list borrows. */
 static cairn_err
 apply_definition(struct relay *relay, char *text, size_t size, cairn_error *error)
 {
@@ -366,7 +375,7 @@ append_definition(struct relays *relays, const char *name, cairn_str data, cairn
     return cairn_append_all(relays->store, &request, &at, error);
 }
 
-/* Under the lock: where the name is, or would be. */
+/* Where the name is, or would be. Under `changing` or the lock. */
 static size_t
 place_of(const struct relays *relays, cairn_str name, bool *ret_found)
 {
@@ -397,14 +406,16 @@ relay_new(struct relays *relays, cairn_str name)
 static void
 insert(struct relays *relays, struct relay *relay, size_t at)
 {
+    pthread_mutex_lock(&relays->lock);
     memmove(relays->list + at + 1, relays->list + at, (relays->count - at) * sizeof *relays->list);
     relays->list[at] = relay;
     relays->count++;
+    pthread_mutex_unlock(&relays->lock);
 }
 
-/* Under the lock: write the definition, then let the relay run by it. */
+/* Under `changing`: write the definition, then let the relay run by it. */
 static cairn_err
-put_locked(struct relays *relays, const struct relay_spec *spec, cairn_error *error)
+put_alone(struct relays *relays, const struct relay_spec *spec, cairn_error *error)
 {
     bool found;
     size_t at = place_of(relays, spec->name, &found);
@@ -429,7 +440,9 @@ put_locked(struct relays *relays, const struct relay_spec *spec, cairn_error *er
     if (!found)
         insert(relays, relay, at);
     relay_halt(relay);
+    pthread_mutex_lock(&relays->lock);
     err = apply_definition(relay, data.data, data.size, error);
+    pthread_mutex_unlock(&relays->lock);
     return err == CAIRN_OK ? relay_begin(relay, error) : err;
 }
 
@@ -439,9 +452,9 @@ relay_put(struct relays *relays, const struct relay_spec *spec, cairn_error *err
     cairn_err err = check_spec(spec, error);
     if (err != CAIRN_OK)
         return err;
-    pthread_mutex_lock(&relays->lock);
-    err = put_locked(relays, spec, error);
-    pthread_mutex_unlock(&relays->lock);
+    pthread_mutex_lock(&relays->changing);
+    err = put_alone(relays, spec, error);
+    pthread_mutex_unlock(&relays->changing);
     return err;
 }
 
@@ -455,15 +468,15 @@ cairn_err
 relay_pause(struct relays *relays, cairn_str name, bool paused, cairn_error *error)
 {
     bool found;
-    pthread_mutex_lock(&relays->lock);
+    pthread_mutex_lock(&relays->changing);
     size_t at = place_of(relays, name, &found);
     cairn_err err = found ? CAIRN_OK : not_found(name, error);
     if (found && relays->list[at]->spec.paused != paused) {
         struct relay_spec spec = relays->list[at]->spec;
         spec.paused = paused;
-        err = put_locked(relays, &spec, error);
+        err = put_alone(relays, &spec, error);
     }
-    pthread_mutex_unlock(&relays->lock);
+    pthread_mutex_unlock(&relays->changing);
     return err;
 }
 
@@ -471,15 +484,18 @@ cairn_err
 relay_delete(struct relays *relays, cairn_str name, cairn_error *error)
 {
     bool found;
-    pthread_mutex_lock(&relays->lock);
+    pthread_mutex_lock(&relays->changing);
     size_t at = place_of(relays, name, &found);
     cairn_err err = found ? append_definition(relays, relays->list[at]->name, CAIRN_STR("{}"), error) : not_found(name, error);
     if (err == CAIRN_OK) {
-        relay_free(relays->list[at]);
+        struct relay *relay = relays->list[at];
+        pthread_mutex_lock(&relays->lock);
         relays->count--;
         memmove(relays->list + at, relays->list + at + 1, (relays->count - at) * sizeof *relays->list);
+        pthread_mutex_unlock(&relays->lock);
+        relay_free(relay);
     }
-    pthread_mutex_unlock(&relays->lock);
+    pthread_mutex_unlock(&relays->changing);
     return err;
 }
 
@@ -584,6 +600,7 @@ relays_open(cairn_store *store, cairn_scope scope, relay_log log, void *log_cont
     relays->log_id = stats.log_id;
     relays->log = log;
     relays->log_context = log_context;
+    pthread_mutex_init(&relays->changing, NULL);
     pthread_mutex_init(&relays->lock, NULL);
     struct loading loading = {relays, CAIRN_OK, error};
     cairn_err err = cairn_streams(store, scope, CAIRN_STR("$relay-"), (cairn_str){0}, load_one, &loading, error);
@@ -615,5 +632,6 @@ relays_close(struct relays *relays)
     for (size_t i = 0; i < relays->count; i++)
         relay_free(relays->list[i]);
     pthread_mutex_destroy(&relays->lock);
+    pthread_mutex_destroy(&relays->changing);
     free(relays);
 }

@@ -4,7 +4,8 @@
  * get lost together with what it is about:
  *
  *   out, with transactions   each batch is a transaction of Kafka's, and the offsets it reached here are committed in it (group
- *                            "cairn-relay-<name>-<the log's id>", in the metadata of the target's partition 0): exactly once
+ *                            "cairn-relay-<name>-<the log's id>", in the metadata of the target's partition 0 and, where
+ *                            there is not room enough in that, of those behind it): exactly once
  *   out, without             an idempotent producer; the offsets reached are an event of `$relayed-<name>`, written behind the
  *                            acknowledgements: at least once, in order for each key
  *   in                       the records become record batches of a topic here, and the offsets reached there are an event of

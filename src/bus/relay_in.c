@@ -150,17 +150,17 @@ open_incoming(struct incoming *in, cairn_error *error)
 
 /* ---- records ------------------------------------------------------------------------------------------------------ */
 
-/* The headers; *ret_ours: it left this very log by a relay, so taking it in would go round and round. */
+/* The headers, and their bytes; *ret_ours: it left this very log by a relay, so taking it in would go round and round. */
 static cairn_err
 read_headers(const struct incoming *in, rd_kafka_message_t *message, struct batch_header_field *fields, size_t *ret_count,
-             bool *ret_ours, cairn_error *error)
+             size_t *ret_bytes, bool *ret_ours, cairn_error *error)
 {
     rd_kafka_headers_t *headers;
     const char *name;
     const void *value;
     size_t size, count = 0;
     *ret_ours = false;
-    *ret_count = 0;
+    *ret_count = *ret_bytes = 0;
     if (rd_kafka_message_headers(message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR)
         return CAIRN_OK;
     for (; rd_kafka_header_get_all(headers, count, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR; count++) {
@@ -168,6 +168,7 @@ read_headers(const struct incoming *in, rd_kafka_message_t *message, struct batc
             return error_set(error, CAIRN_E_LIMIT, "partition %d, offset %lld: more than %d headers", message->partition,
                              (long long)message->offset, HEADERS_MAX);
         fields[count] = (struct batch_header_field){cairn_cstr(name), {value, size}, value == NULL};
+        *ret_bytes += fields[count].name.size + size;
         if (strcmp(name, RELAY_HEADER_LOG) == 0 && cairn_str_equal(fields[count].value, cairn_cstr(in->log_id)))
             *ret_ours = true;
     }
@@ -175,15 +176,16 @@ read_headers(const struct incoming *in, rd_kafka_message_t *message, struct batc
     return CAIRN_OK;
 }
 
+/* Adds to what has been taken and to its bytes. */
 static cairn_err
-take_in(struct incoming *in, rd_kafka_message_t *message, size_t *ret_taken, cairn_error *error)
+take_in(struct incoming *in, rd_kafka_message_t *message, size_t *taken, size_t *bytes, cairn_error *error)
 {
     struct batch_header_field fields[HEADERS_MAX];
-    size_t count, partition = (size_t)message->partition;
+    size_t count, header_bytes, partition = (size_t)message->partition;
     bool ours;
     if (message->partition < 0 || partition >= in->places.count)
         return error_set(error, CAIRN_E_INVALID, "a record of partition %d, which the topic did not have", message->partition);
-    cairn_err err = read_headers(in, message, fields, &count, &ours, error);
+    cairn_err err = read_headers(in, message, fields, &count, &header_bytes, &ours, error);
     if (err != CAIRN_OK)
         return err;
     if (!ours) {
@@ -197,7 +199,8 @@ take_in(struct incoming *in, rd_kafka_message_t *message, size_t *ret_taken, cai
             batch_make_begin(maker);
         if (!batch_make_add(maker, maker->count, time_ms, message->key ? &key : NULL, message->payload ? &value : NULL, fields, count))
             return error_set(error, CAIRN_E_NOMEM, "no memory for a batch of records");
-        ++*ret_taken;
+        ++*taken;
+        *bytes += message->len + message->key_len + header_bytes;
     }
     in->places.next[partition] = (uint64_t)message->offset + 1;
     return CAIRN_OK;
@@ -310,8 +313,7 @@ relay_some(struct incoming *in, cairn_error *error)
     for (ssize_t i = 0; i < got; i++) {
         rd_kafka_message_t *message = in->messages[i];
         if (err == CAIRN_OK && message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
-            err = take_in(in, message, &taken, error);
-            bytes += message->len + message->key_len;
+            err = take_in(in, message, &taken, &bytes, error);
             moved++;
         } else if (err == CAIRN_OK) {
             err = take_note(in, message, error);

@@ -5,7 +5,7 @@
  *   relay_out.c     from here to Kafka
  *   relay_in.c      from Kafka to here
  *
- * A relay's thread owns its client and its places; what others see (`status`) is under the relay's lock. */
+ * A relay's thread owns its client and its places; what others see (`status`) is under the relay's lock, which is taken last. */
 #ifndef BUS_RELAY_INT_H
 #define BUS_RELAY_INT_H
 
@@ -54,7 +54,8 @@ struct relays {
     cairn_uuid log_id;
     relay_log log;
     void *log_context;
-    pthread_mutex_t lock;    /* of the list, and of putting and deleting */
+    pthread_mutex_t changing; /* held by whoever puts, pauses or deletes, also while a thread is waited for; before lock */
+    pthread_mutex_t lock;     /* of the list, `started` and the definitions; both are held to change them, so either does to read */
     struct relay *list[RELAYS_MAX]; /* in the order of names */
     size_t count;
 };

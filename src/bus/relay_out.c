@@ -2,7 +2,8 @@
  *
  *   partitions here ─► up to RELAY_BATCH_RECORDS records ─► produce ─► all acknowledged ─► places reached
  *
- * With transactions the places are committed to Kafka inside the transaction that brings the records; without, they become an event
+ * With transactions the places are committed to Kafka inside the transaction that brings the records, as the metadata of the target's
+ * partition 0 and of as many behind it as it takes, all at one offset; without, they become an event
  * here, at most once a second, so that a crash repeats a second's records at most. A record keeps its key, value, headers and
  * time. Where both topics have as many partitions it keeps its partition too; otherwise its key decides (murmur2). Either way those of one
  * key keep their order.
@@ -20,6 +21,8 @@
 
 #define TRANSACTION_MS 30000
 #define TRY_AGAIN_MS 100
+#define PLACES_PIECE_BYTES 4000 /* Kafka's offset.metadata.max.bytes is 4,096 */
+#define PLACES_PIECES_MAX 64    /* 10,000 partitions, with 20 digits each */
 #define TRY_MS 1000 /* of a call that goes on where it was when it is made again: how long it takes to notice a stop */
 
 struct outgoing {
@@ -30,6 +33,7 @@ struct outgoing {
     uint64_t *ahead;            /* reached by what is being produced */
     cairn_partition_reader **readers;
     size_t partitions;
+    size_t target_partitions;   /* when it was opened: there may be more by now */
     size_t turn;                /* the partition to begin with: they take turns */
     cairn_uuid topic_id;
     bool same_partitions;
@@ -62,7 +66,28 @@ note_delivery(rd_kafka_t *client, const rd_kafka_message_t *message, void *conte
 
 /* ---- where we are ------------------------------------------------------------------------------------------------------ */
 
-/* With transactions Kafka knows: the group's committed metadata of the target's partition 0. */
+/* The pieces of a text that the group has committed in one transaction: those at the first one's offset. A longer text of before may
+ * have left others behind. */
+static cairn_err
+take_places(struct outgoing *out, const rd_kafka_topic_partition_list_t *list, cairn_error *error)
+{
+    struct buf text = {0};
+    cairn_err err = CAIRN_OK;
+    if (list->elems[0].offset < 0)
+        return CAIRN_OK;
+    for (int i = 0; i < list->cnt && list->elems[i].offset == list->elems[0].offset; i++)
+        buf_put_str(&text, (cairn_str){list->elems[i].metadata, list->elems[i].metadata_size});
+    if (text.failed)
+        err = error_set(error, CAIRN_E_NOMEM, "no memory for a relay's offsets");
+    else if (!relay_places_get(&out->places, buf_str(&text)))
+        err = error_set(error, CAIRN_E_CORRUPT, "what this relay's group has committed does not say how far it has come");
+    else
+        out->total = (uint64_t)list->elems[0].offset;
+    buf_free(&text);
+    return err;
+}
+
+/* With transactions Kafka knows: the group's committed metadata of the target's first partitions. */
 static cairn_err
 places_from_kafka(struct outgoing *out, cairn_error *error)
 {
@@ -72,15 +97,14 @@ places_from_kafka(struct outgoing *out, cairn_error *error)
     cairn_err err = relay_client_new(out->relay, RD_KAFKA_CONSUMER, settings, NULL, &client, error);
     if (err != CAIRN_OK)
         return err;
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-    const rd_kafka_topic_partition_t *place = rd_kafka_topic_partition_list_add(list, out->target, 0);
+    const size_t pieces = out->target_partitions < PLACES_PIECES_MAX ? out->target_partitions : PLACES_PIECES_MAX;
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)pieces);
+    for (size_t i = 0; i < pieces; i++)
+        rd_kafka_topic_partition_list_add(list, out->target, (int32_t)i);
     rd_kafka_resp_err_t fault = rd_kafka_committed(client, list, RELAY_CALL_MS);
-    if (fault != RD_KAFKA_RESP_ERR_NO_ERROR)
-        err = error_set(error, CAIRN_E_TIMEOUT, "Kafka does not say how far this relay has come: %s", rd_kafka_err2str(fault));
-    else if (place->offset >= 0 && !relay_places_get(&out->places, (cairn_str){place->metadata, place->metadata_size}))
-        err = error_set(error, CAIRN_E_CORRUPT, "what the group %s has committed does not say how far this relay has come", group);
-    else if (place->offset >= 0)
-        out->total = (uint64_t)place->offset;
+    err = fault == RD_KAFKA_RESP_ERR_NO_ERROR
+              ? take_places(out, list, error)
+              : error_set(error, CAIRN_E_TIMEOUT, "Kafka does not say how far this relay has come: %s", rd_kafka_err2str(fault));
     rd_kafka_topic_partition_list_destroy(list);
     rd_kafka_consumer_close(client);
     rd_kafka_destroy(client);
@@ -96,12 +120,11 @@ open_client(struct outgoing *out, cairn_error *error)
                                                     {"queue.buffering.max.messages", "100000"}, {"partitioner", "murmur2_random"},
                                                     {transactions ? "transactional.id" : NULL, relay_group(out->relay, id)}, {NULL, NULL}};
     cairn_err err = relay_client_new(out->relay, RD_KAFKA_PRODUCER, settings, note_delivery, &out->client, error);
-    size_t partitions = 0;
     if (err == CAIRN_OK)
-        err = relay_partitions(out->client, cairn_cstr(out->target), &partitions, error);
+        err = relay_partitions(out->client, cairn_cstr(out->target), &out->target_partitions, error);
     if (err != CAIRN_OK)
         return err;
-    out->same_partitions = partitions == out->partitions;
+    out->same_partitions = out->target_partitions == out->partitions;
     out->topic = rd_kafka_topic_new(out->client, out->target, NULL);
     if (transactions) { /* fences whoever ran this relay before, and ends what that one had begun */
         rd_kafka_error_t *fault = rd_kafka_init_transactions(out->client, TRANSACTION_MS);
@@ -334,6 +357,30 @@ fault_of(rd_kafka_error_t *fault, const char *what, cairn_error *error)
     return err;
 }
 
+/* A text as the metadata of the target's first partitions, each with a piece. */
+static cairn_err
+cut_places(const struct outgoing *out, cairn_str text, uint64_t total, rd_kafka_topic_partition_list_t *list, cairn_error *error)
+{
+    const size_t pieces = (text.size + PLACES_PIECE_BYTES - 1) / PLACES_PIECE_BYTES;
+    if (pieces > out->target_partitions || pieces > PLACES_PIECES_MAX)
+        return error_set(error, CAIRN_E_LIMIT,
+                         "to keep in Kafka how far %zu partitions have come, %s needs %zu partitions at least; a relay without "
+                         "transactions keeps it here",
+                         out->partitions, out->target, pieces);
+    for (size_t i = 0; i < pieces; i++) {
+        const size_t from = i * PLACES_PIECE_BYTES, left = text.size - from;
+        rd_kafka_topic_partition_t *place = rd_kafka_topic_partition_list_add(list, out->target, (int32_t)i);
+        place->offset = (int64_t)total;
+        place->metadata_size = left < PLACES_PIECE_BYTES ? left : PLACES_PIECE_BYTES;
+        place->metadata = malloc(place->metadata_size); /* the list's from here on */
+        if (place->metadata == NULL)
+            return error_set(error, CAIRN_E_NOMEM, "no memory for a relay's offsets");
+        memcpy(place->metadata, text.data + from, place->metadata_size);
+    }
+    return CAIRN_OK;
+}
+
+/* What Kafka refuses for now is tried again until the relay is to stop; never CAIRN_E_TIMEOUT, by which nothing would be known. */
 static cairn_err
 send_places(struct outgoing *out, uint64_t total, cairn_error *error)
 {
@@ -344,15 +391,9 @@ send_places(struct outgoing *out, uint64_t total, cairn_error *error)
     relay_places_put(&reached, &text);
     rd_kafka_consumer_group_metadata_t *metadata = rd_kafka_consumer_group_metadata_new(relay_group(out->relay, group));
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_topic_partition_t *place = rd_kafka_topic_partition_list_add(list, out->target, 0);
-    place->offset = (int64_t)total;
-    place->metadata = malloc(text.size > 0 ? text.size : 1); /* the list's from here on */
-    cairn_err err = CAIRN_OK;
-    if (text.failed || place->metadata == NULL) {
-        err = error_set(error, CAIRN_E_NOMEM, "no memory for a relay's offsets");
-    } else {
-        memcpy(place->metadata, text.data, text.size);
-        place->metadata_size = text.size;
+    cairn_err err = text.failed ? error_set(error, CAIRN_E_NOMEM, "no memory for a relay's offsets")
+                                : cut_places(out, buf_str(&text), total, list, error);
+    if (err == CAIRN_OK) {
         do {
             rd_kafka_poll(out->client, err == CAIRN_OK ? 0 : TRY_AGAIN_MS);
             err = fault_of(rd_kafka_send_offsets_to_transaction(out->client, list, metadata, TRY_MS), "cannot commit how far it came", error);
@@ -361,7 +402,7 @@ send_places(struct outgoing *out, uint64_t total, cairn_error *error)
     rd_kafka_topic_partition_list_destroy(list);
     rd_kafka_consumer_group_metadata_destroy(metadata);
     buf_free(&text);
-    return err;
+    return err == CAIRN_E_TIMEOUT ? CAIRN_E_CLOSED : err;
 }
 
 static cairn_err

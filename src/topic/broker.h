@@ -139,6 +139,8 @@ struct produce {
     cairn_str bytes;            /* one batch or several; borrowed until the call returns */
     cairn_str transactional_id; /* empty: none */
 };
+/* Are the topic's values held to schemas? Then producing to it may take long before anything is written. */
+bool broker_checks_values(struct broker *broker, cairn_str topic);
 /* Append to one partition, after the checks of Kafka's own broker, with its codes: MESSAGE_TOO_LARGE, CORRUPT_MESSAGE,
  * INVALID_RECORD, INVALID_TIMESTAMP, UNSUPPORTED_COMPRESSION_TYPE, OUT_OF_ORDER_SEQUENCE_NUMBER, INVALID_PRODUCER_EPOCH,
  * INVALID_TXN_STATE …; KAFKA_STORAGE_ERROR and REQUEST_TIMED_OUT: nothing was written, try again. A transaction that is larger

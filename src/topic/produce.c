@@ -201,12 +201,29 @@ check_batch(struct checking *checking, struct batch_cursor *cursor, cairn_str ba
     return err == KAFKA_NONE ? err : refused(checking, err, message);
 }
 
+static bool
+checks_values(const struct broker *broker, const struct view *view)
+{
+    return view->value_subject.size > 0 && broker->options.validate;
+}
+
+bool
+broker_checks_values(struct broker *broker, cairn_str topic)
+{
+    struct view *view = NULL;
+    if (!broker->options.validate || view_get(broker, topic, NULL, &view) != KAFKA_NONE)
+        return false;
+    bool checks = checks_values(broker, view);
+    view_release(view);
+    return checks;
+}
+
 static enum kafka_err
 check_records(struct checking *checking)
 {
     const struct view *view = checking->view;
     bool times = !view->log_append_time && view->before_max_ms != INT64_MAX;
-    bool values = view->value_subject.size > 0 && checking->broker->options.validate;
+    bool values = checks_values(checking->broker, view);
     if (!view->topic->compact && !times && !values)
         return KAFKA_NONE;
     struct batch_cursor cursor = {.left = 0};

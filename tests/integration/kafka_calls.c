@@ -246,6 +246,66 @@ TEST(bytes_come_back)
     CHECK_INT(check_records(fetched(all), 0, "value0"), 50);
 }
 
+static atomic_int checks_begun;
+static atomic_bool checks_may_end;
+
+/* "slow…" takes until the test lets it end. */
+static enum kafka_err
+check_slowly(void *context, cairn_str subject, cairn_str value, char *ret_reason, size_t reason_size)
+{
+    (void)context, (void)ret_reason, (void)reason_size;
+    if (!cairn_str_equal(subject, CAIRN_STR("shop.Placed")))
+        return KAFKA_INVALID_RECORD;
+    atomic_fetch_add(&checks_begun, 1);
+    while (value.data[0] == 's' && !atomic_load(&checks_may_end))
+        poll(NULL, 0, 1);
+    return KAFKA_NONE;
+}
+
+static int32_t
+send_value(struct kafka_client *by, const char *text, struct buf *ret_batch)
+{
+    *ret_batch = batch_of(text, 1, BATCH_PLAIN);
+    struct kafka_produce_request_partition part = {.index = 0, .records = buf_str(ret_batch)};
+    struct kafka_produce_request_topic to = {.name = CAIRN_STR("checked"), .partitions = &part, .partitions_count = 1};
+    struct kafka_produce_request in = {.acks = -1, .timeout_ms = 1000, .topics = &to, .topics_count = 1};
+    return kafka_client_send(by, KAFKA_API_PRODUCE, 9, &in);
+}
+
+/* Goal: values that take long to check hold up their own connection alone, and what comes behind them there keeps its order.
+ * Method: one loop, a check that does not end; another client's question is answered meanwhile; then what was sent behind it. */
+TEST(slow_checks_hold_up_nobody_else)
+{
+    struct kafka_rig one = {.validate = check_slowly};
+    struct buf batches[3];
+    test_folder(one.folder);
+    kafka_rig_start(&one, (struct kafka_config){.loops = 1}, NULL);
+    struct kafka_client slow = kafka_client_open(one.port), other = kafka_client_open(one.port);
+    struct kafka_create_topics_request_config config[] = {{CAIRN_STR("cairn.value.subject"), CAIRN_STR("shop.Placed")}};
+    struct kafka_create_topics_request_topic topic = {
+        .name = CAIRN_STR("checked"), .num_partitions = 1, .replication_factor = 1, .configs = config, .configs_count = 1};
+    struct kafka_create_topics_request in = {.topics = &topic, .topics_count = 1};
+    CHECK_INT(CLIENT_CALL(&other, CREATE_TOPICS, create_topics, 7, &in)->topics[0].error_code, KAFKA_NONE);
+
+    int32_t first = send_value(&slow, "slow", &batches[0]);
+    send_value(&slow, "quick", &batches[1]);
+    CLIENT_AWAIT(atomic_load(&checks_begun) > 0);
+    struct kafka_metadata_request ask = {.topics_count = -1};
+    const struct kafka_metadata_response *answer = CLIENT_CALL(&other, METADATA, metadata, 9, &ask);
+    CHECK_INT(answer->topics_count, 1);
+    CHECK_INT(atomic_load(&checks_begun), 1);
+    atomic_store(&checks_may_end, true);
+    send_value(&slow, "quick too", &batches[2]);
+    for (int32_t i = 0; i < 3; i++) {
+        const struct kafka_produce_response *out = kafka_client_answer(&slow, KAFKA_API_PRODUCE, 9, first + i);
+        CHECK(out->topics[0].partitions[0].error_code == KAFKA_NONE && out->topics[0].partitions[0].base_offset == i);
+        buf_free(&batches[i]);
+    }
+    kafka_client_close(&slow);
+    kafka_client_close(&other);
+    kafka_rig_close(&one);
+}
+
 /* Goal: a request for several topics and partitions is answered for each, good ones and bad ones. */
 TEST(many_partitions_in_one_request)
 {
@@ -474,6 +534,7 @@ main(void)
         RUN(partitions_in_pages),
         RUN(settings),
         RUN(bytes_come_back),
+        RUN(slow_checks_hold_up_nobody_else),
         RUN(many_partitions_in_one_request),
         RUN(fetch_bounds),
         RUN(long_poll),

@@ -326,6 +326,12 @@ kafka_work(struct kafka_call *call, void (*step)(struct kafka_call *call))
     return net_pool_run(call->server->pool, call->conn->loop->net, run_on_pool, NULL, call); /* behind the step the call may be gone */
 }
 
+void
+kafka_alone(struct kafka_call *call)
+{
+    call->conn->begun_flags &= ~(unsigned)KAFKA_PIPELINED;
+}
+
 static const char *
 reason_to_refuse(struct kafka_call *call)
 {

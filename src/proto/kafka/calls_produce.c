@@ -4,6 +4,9 @@
  *   for each partition                  the last of them ─────────────► kafka_respond
  *     broker_produce_async() ─────────► done: note the result
  *
+ * From the first topic on whose values are held to schemas, which may take long, a pool thread goes on instead, and the connection's
+ * next request waits for the answer: its records come behind.
+ *
  * A request may hold many partitions; it is answered when the last of them is durable. Each has a slot of its own, so that
  * whoever is done writes where nobody else does; `left` says who is last. Nothing is allocated for a record. */
 #include <proto/kafka/calls_int.h>
@@ -23,8 +26,10 @@ struct slot {
 struct producing {
     struct kafka_call *call;
     struct kafka_produce_response out;
-    struct slot *slots;
-    atomic_uint left; /* partitions under way, and 1 while the loop still hands them over */
+    struct slot *slots, *slot; /* all; the next to be handed over, */
+    int32_t topic;             /* and its topic */
+    bool on_pool;
+    atomic_uint left; /* partitions under way, and 1 while they are still handed over */
     atomic_bool failed;
 };
 
@@ -60,7 +65,7 @@ note(struct slot *slot, enum kafka_err err, const char *message)
     to->error_message = cairn_cstr(slot->message);
 }
 
-/* On the loop's thread: whoever refuses records does so at once. Without memory the client learns the error alone. */
+/* On the thread that hands over: whoever refuses records does so at once. Without memory the client learns the error alone. */
 static void
 name_bad_records(struct slot *slot, const struct produced *result)
 {
@@ -142,30 +147,56 @@ produce_one(struct slot *slot, cairn_topic_ref *topic, enum kafka_err err, cairn
     broker_produce_async(calls_of(slot->producing->call)->broker, &produce, produced, slot);
 }
 
+static void
+produce_topic(struct kafka_call *call, cairn_topic_ref *topic, enum kafka_err err)
+{
+    const struct kafka_produce_request *in = KAFKA_REQUEST(call, produce);
+    struct producing *producing = call->state;
+    const int32_t i = producing->topic++;
+    if (in->acks < -1 || in->acks > 1)
+        err = KAFKA_INVALID_REQUIRED_ACKS;
+    for (int32_t n = 0; n < in->topics[i].partitions_count; n++) {
+        struct slot *slot = producing->slot++;
+        slot->producing = producing;
+        slot->to = &producing->out.topics[i].partitions[n];
+        slot->to->index = in->topics[i].partitions[n].index;
+        produce_one(slot, topic, err, in->transactional_id, &in->topics[i].partitions[n]);
+    }
+}
+
+/* Hand over what has not been handed over yet: all of it, or as far as the pool goes on. */
+static void
+hand_over(struct kafka_call *call)
+{
+    const struct kafka_produce_request *in = KAFKA_REQUEST(call, produce);
+    struct producing *producing = call->state;
+    while (producing->topic < in->topics_count) {
+        enum kafka_err err;
+        cairn_topic_ref *topic = find_topic(call, in->topics[producing->topic].name, &err);
+        if (!producing->on_pool && topic && broker_checks_values(calls_of(call)->broker, cairn_topic_of(topic)->name)) {
+            producing->on_pool = true;
+            kafka_alone(call);
+            if (kafka_work(call, hand_over)) {
+                cairn_topic_release(topic);
+                return;
+            }
+        }
+        produce_topic(call, topic, err);
+        cairn_topic_release(topic);
+    }
+    one_less(producing);
+}
+
 void
 answer_produce(struct kafka_call *call)
 {
-    const struct kafka_produce_request *in = KAFKA_REQUEST(call, produce);
-    struct producing *producing = prepare(call, in);
+    struct producing *producing = prepare(call, KAFKA_REQUEST(call, produce));
     if (!producing) {
         kafka_no_memory(call);
         return;
     }
-    call->state = producing;
+    producing->slot = producing->slots;
     producing->out.throttle_time_ms = kafka_throttle(call, KAFKA_RATE_PRODUCE, kafka_request_bytes(call));
-    struct slot *slot = producing->slots;
-    for (int32_t i = 0; i < in->topics_count; i++) {
-        enum kafka_err err;
-        cairn_topic_ref *topic = find_topic(call, in->topics[i].name, &err);
-        if (in->acks < -1 || in->acks > 1)
-            err = KAFKA_INVALID_REQUIRED_ACKS;
-        for (int32_t n = 0; n < in->topics[i].partitions_count; n++, slot++) {
-            slot->producing = producing;
-            slot->to = &producing->out.topics[i].partitions[n];
-            slot->to->index = in->topics[i].partitions[n].index;
-            produce_one(slot, topic, err, in->transactional_id, &in->topics[i].partitions[n]);
-        }
-        cairn_topic_release(topic);
-    }
-    one_less(producing);
+    call->state = producing;
+    hand_over(call);
 }

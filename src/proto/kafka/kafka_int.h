@@ -136,6 +136,9 @@ void kafka_no_memory(struct kafka_call *call);
 
 /* Go on with `step` on a pool thread. False: the queue is full or the server stops; it will not run. Any thread. */
 bool kafka_work(struct kafka_call *call, void (*step)(struct kafka_call *call));
+/* The connection's next call begins when this one has ended, as if it were not KAFKA_PIPELINED. Before it is handed to another thread; the
+ * loop's thread. */
+void kafka_alone(struct kafka_call *call);
 /* Go on with `step` on the call's loop. Any thread that may touch the call; one at a time. When the call ends first (a timer
  * was quicker), step is not run. */
 void kafka_post(struct kafka_call *call, void (*step)(struct kafka_call *call));
