@@ -24,6 +24,7 @@
 #define WAIT_MAX_MS 600000
 #define MADE_MAX (256u << 10)           /* bytes of a batch that is made here */
 #define MADE_RECORDS_MAX 1000u
+#define DATA_USUAL (UINT64_C(1) << 20)  /* what consumers ask for of a partition */
 #define FILE_LEAST (64u << 10)          /* bytes of a batch that goes from the file to the socket */
 #define FILES_MAX 64u                   /* of them in an answer: each is an open file */
 
@@ -71,6 +72,8 @@ static bool
 add(struct reading *reading, cairn_str batch, uint64_t first_offset)
 {
     struct buf *data = &reading->fetching->data;
+    if (data->capacity == 0 && batch.size > BATCH_HEAD_SIZE) /* most likely there will be more */
+        fetches_buffer(reading->fetching->calls->fetches, reading->left < DATA_USUAL ? reading->left : DATA_USUAL, data);
     if (!buf_reserve(data, batch.size))
         return false;
     uint8_t *to = (uint8_t *)data->data + data->size;
@@ -369,7 +372,7 @@ end_fetch(struct kafka_call *call)
     fetches_settle(fetching->calls->fetches, fetching, 0);
     drop_files(fetching);
     buf_free(&fetching->pieces);
-    buf_free(&fetching->data);
+    fetches_keep_buffer(fetching->calls->fetches, &fetching->data);
     batch_make_free(&fetching->maker);
     arena_free(&fetching->scratch);
 }

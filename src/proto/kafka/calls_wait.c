@@ -21,6 +21,9 @@
 #define LOOK_MAX 256u                     /* partitions looked at on the commit thread */
 #define FETCHES_MEMORY (UINT64_C(256) << 20)
 #define READERS_MAX 16u
+#define BUFFERS_MAX 8u
+#define BUFFER_LEAST ((size_t)64 << 10) /* of a buffer that is kept … */
+#define BUFFER_MOST ((size_t)2 << 20)   /* … at most; BUFFERS_MAX of them */
 
 struct fetches {
     struct calls *calls;
@@ -32,6 +35,8 @@ struct fetches {
     uint64_t swept_end;
     cairn_partition_reader *readers[READERS_MAX];
     unsigned reader_count;
+    struct buf buffers[BUFFERS_MAX];
+    unsigned buffer_count;
     struct fetching *waiting;             /* all of them */
     struct fetch_part *slots[SLOTS];
 };
@@ -69,6 +74,8 @@ fetches_free(struct fetches *fetches)
     cairn_on_commit(fetches->calls->store, NULL, fetches);
     for (unsigned i = 0; i < fetches->reader_count; i++)
         cairn_partition_reader_free(fetches->readers[i]);
+    for (unsigned i = 0; i < fetches->buffer_count; i++)
+        buf_free(&fetches->buffers[i]);
     pthread_mutex_destroy(&fetches->lock);
     free(fetches);
 }
@@ -94,6 +101,33 @@ fetches_settle(struct fetches *fetches, struct fetching *fetching, uint64_t used
 {
     atomic_fetch_add(&fetches->reserved, used - fetching->reserved);
     fetching->reserved = used;
+}
+
+void
+fetches_buffer(struct fetches *fetches, size_t size, struct buf *to)
+{
+    pthread_mutex_lock(&fetches->lock);
+    bool kept = fetches->buffer_count > 0;
+    if (kept)
+        *to = fetches->buffers[--fetches->buffer_count];
+    pthread_mutex_unlock(&fetches->lock);
+    if (!kept && !buf_reserve(to, size))
+        to->failed = false; /* the batch itself may fit */
+}
+
+void
+fetches_keep_buffer(struct fetches *fetches, struct buf *buffer)
+{
+    buf_clear(buffer);
+    if (buffer->capacity >= BUFFER_LEAST && buffer->capacity <= BUFFER_MOST) {
+        pthread_mutex_lock(&fetches->lock);
+        if (fetches->buffer_count < BUFFERS_MAX) {
+            fetches->buffers[fetches->buffer_count++] = *buffer;
+            *buffer = (struct buf){.data = NULL};
+        }
+        pthread_mutex_unlock(&fetches->lock);
+    }
+    buf_free(buffer);
 }
 
 /* ---- readers ------------------------------------------------------------------------------------------------------------- */

@@ -45,6 +45,11 @@ struct fetching {
 bool fetches_reserve(struct fetches *fetches, struct fetching *fetching, uint64_t want, uint64_t least);
 void fetches_settle(struct fetches *fetches, struct fetching *fetching, uint64_t used);
 
+/* Room for batches that are copied, kept for the next fetch: new memory costs as much as copying. The buffer stays without where
+ * there is no memory; it is empty afterwards. */
+void fetches_buffer(struct fetches *fetches, size_t size, struct buf *to);
+void fetches_keep_buffer(struct fetches *fetches, struct buf *buffer);
+
 /* Readers of partitions, kept for the next fetch. NULL: no memory, or no such partition. */
 cairn_partition_reader *fetches_reader(struct fetches *fetches, const cairn_uuid *topic_id, uint32_t partition, uint64_t from,
                                        cairn_err *ret);
