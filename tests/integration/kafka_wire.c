@@ -672,7 +672,7 @@ TEST(answers_from_files_are_not_held_against_their_readers)
         asked[i] = kafka_client_send(&clients[i], KAFKA_API_FETCH, 12, &in);
     }
     CLIENT_AWAIT(stats().unsent_bytes > 0); /* a slice of a file, for a socket that is full; and one is enough */
-    CHECK(stats().unsent_bytes <= 2 * 16 << 10);
+    CHECK(stats().unsent_bytes < 3 * 16 << 10);  /* for each of the two, and the few bytes behind the records */
     for (int i = 0; i < 2; i++) {
         struct kafka_fetch_response *out = kafka_client_answer(&clients[i], KAFKA_API_FETCH, 12, asked[i]);
         const cairn_str *records = &out->topics[0].partitions[0].records.items->bytes;
