@@ -19,6 +19,7 @@ struct partition_reader {
     uint64_t next;            /* offset */
     uint64_t behind;          /* position behind the batch that was returned last */
     bool neighbours;          /* that one was right behind the one before it */
+    uint64_t last, last_position; /* that one's first offset (UINT64_MAX: none), and where it lies */
     struct block *block;
     struct links_cursor *links; /* NULL: not needed so far */
     struct series_head entries[ENTRIES_MAX];
@@ -79,14 +80,21 @@ cairn_log_partition_seek(struct partition_reader *reader, const cairn_uuid *topi
     cairn_err err = find_partition(reader->log, reader->scope, topic_id, partition, &topic, error);
     if (err != CAIRN_OK)
         return err;
+    /* Whoever fetches goes on where the last fetch ended, or with the batch that had no room there: then it is known where that lies,
+     * and the index is not asked. What is found there says itself whether it is the right one: read_behind(). */
+    bool same = reader->topic != NULL && reader->partition == partition
+                && memcmp(&reader->topic->topic.id, topic_id, sizeof *topic_id) == 0;
+    bool again = same && from == reader->last, on = same && !again && from == reader->next;
+    reader->behind = again ? reader->last_position : on ? reader->behind : UINT64_MAX;
+    reader->neighbours = again || (on && reader->neighbours);
+    reader->last = UINT64_MAX;
     cairn_topic_release(reader->topic);
     reader->topic = topic;
     reader->topic_changes = changes;
     reader->partition = partition;
     reader->key = partition_key(reader->log, reader->scope, topic_id, partition);
     reader->next = from;
-    reader->neighbours = reader->small = false;
-    reader->behind = UINT64_MAX;
+    reader->small = false;
     reader->entry_count = reader->entry_next = 0;
     reader->entries_wanted = ENTRIES_MIN;
     return CAIRN_OK;
@@ -258,6 +266,8 @@ give_batch(struct partition_reader *reader, const struct record *record, cairn_p
     const struct stored_batch *batch = &record->batch;
     reader->next = batch->first_offset + batch->count;
     reader->neighbours = reader->behind == batch->first_position;
+    reader->last = batch->first_offset;
+    reader->last_position = batch->first_position;
     reader->behind = batch->first_position + batch->count;
     reader->small = batch->bytes.size < reader->least;
     reader->entries_wanted = ENTRIES_MIN;

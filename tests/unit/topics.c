@@ -129,6 +129,16 @@ TEST(large_batches_are_found_in_their_file)
         CHECK(found.first_offset == read.first_offset && found.last_offset == read.last_offset && found.position == read.position);
         CHECK_INT(found.batch.size, read.batch.size);
         CHECK_INT(file >= 0, read.batch.size >= 20000);
+        /* the same once more, and then on: known without the index, whatever lies between */
+        int same_file;
+        uint64_t same_at;
+        CHECK_OK(cairn_partition_seek(finding, &id, 0, read.first_offset, NULL));
+        CHECK_OK(store_partition_find(finding, 20000, &found, &same_file, &same_at, NULL));
+        CHECK(found.first_offset == read.first_offset && found.last_offset == read.last_offset && found.position == read.position);
+        CHECK(same_file < 0 || same_at == at);
+        if (same_file >= 0)
+            os_descriptor_close(same_file);
+        CHECK_OK(cairn_partition_seek(finding, &id, 0, read.last_offset + 1, NULL));
         if (file < 0)
             continue;
         char *bytes = malloc(read.batch.size);
