@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #define RAW_FILE_SIZE (256u << 20)
-#define RAW_BLOCK (1u << 20)
+#define RAW_BLOCK (4u << 20) /* the largest write */
 #define RAW_BYTES_MAX \
     (512u << 20) /* of one measurement: shared disks slow down who has written gigabytes */
 #define SETTLE_WAIT_MS 200
