@@ -7,6 +7,7 @@
 #include "broker_int.h"
 
 #include <os/wait.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define KIB 1024u
@@ -56,7 +57,7 @@ view_make(struct broker *broker, cairn_topic_ref *ref, uint64_t changes)
     bool deletes = settings_lists(&settings, "cleanup.policy", "delete");
     view->batch_bytes_max = broker->options.message_max_bytes;
     bool by_default;
-    if (broker_setting_get(view->topic, "max.message.bytes", &by_default).data && !by_default)
+    if (broker_setting_get(broker, view->topic, "max.message.bytes", &by_default).data && !by_default)
         view->batch_bytes_max = (uint32_t)settings_number(&settings, "max.message.bytes");
     view->log_append_time = cairn_str_equal(settings_get(&settings, "message.timestamp.type"), CAIRN_STR("LogAppendTime"));
     view->before_max_ms = settings_number(&settings, "message.timestamp.before.max.ms");
@@ -229,6 +230,7 @@ broker_open(cairn_store *store, const struct broker_options *options, struct bro
         broker->options = *options;
     broker->scope = broker->options.scope;
     fill_options(&broker->options);
+    snprintf(broker->message_max_text, sizeof broker->message_max_text, "%u", broker->options.message_max_bytes);
     pthread_rwlock_init(&broker->views.lock, NULL);
     pthread_mutex_init(&broker->tick_lock, NULL);
     cairn_err err = producers_open(broker);

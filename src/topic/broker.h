@@ -66,12 +66,14 @@ void broker_tick(struct broker *broker, int64_t now_us);
  * Kafka's others are taken, kept and told, since tools set them and compare; their doc says that they do nothing here. */
 struct broker_setting {
     const char *name, *type; /* "boolean" "string" "int" "long" "double" "list" */
-    const char *value;       /* by default */
+    const char *value;       /* by default, see broker_setting_default() */
     const char *doc;
 };
 const struct broker_setting *broker_settings(size_t *ret_count);
-/* The value in force: the topic's own, or the default. Borrowed from the topic, or static. */
-cairn_str broker_setting_get(const cairn_topic *topic, const char *name, bool *ret_default);
+/* What holds where a topic says nothing: the table's value, or what this broker was opened with. Borrowed from it, or static. */
+cairn_str broker_setting_default(const struct broker *broker, const struct broker_setting *setting);
+/* The value in force: the topic's own, or the default. Borrowed from the topic or the broker, or static. */
+cairn_str broker_setting_get(const struct broker *broker, const cairn_topic *topic, const char *name, bool *ret_default);
 
 struct broker_pair {
     cairn_str name, value;

@@ -145,6 +145,7 @@ struct broker {
     cairn_store *store;
     cairn_scope scope;
     struct broker_options options;
+    char message_max_text[12]; /* options.message_max_bytes */
     struct views views;
     struct producers producers;
     struct transactions *transactions;

@@ -4,7 +4,7 @@
  * does not say is at its default. Kafka's settings that mean nothing here (how its files are cut and flushed, how its replicas
  * behave) are taken and kept, because tools set them and compare afterwards; their doc says that they do nothing. Values are
  * plain text: no quotes, backslashes or control characters, so that they can be borrowed from the JSON as they are. */
-#include "settings.h"
+#include "broker_int.h"
 
 #include <base/json.h>
 #include <base/text.h>
@@ -191,7 +191,13 @@ settings_lists(const struct settings *settings, const char *name, const char *wo
 }
 
 cairn_str
-broker_setting_get(const cairn_topic *topic, const char *name, bool *ret_default)
+broker_setting_default(const struct broker *broker, const struct broker_setting *setting)
+{
+    return cairn_cstr(strcmp(setting->name, "max.message.bytes") == 0 ? broker->message_max_text : setting->value);
+}
+
+cairn_str
+broker_setting_get(const struct broker *broker, const cairn_topic *topic, const char *name, bool *ret_default)
 {
     struct settings settings;
     size_t at = find_setting(cairn_cstr(name));
@@ -205,7 +211,7 @@ broker_setting_get(const cairn_topic *topic, const char *name, bool *ret_default
     }
     settings_read(topic->config, &settings);
     *ret_default = settings.values[at].data == NULL;
-    return settings_get(&settings, name);
+    return *ret_default ? broker_setting_default(broker, &settings_table[at]) : settings.values[at];
 }
 
 /* ---- setting ----------------------------------------------------------------------------------------------------------------- */

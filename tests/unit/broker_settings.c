@@ -17,7 +17,7 @@ check_setting(struct rig *rig, const char *name, const char *expected, bool by_d
     bool is_default;
     char text[200];
     CHECK_OK(cairn_topic_get(rig->store, 0, CAIRN_STR("t"), &ref, NULL));
-    cairn_str value = broker_setting_get(cairn_topic_of(ref), name, &is_default);
+    cairn_str value = broker_setting_get(rig->broker, cairn_topic_of(ref), name, &is_default);
     snprintf(text, sizeof text, "%.*s", (int)value.size, value.data ? value.data : "");
     CHECK_STR(text, expected);
     CHECK_INT(is_default, by_default);
@@ -151,6 +151,21 @@ TEST(defaults_are_values)
     rig_end(&rig);
 }
 
+/* Where a topic says nothing, what is told is what holds: the server's own largest batch. */
+TEST(the_servers_default_is_told)
+{
+    struct rig rig = {.options = {.message_max_bytes = 300}};
+    rig_begin(&rig, true);
+    rig_topic(&rig, "t", 1, NULL, NULL);
+    check_setting(&rig, "max.message.bytes", "300", true);
+    CHECK_KAFKA(rig_produce(&rig, "t", 0, &(struct batch_spec){.count = 100}).err, KAFKA_MESSAGE_TOO_LARGE);
+    struct broker_why why;
+    CHECK_KAFKA(set(&rig, "max.message.bytes", "2000", PAIR_SET, &why), KAFKA_NONE);
+    check_setting(&rig, "max.message.bytes", "2000", false);
+    CHECK_KAFKA(rig_produce(&rig, "t", 0, &(struct batch_spec){.count = 100}).err, KAFKA_NONE);
+    rig_end(&rig);
+}
+
 TEST(every_error_has_a_name_and_a_sentence)
 {
     int named = 0;
@@ -174,6 +189,7 @@ main(void)
         RUN(settings_change_by_each_op),
         RUN(a_category_is_chosen_when_the_topic_is_made),
         RUN(defaults_are_values),
+        RUN(the_servers_default_is_told),
         RUN(every_error_has_a_name_and_a_sentence),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

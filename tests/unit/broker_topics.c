@@ -24,9 +24,9 @@ TEST(topics_are_made_listed_and_deleted)
     CHECK_INT(cairn_topic_of(ref)->partitions, 3);
     CHECK(cairn_str_equal(cairn_topic_of(ref)->category, CAIRN_STR("my~orders")));
     bool by_default;
-    CHECK(cairn_str_equal(broker_setting_get(cairn_topic_of(ref), "retention.ms", &by_default), CAIRN_STR("1000")));
+    CHECK(cairn_str_equal(broker_setting_get(rig.broker, cairn_topic_of(ref), "retention.ms", &by_default), CAIRN_STR("1000")));
     CHECK(!by_default);
-    CHECK(cairn_str_equal(broker_setting_get(cairn_topic_of(ref), "retention.bytes", &by_default), CAIRN_STR("-1")));
+    CHECK(cairn_str_equal(broker_setting_get(rig.broker, cairn_topic_of(ref), "retention.bytes", &by_default), CAIRN_STR("-1")));
     CHECK(by_default);
     cairn_topic_release(ref);
 

@@ -57,7 +57,7 @@ put_partitions(struct buf *to, struct broker *broker, const cairn_topic *topic, 
 
 /* "config": each setting with the value in force. */
 static void
-put_config(struct buf *to, const cairn_topic *topic)
+put_config(struct buf *to, const struct broker *broker, const cairn_topic *topic)
 {
     size_t count;
     const struct broker_setting *settings = broker_settings(&count);
@@ -65,7 +65,7 @@ put_config(struct buf *to, const cairn_topic *topic)
     buf_put_char(to, '{');
     for (size_t i = 0; i < count; i++) {
         bool by_default;
-        cairn_str value = broker_setting_get(topic, settings[i].name, &by_default);
+        cairn_str value = broker_setting_get(broker, topic, settings[i].name, &by_default);
         json_put_name(to, settings[i].name);
         buf_put_str(to, CAIRN_STR("{\"value\":"));
         json_put_string(to, value);
@@ -99,7 +99,7 @@ put_topic(struct api_call *call, cairn_error *error)
     const cairn_topic *topic = cairn_topic_of(ref);
     put_head(call->out, topic);
     json_put_u64_member(call->out, "revision", cairn_topic_revision(ref));
-    put_config(call->out, topic);
+    put_config(call->out, call->api->config.broker, topic);
     err = put_partitions(call->out, call->api->config.broker, topic, error);
     buf_put_char(call->out, '}');
     cairn_topic_release(ref);

@@ -41,7 +41,8 @@ put_synonyms(struct kafka_call *call, const struct broker_setting *setting, stru
         to->synonyms[to->synonyms_count++] =
             (struct kafka_describe_configs_response_synonym){to->name, to->value, SOURCE_TOPIC};
     to->synonyms[to->synonyms_count++] =
-        (struct kafka_describe_configs_response_synonym){to->name, cairn_cstr(setting->value), SOURCE_DEFAULT};
+        (struct kafka_describe_configs_response_synonym){
+            to->name, broker_setting_default(calls_of(call)->broker, setting), SOURCE_DEFAULT};
     return true;
 }
 
@@ -51,7 +52,7 @@ put_setting(struct kafka_call *call, const cairn_topic *topic, const struct brok
 {
     const struct kafka_describe_configs_request *in = KAFKA_REQUEST(call, describe_configs);
     bool otherwise;
-    cairn_str value = broker_setting_get(topic, setting->name, &otherwise);
+    cairn_str value = broker_setting_get(calls_of(call)->broker, topic, setting->name, &otherwise);
     to->name = cairn_cstr(setting->name);
     to->value = arena_copy(&call->arena, value);
     to->is_default = otherwise;

@@ -94,7 +94,7 @@ put_made(struct kafka_call *call, const cairn_topic *topic, struct kafka_create_
     to->configs_count = (int32_t)count;
     for (size_t i = 0; i < count; i++) {
         bool otherwise;
-        cairn_str value = broker_setting_get(topic, settings[i].name, &otherwise);
+        cairn_str value = broker_setting_get(calls_of(call)->broker, topic, settings[i].name, &otherwise);
         to->configs[i].name = cairn_cstr(settings[i].name);
         to->configs[i].value = arena_copy(&call->arena, value);
         to->configs[i].config_source = otherwise ? 5 : 1;
