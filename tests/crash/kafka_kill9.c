@@ -164,6 +164,7 @@ transact(void *context)
 static _Atomic int64_t committed[PARTITIONS]; /* acknowledged commits */
 static struct {
     int64_t next[PARTITIONS];
+    int64_t floor[PARTITIONS]; /* committed when the partitions were assigned: they go on from there or later */
     uint64_t count;
     atomic_uint commits;
     unsigned refused;
@@ -186,13 +187,25 @@ commit_read(rd_kafka_t *rk)
     rd_kafka_topic_partition_list_destroy(offsets);
 }
 
+static void
+assigned(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_partition_list_t *partitions, void *opaque)
+{
+    (void)opaque;
+    for (int p = 0; p < PARTITIONS; p++)
+        reader.floor[p] = atomic_load(&committed[p]);
+    (void)rd_kafka_assign(rk, err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS ? partitions : NULL);
+}
+
 /* Records come one after the other, also across crashes: a member that joins again goes on where it has committed. */
 static void *
 read_along(void *context)
 {
     (void)context;
-    rd_kafka_t *rk = CONSUMER(&serve, "group.id", "readers", "auto.offset.reset", "earliest", "enable.auto.commit", "false", "reconnect.backoff.ms", "20",
-                              "reconnect.backoff.max.ms", "100", "heartbeat.interval.ms", "200", "fetch.wait.max.ms", "20", "retry.backoff.ms", "20");
+    rd_kafka_conf_t *conf = rig_conf(&serve, SETTINGS("group.id", "readers", "auto.offset.reset", "earliest", "enable.auto.commit", "false",
+                                                      "reconnect.backoff.ms", "20", "reconnect.backoff.max.ms", "100", "heartbeat.interval.ms", "200",
+                                                      "fetch.wait.max.ms", "20", "retry.backoff.ms", "20"));
+    rd_kafka_conf_set_rebalance_cb(conf, assigned);
+    rd_kafka_t *rk = rig_new(RD_KAFKA_CONSUMER, conf);
     rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(topics, "load", RD_KAFKA_PARTITION_UA);
     MUST(rd_kafka_subscribe(rk, topics) == 0, "no subscription");
@@ -203,7 +216,7 @@ read_along(void *context)
             int64_t *next = &reader.next[message->partition];
             /* Again from a commit of before is fine, over one is not. */
             MUST(message->offset <= *next, "partition %d: %ld comes after %ld", message->partition, (long)message->offset, (long)*next - 1);
-            MUST(message->offset >= atomic_load(&committed[message->partition]), "partition %d: %ld comes, which was committed", message->partition,
+            MUST(message->offset >= reader.floor[message->partition], "partition %d: %ld comes, which was committed", message->partition,
                  (long)message->offset);
             *next = message->offset + 1;
             if (++reader.count % 500 == 0)
