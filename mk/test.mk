@@ -22,7 +22,7 @@ LEFT_OUT := asan/crash/kafka_storm asan/crash/kafka_storm_new asan/crash/kafka_k
             asan/integration/library tsan/integration/library \
             $(foreach p,asan tsan,$(foreach t,typescript starter_typescript loans docs_readme,$(p)/integration/$(t))) \
             $(foreach p,asan tsan,$(foreach t,kafka_npm registry_npm cli_topics relay dead_letters,$(p)/integration/$(t))) \
-            tsan/integration/kafka_kcat tsan/integration/kafka_rdkafka tsan/integration/relay_faults \
+            tsan/integration/kafka_kcat tsan/integration/kafka_rdkafka tsan/integration/kafka_clean tsan/integration/relay_faults \
             $(foreach t,lua_hostile lua_strings lua_types lua_values query_hostile sql_hostile json_schema \
                 log_batches log_thinned topics avro protobuf,tsan/unit/$(t)) \
             $(foreach t,avro_resolve batch_roundtrip kafka_messages,tsan/property/$(t))
