@@ -19,7 +19,7 @@
 #define FRAME_LEAST 8                        /* key, version, correlation */
 #define FRAME_USUAL ((size_t)256 << 10)      /* room that a request gets at once, when it says it needs that much */
 #define FRAME_STEP ((size_t)64 << 10)        /* rooms are multiples of it; as much or more is read straight to its place */
-#define FRAMES_KEPT 16                       /* rooms of large requests that a loop keeps for the next ones … */
+#define FRAMES_KEPT 32                       /* rooms of large requests that a loop keeps for the next ones … */
 #define FRAMES_REST_MS 1000
 #define FRAME_KEPT_MAX ((size_t)2 << 20)     /* … each no larger than this, for as long as they are in use: see call_trim_frames() */
 #define TICK_MS 50
