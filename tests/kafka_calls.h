@@ -182,4 +182,14 @@ offset_at(const char *topic, int64_t timestamp)
     return out->topics[0].partitions[0].offset;
 }
 
+static inline struct producer
+init_producer(const char *transactional_id)
+{
+    struct kafka_init_producer_id_request in = {.transactional_id = transactional_id ? cairn_cstr(transactional_id) : (cairn_str){0},
+                                                .transaction_timeout_ms = 60000, .producer_id = -1, .producer_epoch = -1};
+    const struct kafka_init_producer_id_response *out = CLIENT_CALL(&client, INIT_PRODUCER_ID, init_producer_id, 4, &in);
+    CHECK_INT(out->error_code, KAFKA_NONE);
+    return (struct producer){out->producer_id, out->producer_epoch};
+}
+
 #endif

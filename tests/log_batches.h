@@ -17,12 +17,6 @@
 
 static cairn_error error;
 
-#define EXPECT_OK(call)                                                                            \
-    do {                                                                                           \
-        if ((call) != CAIRN_OK)                                                                    \
-            fail_msg("%s: %s", #call, error.detail);                                               \
-    } while (0)
-
 static inline void
 check_text(cairn_str text, const char *should)
 {
@@ -58,7 +52,7 @@ open_log(struct os_sim *sim)
     options.create = options.no_background = true;
     options.segment_size_bytes = 64 << 10;
     options.index_memory_events = 100;
-    EXPECT_OK(cairn_log_open(os_sim_os(sim), FOLDER, &options, &log, &error));
+    CHECK_TOLD(cairn_log_open(os_sim_os(sim), FOLDER, &options, &log, &error));
     return log;
 }
 
@@ -70,7 +64,7 @@ append_event(struct log *log, size_t data_size)
     cairn_write write = {CAIRN_STR("other"), CAIRN_ANY, &event, 1};
     cairn_append_request request = {.writes = &write, .write_count = 1};
     cairn_at at;
-    EXPECT_OK(cairn_log_append(log, &request, &at, &error));
+    CHECK_TOLD(cairn_log_append(log, &request, &at, &error));
 }
 
 static inline void
@@ -104,7 +98,7 @@ put_topic(struct log *log, bool compact, int64_t expected)
 {
     cairn_topic topic = {.id = topic_id(), .name = CAIRN_STR("my-orders"), .partitions = 4, .compact = compact};
     cairn_topic_ref *ref;
-    EXPECT_OK(cairn_log_topic_put(log, 0, &topic, expected, &ref, &error));
+    CHECK_TOLD(cairn_log_topic_put(log, 0, &topic, expected, &ref, &error));
     cairn_topic_release(ref);
 }
 
@@ -274,7 +268,7 @@ check_data(const struct disk *disk, const struct record *record, uint64_t positi
 static inline void
 verify(struct log *log, cairn_verify_report *ret)
 {
-    EXPECT_OK(cairn_log_verify(log, NULL, NULL, NULL, ret, &error));
+    CHECK_TOLD(cairn_log_verify(log, NULL, NULL, NULL, ret, &error));
     CHECK_INT(ret->faults, 0);
 }
 
@@ -289,13 +283,13 @@ check_all(const struct disk *disk, struct log *log)
         struct record record;
         for (uint64_t n = 1; n < disk->position; n++) {
             uint64_t position = i == 0 ? n : i == 1 ? disk->position - n : 1 + test_random(&random) % (disk->position - 1);
-            EXPECT_OK(log_read_record(log, block, position, modes[i], &record, &error));
+            CHECK_TOLD(log_read_record(log, block, position, modes[i], &record, &error));
             check_event(disk, &record, position);
             check_data(disk, &record, position);
         }
         block_only_names(block);
         for (uint64_t position = 1; position < disk->position; position += 3) {
-            EXPECT_OK(log_read_record(log, block, position, modes[i], &record, &error));
+            CHECK_TOLD(log_read_record(log, block, position, modes[i], &record, &error));
             check_event(disk, &record, position);
             CHECK_INT(record.event.data.size, 0);
         }
@@ -314,7 +308,7 @@ check_streams(const struct disk *disk, struct log *log)
         struct log_reader *reader;
         cairn_read_options options = {0};
         cairn_recorded event;
-        EXPECT_OK(cairn_log_read_stream(log, cairn_cstr(stream), &options, &reader, &error));
+        CHECK_TOLD(cairn_log_read_stream(log, cairn_cstr(stream), &options, &reader, &error));
         while (cairn_log_reader_next(reader, &event, &error) == CAIRN_OK) {
             CHECK_INT(event.revision, revision++);
             check_text(event.stream, stream);
@@ -323,7 +317,7 @@ check_streams(const struct disk *disk, struct log *log)
         CHECK_INT(revision, count);
         cairn_log_reader_free(reader);
         cairn_stream_info info;
-        EXPECT_OK(cairn_log_stream_info(log, 0, cairn_cstr(stream), &info, &error));
+        CHECK_TOLD(cairn_log_stream_info(log, 0, cairn_cstr(stream), &info, &error));
         CHECK_INT(info.last_revision, (int64_t)count - 1);
     }
 }
@@ -334,7 +328,7 @@ seal(struct log *log)
 {
     while (atomic_load(&log->segment_count) == 1)
         append_event(log, 8 << 10);
-    EXPECT_OK(cairn_log_maintain(log, &error));
+    CHECK_TOLD(cairn_log_maintain(log, &error));
     CHECK(atomic_load(&atomic_load(&log->slots[0])->sealed));
 }
 
@@ -342,7 +336,7 @@ static inline void
 delete_stream(struct log *log, const char *name, uint64_t before)
 {
     cairn_retention limits = {.truncate_before = before};
-    EXPECT_OK(cairn_log_retention_set(log, 0, cairn_cstr(name), &limits, &error));
+    CHECK_TOLD(cairn_log_retention_set(log, 0, cairn_cstr(name), &limits, &error));
 }
 
 #endif

@@ -211,13 +211,16 @@ rig_new(rd_kafka_type_t type, rd_kafka_conf_t *conf)
 #define PRODUCER(serve, ...) rig_new(RD_KAFKA_PRODUCER, rig_conf(serve, SETTINGS(__VA_ARGS__)))
 #define CONSUMER(serve, ...) rig_new(RD_KAFKA_CONSUMER, rig_conf(serve, SETTINGS(__VA_ARGS__)))
 
+/* `config`: SETTINGS(…), or NULL. */
 static inline void
-rig_make_topic(rd_kafka_t *rk, const char *name, int partitions)
+rig_make_topic_with(rd_kafka_t *rk, const char *name, int partitions, const char *const *config)
 {
     char why[256];
     rd_kafka_NewTopic_t *topic = rd_kafka_NewTopic_new(name, partitions, 1, why, sizeof why);
     rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
     size_t count;
+    for (; config != NULL && *config != NULL; config += 2)
+        CHECK_RK(rd_kafka_NewTopic_set_config(topic, config[0], config[1]));
     rd_kafka_CreateTopics(rk, &topic, 1, NULL, queue);
     rd_kafka_event_t *event = rd_kafka_queue_poll(queue, RIG_PATIENCE_MS);
     assert_non_null(event);
@@ -227,6 +230,12 @@ rig_make_topic(rd_kafka_t *rk, const char *name, int partitions)
     rd_kafka_event_destroy(event);
     rd_kafka_queue_destroy(queue);
     rd_kafka_NewTopic_destroy(topic);
+}
+
+static inline void
+rig_make_topic(rd_kafka_t *rk, const char *name, int partitions)
+{
+    rig_make_topic_with(rk, name, partitions, NULL);
 }
 
 static inline int64_t

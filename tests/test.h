@@ -17,12 +17,18 @@
 #define CHECK(condition) assert_true(condition)
 #define CHECK_INT(actual, expected) assert_int_equal((actual), (expected))
 #define CHECK_STR(actual, expected) assert_string_equal((actual), (expected))
-/* CHECK_OK(cairn_append(…, &error)): prints the error's detail when it fails. */
+/* CHECK_OK(cairn_append(…, NULL)); where there is a cairn_error `error` that says why, CHECK_TOLD(cairn_append(…, &error)). */
 #define CHECK_OK(call)                                                                             \
     do {                                                                                           \
         cairn_err err_ = (call);                                                                   \
         if (err_ != CAIRN_OK)                                                                      \
             fail_msg("%s: %s", #call, cairn_err_name(err_));                                       \
+    } while (0)
+#define CHECK_TOLD(call)                                                                           \
+    do {                                                                                           \
+        cairn_err err_ = (call);                                                                   \
+        if (err_ != CAIRN_OK)                                                                      \
+            fail_msg("%s: %s: %s", #call, cairn_err_name(err_), error.detail);                     \
     } while (0)
 
 /* The seed of random tests: TEST_SEED from the environment, else a fixed one mixed with nothing; printed, so

@@ -4,57 +4,9 @@
  *       runs; what is left is read by its offsets, new offsets go on, values and nulls alike; also after kill -9.
  * Method: a server of its own (rdkafka_rig.h) with small segments, which looks every 100 ms; topics that give up most of what
  *         they get beside one that keeps all; wait for the figures that the server tells and for what a consumer reads. */
-#include "api_client.h"
-#include "rdkafka_rig.h"
+#include "rdkafka_server.h"
 
 #define VALUE_SIZE 1000
-
-static struct serve serve;
-static rd_kafka_t *admin;
-
-static int
-begin(void **state)
-{
-    (void)state;
-    curl_global_init(CURL_GLOBAL_ALL);
-    setenv("CAIRN_LOG_SEGMENT_SIZE", "1MiB", 1);
-    setenv("CAIRN_LOG_SCAVENGE_INTERVAL", "100ms", 1);
-    serve_start(&serve);
-    admin = PRODUCER(&serve);
-    return 0;
-}
-
-static int
-end(void **state)
-{
-    (void)state;
-    rd_kafka_destroy(admin);
-    serve_end(&serve);
-    curl_global_cleanup();
-    return 0;
-}
-
-/* A topic of one partition; `config`: names and values in turn, then NULL. */
-static void
-make_topic(const char *name, const char *const *config)
-{
-    char why[256];
-    size_t count;
-    rd_kafka_NewTopic_t *topic = rd_kafka_NewTopic_new(name, 1, 1, why, sizeof why);
-    rd_kafka_queue_t *queue = rd_kafka_queue_new(admin);
-    for (size_t i = 0; config[i] != NULL; i += 2)
-        CHECK_RK(rd_kafka_NewTopic_set_config(topic, config[i], config[i + 1]));
-    rd_kafka_CreateTopics(admin, &topic, 1, NULL, queue);
-    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, RIG_PATIENCE_MS);
-    assert_non_null(event);
-    CHECK_RK(rd_kafka_event_error(event));
-    const rd_kafka_topic_result_t **results =
-        rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count);
-    CHECK_RK(rd_kafka_topic_result_error(results[0]));
-    rd_kafka_event_destroy(event);
-    rd_kafka_queue_destroy(queue);
-    rd_kafka_NewTopic_destroy(topic);
-}
 
 /* ---- producing and reading ------------------------------------------------------------------------------------------------ */
 
@@ -203,9 +155,9 @@ check_topics(unsigned count)
 
 TEST(retention_gives_space_back)
 {
-    make_topic("kept", SETTINGS());
-    make_topic("few", SETTINGS("retention.bytes", "100000", "segment.bytes", "100000"));
-    make_topic("old", SETTINGS("retention.ms", "1000", "segment.ms", "500"));
+    rig_make_topic(admin, "kept", 1);
+    rig_make_topic_with(admin, "few", 1, SETTINGS("retention.bytes", "100000", "segment.bytes", "100000"));
+    rig_make_topic_with(admin, "old", 1, SETTINGS("retention.ms", "1000", "segment.ms", "500"));
     static const char *const names[] = {"kept", "few", "old"};
     rd_kafka_t *rk = PRODUCER(&serve, "enable.idempotence", "true", "batch.size", "20000");
     for (unsigned i = 0; i < ROUNDS; i++)
@@ -268,7 +220,7 @@ lower_half_is_gone(void)
 
 TEST(compaction_gives_space_back)
 {
-    make_topic("table", SETTINGS("cleanup.policy", "compact", "delete.retention.ms", "2000", "min.cleanable.dirty.ratio", "0.1"));
+    rig_make_topic_with(admin, "table", 1, SETTINGS("cleanup.policy", "compact", "delete.retention.ms", "2000", "min.cleanable.dirty.ratio", "0.1"));
     rd_kafka_t *rk = PRODUCER(&serve, "batch.size", "20000");
     unsigned produced = TABLE_ROUNDS * TABLE_KEYS + TABLE_KEYS / 2 + TABLE_ROUNDS * TABLE_KEYS / 2;
     for (unsigned round = 1; round <= TABLE_ROUNDS; round++)
@@ -304,5 +256,7 @@ main(void)
         RUN(retention_gives_space_back),
         RUN(compaction_gives_space_back),
     };
-    return cmocka_run_group_tests(tests, begin, end);
+    setenv("CAIRN_LOG_SEGMENT_SIZE", "1MiB", 1);
+    setenv("CAIRN_LOG_SCAVENGE_INTERVAL", "100ms", 1);
+    return cmocka_run_group_tests(tests, server_begin, server_end);
 }

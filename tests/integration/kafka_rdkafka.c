@@ -4,31 +4,7 @@
  *       fencing, admin calls; what is produced is read over HTTP as events, projected and asked for as of a time, and what is appended
  *       over HTTP is consumed by key and partition.
  * Method: a server of its own (rdkafka_rig.h), a topic for each test. */
-#include "api_client.h"
-#include "rdkafka_rig.h"
-
-static struct serve serve;
-static rd_kafka_t *admin;
-
-static int
-begin(void **state)
-{
-    (void)state;
-    curl_global_init(CURL_GLOBAL_ALL);
-    serve_start(&serve);
-    admin = PRODUCER(&serve);
-    return 0;
-}
-
-static int
-end(void **state)
-{
-    (void)state;
-    rd_kafka_destroy(admin);
-    serve_end(&serve);
-    curl_global_cleanup();
-    return 0;
-}
+#include "rdkafka_server.h"
 
 /* ---- producing and reading ------------------------------------------------------------------------------------------------------- */
 
@@ -730,5 +706,5 @@ main(void)
         RUN(both_faces),
         RUN(rates_of_a_connection),
     };
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, server_begin, server_end);
 }

@@ -5,16 +5,6 @@
 
 /* ---- producers, transactions --------------------------------------------------------------------------------------------- */
 
-static struct producer
-init_producer(const char *transactional_id)
-{
-    struct kafka_init_producer_id_request in = {.transactional_id = transactional_id ? cairn_cstr(transactional_id) : (cairn_str){0},
-                                                .transaction_timeout_ms = 60000, .producer_id = -1, .producer_epoch = -1};
-    const struct kafka_init_producer_id_response *out = CLIENT_CALL(&client, INIT_PRODUCER_ID, init_producer_id, 4, &in);
-    CHECK_INT(out->error_code, KAFKA_NONE);
-    return (struct producer){out->producer_id, out->producer_epoch};
-}
-
 static const struct kafka_produce_response_partition *
 produce_as(const char *topic, struct producer producer, int32_t sequence, const char *transaction)
 {

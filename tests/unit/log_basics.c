@@ -85,13 +85,6 @@ gate_os(void)
 static char folder[64];
 static cairn_error error;
 
-#define EXPECT_OK(call)                                                                            \
-    do {                                                                                           \
-        cairn_err code_ = (call);                                                                  \
-        if (code_ != CAIRN_OK)                                                                     \
-            fail_msg("%s: %s: %s", #call, cairn_err_name(code_), error.detail);                    \
-    } while (0)
-
 static struct log_options
 small(void)
 {
@@ -107,7 +100,7 @@ static struct log *
 open_log(struct os *os, const struct log_options *options)
 {
     struct log *log = NULL;
-    EXPECT_OK(cairn_log_open(os, folder, options, &log, &error));
+    CHECK_TOLD(cairn_log_open(os, folder, options, &log, &error));
     return log;
 }
 
@@ -174,7 +167,7 @@ append_one(struct log *log, cairn_str stream, cairn_str data)
     struct call call;
     cairn_at at = {0};
     make_call(&call, stream, CAIRN_ANY, data, 0);
-    EXPECT_OK(cairn_log_append(log, &call.request, &at, &error));
+    CHECK_TOLD(cairn_log_append(log, &call.request, &at, &error));
     return at;
 }
 
@@ -212,7 +205,7 @@ count_stream(struct log *log, cairn_str stream, uint64_t *ret_first)
     struct log_reader *reader;
     cairn_recorded event;
     unsigned count = 0;
-    EXPECT_OK(cairn_log_read_stream(log, stream, &options, &reader, &error));
+    CHECK_TOLD(cairn_log_read_stream(log, stream, &options, &reader, &error));
     cairn_err err;
     while ((err = cairn_log_reader_next(reader, &event, &error)) == CAIRN_OK)
         if (count++ == 0 && ret_first != NULL)
@@ -242,11 +235,11 @@ TEST(condition_broken_in_flight)
     set_tag(&second, CAIRN_STR("customer:1"));
     set_condition(&second, -1);
 
-    EXPECT_OK(cairn_log_maintain(log, &error)); /* no other sync is due */
+    CHECK_TOLD(cairn_log_maintain(log, &error)); /* no other sync is due */
     gate_close();
-    EXPECT_OK(cairn_log_append_async(log, &first.request, answered, &one, &error));
+    CHECK_TOLD(cairn_log_append_async(log, &first.request, answered, &one, &error));
     gate_wait();
-    EXPECT_OK(cairn_log_append_async(log, &second.request, answered, &two, &error));
+    CHECK_TOLD(cairn_log_append_async(log, &second.request, answered, &two, &error));
     CHECK(atomic_load(&two.over) == 0); /* what it rests upon is not durable yet */
     gate_open();
     await(&one);
@@ -287,10 +280,10 @@ TEST(empty_query_waits_for_what_is_in_flight)
         struct call first;
         struct answer one = {0};
         pthread_t thread;
-        EXPECT_OK(cairn_log_maintain(blocking.log, &error)); /* no other sync is due */
+        CHECK_TOLD(cairn_log_maintain(blocking.log, &error)); /* no other sync is due */
         make_call(&first, CAIRN_STR("a"), CAIRN_ANY, CAIRN_STR("1"), 0);
         gate_close();
-        EXPECT_OK(cairn_log_append_async(blocking.log, &first.request, answered, &one, &error));
+        CHECK_TOLD(cairn_log_append_async(blocking.log, &first.request, answered, &one, &error));
         gate_wait();
         CHECK_INT(pthread_create(&thread, NULL, append_after_nothing, &blocking), 0);
         while (atomic_load(&gate.sequencing) == 0)
@@ -326,7 +319,7 @@ append_more(void *context, cairn_err err, const cairn_at *at, const cairn_error 
     snprintf(stream, sizeof stream, "then-%u", chain->number);
     snprintf(data, sizeof data, "then %u", chain->number);
     make_call(&call, cairn_cstr(stream), CAIRN_NONE, cairn_cstr(data), 0);
-    EXPECT_OK(cairn_log_append_async(chain->log, &call.request, answered, &chain->answer, NULL));
+    CHECK_TOLD(cairn_log_append_async(chain->log, &call.request, answered, &chain->answer, NULL));
 }
 
 static void
@@ -338,8 +331,8 @@ check_chain(struct log *log, unsigned number)
     cairn_read_options options = {0};
     struct log_reader *reader;
     cairn_recorded event;
-    EXPECT_OK(cairn_log_read_stream(log, cairn_cstr(name), &options, &reader, &error));
-    EXPECT_OK(cairn_log_reader_next(reader, &event, &error));
+    CHECK_TOLD(cairn_log_read_stream(log, cairn_cstr(name), &options, &reader, &error));
+    CHECK_TOLD(cairn_log_reader_next(reader, &event, &error));
     CHECK(cairn_str_equal(event.stream, cairn_cstr(name)));
     CHECK(cairn_str_equal(event.event.data, cairn_cstr(data)));
     CHECK_INT(cairn_log_reader_next(reader, &event, &error), CAIRN_E_END);
@@ -357,7 +350,7 @@ TEST(completion_appends)
         struct call call;
         chains[i] = (struct chain){.log = log, .number = i};
         make_call(&call, CAIRN_STR("first"), CAIRN_ANY, CAIRN_STR("x"), 0);
-        EXPECT_OK(cairn_log_append_async(log, &call.request, append_more, &chains[i], &error));
+        CHECK_TOLD(cairn_log_append_async(log, &call.request, append_more, &chains[i], &error));
         (void)append_one(log, CAIRN_STR("large"), (cairn_str){filler, sizeof filler});
     }
     for (unsigned i = 0; i < CHAINS; i++) {
@@ -367,7 +360,7 @@ TEST(completion_appends)
     }
     CHECK_INT(count_stream(log, CAIRN_STR("large"), NULL), CHAINS);
     cairn_verify_report report;
-    EXPECT_OK(cairn_log_verify(log, NULL, NULL, NULL, &report, &error));
+    CHECK_TOLD(cairn_log_verify(log, NULL, NULL, NULL, &report, &error));
     cairn_log_close(log);
     test_remove(folder);
 }
@@ -379,7 +372,7 @@ TEST(append_meets_closing_frame)
     test_folder(folder);
     struct log_options options = small();
     struct log *log = open_log(gate_os(), &options);
-    EXPECT_OK(cairn_log_maintain(log, &error));
+    CHECK_TOLD(cairn_log_maintain(log, &error));
     for (int i = 0; i < 3; i++) {
         struct call call;
         struct answer answer = {0};
@@ -387,7 +380,7 @@ TEST(append_meets_closing_frame)
         gate_close();
         gate_wait();
         make_call(&call, CAIRN_STR("b"), CAIRN_ANY, CAIRN_STR("2"), 0);
-        EXPECT_OK(cairn_log_append_async(log, &call.request, answered, &answer, &error));
+        CHECK_TOLD(cairn_log_append_async(log, &call.request, answered, &answer, &error));
         gate_open();
         await(&answer);
         CHECK_INT(answer.err, CAIRN_OK);
@@ -414,12 +407,12 @@ TEST(many_cold_streams)
     }
     cairn_append_request request = {.writes = writes, .write_count = COUNT};
     cairn_at at;
-    EXPECT_OK(cairn_log_append(log, &request, &at, &error));
+    CHECK_TOLD(cairn_log_append(log, &request, &at, &error));
     cairn_log_close(log); /* flushes the index */
     log = open_log(os_real(), &options);
     for (unsigned i = 0; i < COUNT; i++)
         writes[i].expected = 0;
-    EXPECT_OK(cairn_log_append(log, &request, &at, &error));
+    CHECK_TOLD(cairn_log_append(log, &request, &at, &error));
     CHECK_INT(at.revision, 1);
     cairn_log_close(log);
     test_remove(folder);
@@ -433,17 +426,17 @@ TEST(repeat_after_delete)
     struct log_options options = small();
     struct log *log = open_log(os_real(), &options);
     (void)append_one(log, CAIRN_STR("order-1"), CAIRN_STR("old"));
-    EXPECT_OK(cairn_log_delete(log, 0, CAIRN_STR("order-1"), CAIRN_ANY, false, &error));
+    CHECK_TOLD(cairn_log_delete(log, 0, CAIRN_STR("order-1"), CAIRN_ANY, false, &error));
     struct call call;
     cairn_at at, again;
     make_call(&call, CAIRN_STR("order-1"), CAIRN_NONE, CAIRN_STR("new"), 7);
-    EXPECT_OK(cairn_log_append(log, &call.request, &at, &error));
+    CHECK_TOLD(cairn_log_append(log, &call.request, &at, &error));
     CHECK_INT(at.revision, 1);
-    EXPECT_OK(cairn_log_append(log, &call.request, &again, &error));
+    CHECK_TOLD(cairn_log_append(log, &call.request, &again, &error));
     CHECK(again.repeated && again.first_position == at.first_position);
     cairn_log_close(log);
     log = open_log(os_real(), &options);
-    EXPECT_OK(cairn_log_append(log, &call.request, &again, &error));
+    CHECK_TOLD(cairn_log_append(log, &call.request, &again, &error));
     CHECK(again.repeated && again.first_position == at.first_position && again.revision == 1);
     cairn_log_close(log);
     test_remove(folder);
@@ -464,11 +457,11 @@ TEST(large_repeat_in_flight)
     cairn_append_request request = {.writes = &write, .write_count = 1};
     struct answer one = {0};
     struct answer two = {0};
-    EXPECT_OK(cairn_log_maintain(log, &error)); /* no other sync is due */
+    CHECK_TOLD(cairn_log_maintain(log, &error)); /* no other sync is due */
     gate_close();
-    EXPECT_OK(cairn_log_append_async(log, &request, answered, &one, &error));
+    CHECK_TOLD(cairn_log_append_async(log, &request, answered, &one, &error));
     gate_wait();
-    EXPECT_OK(cairn_log_append_async(log, &request, answered, &two, &error));
+    CHECK_TOLD(cairn_log_append_async(log, &request, answered, &two, &error));
     CHECK(atomic_load(&two.over) == 0);
     gate_open();
     await(&one);
@@ -514,10 +507,10 @@ TEST(deletion_shows_when_durable)
     struct answer answer = {0};
     cairn_stream_info info;
     make_call(&late, CAIRN_STR("order-1"), CAIRN_ANY, CAIRN_STR("2"), 0);
-    EXPECT_OK(cairn_log_append_async(log, &late.request, answered, &answer, &error));
+    CHECK_TOLD(cairn_log_append_async(log, &late.request, answered, &answer, &error));
     CHECK(atomic_load(&answer.over) == 0); /* a refusal, too, rests upon the deletion */
     CHECK_INT(count_stream(log, CAIRN_STR("order-1"), NULL), 1);
-    EXPECT_OK(cairn_log_stream_info(log, 0, CAIRN_STR("order-1"), &info, &error));
+    CHECK_TOLD(cairn_log_stream_info(log, 0, CAIRN_STR("order-1"), &info, &error));
     CHECK(info.exists && !info.tombstoned);
     gate_open();
     pthread_join(thread, NULL);
@@ -525,7 +518,7 @@ TEST(deletion_shows_when_durable)
     CHECK_INT(deletion.err, CAIRN_OK);
     CHECK_INT(answer.err, CAIRN_E_GONE);
     CHECK_INT(count_stream(log, CAIRN_STR("order-1"), NULL), 0);
-    EXPECT_OK(cairn_log_stream_info(log, 0, CAIRN_STR("order-1"), &info, &error));
+    CHECK_TOLD(cairn_log_stream_info(log, 0, CAIRN_STR("order-1"), &info, &error));
     CHECK(!info.exists && info.tombstoned);
     cairn_log_close(log);
     test_remove(folder);
@@ -540,16 +533,16 @@ TEST(limits_keep_deletion)
     struct log *log = open_log(os_real(), &options);
     for (int i = 0; i < 3; i++)
         (void)append_one(log, CAIRN_STR("order-1"), CAIRN_STR("old"));
-    EXPECT_OK(cairn_log_delete(log, 0, CAIRN_STR("order-1"), 2, false, &error));
+    CHECK_TOLD(cairn_log_delete(log, 0, CAIRN_STR("order-1"), 2, false, &error));
     cairn_retention limits = {.max_count = 100};
-    EXPECT_OK(cairn_log_retention_set(log, 0, CAIRN_STR("order-1"), &limits, &error));
+    CHECK_TOLD(cairn_log_retention_set(log, 0, CAIRN_STR("order-1"), &limits, &error));
     CHECK_INT(count_stream(log, CAIRN_STR("order-1"), NULL), 0);
     (void)append_one(log, CAIRN_STR("order-1"), CAIRN_STR("new"));
     uint64_t first = 0;
     CHECK_INT(count_stream(log, CAIRN_STR("order-1"), &first), 1);
     CHECK_INT(first, 3);
     cairn_stream_info info;
-    EXPECT_OK(cairn_log_stream_info(log, 0, CAIRN_STR("order-1"), &info, &error));
+    CHECK_TOLD(cairn_log_stream_info(log, 0, CAIRN_STR("order-1"), &info, &error));
     CHECK(info.retention.max_count == 100 && info.retention.truncate_before == 3);
     cairn_log_close(log);
     test_remove(folder);
@@ -567,17 +560,17 @@ TEST(extreme_ages)
     (void)append_one(log, CAIRN_STR("s"), CAIRN_STR("1"));
     for (size_t i = 0; i < sizeof ages / sizeof *ages; i++) {
         cairn_retention limits = {.max_age_us = ages[i]};
-        EXPECT_OK(cairn_log_retention_set(log, 0, CAIRN_STR("s"), &limits, &error));
+        CHECK_TOLD(cairn_log_retention_set(log, 0, CAIRN_STR("s"), &limits, &error));
         CHECK_INT(count_stream(log, CAIRN_STR("s"), NULL), 1);
         cairn_read_options all = {0};
         struct log_reader *reader;
         cairn_recorded event;
-        EXPECT_OK(cairn_log_read_all(log, &all, &reader, &error));
-        EXPECT_OK(cairn_log_reader_next(reader, &event, &error));
+        CHECK_TOLD(cairn_log_read_all(log, &all, &reader, &error));
+        CHECK_TOLD(cairn_log_reader_next(reader, &event, &error));
         cairn_log_reader_free(reader);
     }
     cairn_retention limits = {.max_age_us = 1};
-    EXPECT_OK(cairn_log_retention_set(log, 0, CAIRN_STR("s"), &limits, &error));
+    CHECK_TOLD(cairn_log_retention_set(log, 0, CAIRN_STR("s"), &limits, &error));
     CHECK_INT(count_stream(log, CAIRN_STR("s"), NULL), 0);
     cairn_log_close(log);
     test_remove(folder);
@@ -612,7 +605,7 @@ TEST(opened_with_smaller_segments)
         CHECK_INT(count_stream(log, CAIRN_STR("s"), NULL), 2);
         (void)append_one(log, CAIRN_STR("s"), CAIRN_STR("next"));
         cairn_verify_report report;
-        EXPECT_OK(cairn_log_verify(log, NULL, NULL, NULL, &report, &error));
+        CHECK_TOLD(cairn_log_verify(log, NULL, NULL, NULL, &report, &error));
         cairn_log_close(log);
         memcpy(folder, original, sizeof folder);
     }
@@ -658,8 +651,8 @@ TEST(empty_segment_left_behind)
         (void)append_one(log, CAIRN_STR("s"), (cairn_str){filler, sizeof filler});
     CHECK_INT(count_stream(log, CAIRN_STR("s"), NULL), 8);
     cairn_verify_report report;
-    EXPECT_OK(cairn_log_maintain(log, &error));
-    EXPECT_OK(cairn_log_verify(log, NULL, NULL, NULL, &report, &error));
+    CHECK_TOLD(cairn_log_maintain(log, &error));
+    CHECK_TOLD(cairn_log_verify(log, NULL, NULL, NULL, &report, &error));
     cairn_log_close(log);
     test_remove(folder);
 }
@@ -694,8 +687,8 @@ TEST(read_only_writes_nothing)
     log = open_log(os_real(), &options);
     CHECK_INT(count_stream(log, CAIRN_STR("s-1"), NULL), 20);
     cairn_verify_report report;
-    EXPECT_OK(cairn_log_verify(log, NULL, NULL, NULL, &report, &error));
-    EXPECT_OK(cairn_log_maintain(log, &error));
+    CHECK_TOLD(cairn_log_verify(log, NULL, NULL, NULL, &report, &error));
+    CHECK_TOLD(cairn_log_maintain(log, &error));
     cairn_stats stats;
     cairn_log_stats(log, &stats);
     CHECK_INT(stats.events, 20);
@@ -730,7 +723,7 @@ append_meanwhile(void *context, uint64_t done, uint64_t total, const char *unit)
     for (int i = 0; i < 5 && interference->calls < 20; i++)
         (void)append_one(interference->log, CAIRN_STR("s"), (cairn_str){filler, sizeof filler});
     if (interference->calls++ % 2 == 1)
-        EXPECT_OK(cairn_log_maintain(interference->log, &error)); /* seals what rolled */
+        CHECK_TOLD(cairn_log_maintain(interference->log, &error)); /* seals what rolled */
     return true;
 }
 
@@ -745,14 +738,14 @@ TEST(verify_while_it_grows)
     for (int i = 0; i < 20; i++)
         (void)append_one(log, CAIRN_STR("s"), (cairn_str){filler, sizeof filler});
     cairn_verify_report report;
-    EXPECT_OK(cairn_log_verify(log, NULL, NULL, NULL, &report, &error));
+    CHECK_TOLD(cairn_log_verify(log, NULL, NULL, NULL, &report, &error));
     CHECK_INT(report.events, 20);
     struct interference interference = {log, 0};
-    EXPECT_OK(cairn_log_verify(log, NULL, append_meanwhile, &interference, &report, &error));
+    CHECK_TOLD(cairn_log_verify(log, NULL, append_meanwhile, &interference, &report, &error));
     CHECK(interference.calls > 2);
     CHECK_INT(report.events, 20);
-    EXPECT_OK(cairn_log_maintain(log, &error));
-    EXPECT_OK(cairn_log_verify(log, NULL, NULL, NULL, &report, &error));
+    CHECK_TOLD(cairn_log_maintain(log, &error));
+    CHECK_TOLD(cairn_log_verify(log, NULL, NULL, NULL, &report, &error));
     cairn_log_close(log);
     test_remove(folder);
 }

@@ -18,7 +18,7 @@ TEST(events_of_batches_are_events)
     verify(log, &report);
     seal(log);
     verify(log, &report);
-    EXPECT_OK(cairn_log_reindex(log, NULL, NULL, &error));
+    CHECK_TOLD(cairn_log_reindex(log, NULL, NULL, &error));
     verify(log, &report);
     check_all(disk, log);
     check_streams(disk, log);
@@ -33,7 +33,7 @@ TEST(events_of_batches_are_events)
     struct log_reader *reader;
     cairn_recorded event;
     uint64_t found = 0, there = 0;
-    EXPECT_OK(cairn_log_read_all(log, &options, &reader, &error));
+    CHECK_TOLD(cairn_log_read_all(log, &options, &reader, &error));
     while (cairn_log_reader_next(reader, &event, &error) == CAIRN_OK) {
         CHECK_INT(disk->events[event.position].number % 5, 0);
         found++;
@@ -100,18 +100,18 @@ TEST(a_batch_is_one_thing)
     struct log *log = open_log(disk->sim);
     uint64_t position;
     cairn_scavenge_report scavenged;
-    EXPECT_OK(cairn_log_position_at(log, disk->time_us + 1, &position, &error));
+    CHECK_TOLD(cairn_log_position_at(log, disk->time_us + 1, &position, &error));
     CHECK_INT(position, 2);
-    EXPECT_OK(cairn_log_position_at(log, disk->time_us + 302 - 1, &position, &error));
+    CHECK_TOLD(cairn_log_position_at(log, disk->time_us + 302 - 1, &position, &error));
     CHECK_INT(position, 302);
-    EXPECT_OK(cairn_log_position_at(log, disk->time_us + 302, &position, &error));
+    CHECK_TOLD(cairn_log_position_at(log, disk->time_us + 302, &position, &error));
     CHECK_INT(position, 802);
     seal(log);
     for (int i = 0; i < 2; i++) {
         char *first, *last, *next;
-        EXPECT_OK(cairn_log_prove(log, 302, &first, &error));
-        EXPECT_OK(cairn_log_prove(log, 801, &last, &error));
-        EXPECT_OK(cairn_log_prove(log, 802, &next, &error));
+        CHECK_TOLD(cairn_log_prove(log, 302, &first, &error));
+        CHECK_TOLD(cairn_log_prove(log, 801, &last, &error));
+        CHECK_TOLD(cairn_log_prove(log, 802, &next, &error));
         check_proof(first);
         check_proof(next);
         CHECK(strstr(first, "\"index\":3,\"leaves\":") != NULL);
@@ -121,20 +121,20 @@ TEST(a_batch_is_one_thing)
         free(last);
         free(next);
         delete_stream(log, "my~orders", i == 0 ? disk->keyless : 0);
-        EXPECT_OK(cairn_log_scavenge(log, NULL, NULL, &scavenged, &error));
+        CHECK_TOLD(cairn_log_scavenge(log, NULL, NULL, &scavenged, &error));
         CHECK_INT(scavenged.events_removed, i == 0 ? disk->keyless : 0);
     }
     static const uint64_t ends[][2] = {{0, 0}, {1, 1}, {2, 2}, {301, 2}, {302, 302}, {801, 302}, {804, 804}};
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
         char folder[32];
         snprintf(folder, sizeof folder, "branch%zu", i);
-        EXPECT_OK(cairn_log_branch(log, folder, ends[i][0], &error));
+        CHECK_TOLD(cairn_log_branch(log, folder, ends[i][0], &error));
         struct log *branch;
         struct log_options options;
         cairn_verify_report report;
         cairn_log_defaults(&options);
         options.no_background = true;
-        EXPECT_OK(cairn_log_open(os_sim_os(disk->sim), folder, &options, &branch, &error));
+        CHECK_TOLD(cairn_log_open(os_sim_os(disk->sim), folder, &options, &branch, &error));
         CHECK_INT(cairn_log_end(branch), ends[i][1]);
         verify(branch, &report);
         cairn_log_close(branch);
@@ -225,11 +225,11 @@ TEST(damage_is_not_read)
         for (size_t i = 0; i < 3; i++) {
             struct block *block = block_new();
             struct record record;
-            EXPECT_OK(log_read_record(log, block, first - 1, modes[i], &record, &error));
+            CHECK_TOLD(log_read_record(log, block, first - 1, modes[i], &record, &error));
             CHECK_INT(log_read_record(log, block, first + 4, modes[i], &record, &error), CAIRN_E_CORRUPT);
             CHECK(strstr(error.detail, FIRST) != NULL);
             CHECK_INT(log_read_record(log, block, first + 8, modes[i], &record, &error), CAIRN_E_CORRUPT);
-            EXPECT_OK(log_read_record(log, block, first + 9, modes[i], &record, &error));
+            CHECK_TOLD(log_read_record(log, block, first + 9, modes[i], &record, &error));
             block_free(block);
         }
         CHECK_INT(os_sim_flip(disk->sim, FIRST, at, 3), 0);

@@ -9,12 +9,6 @@
 
 static cairn_error error;
 
-#define EXPECT_OK(call)                                                                            \
-    do {                                                                                           \
-        if ((call) != CAIRN_OK)                                                                    \
-            fail_msg("%s: %s", #call, error.detail);                                               \
-    } while (0)
-
 static struct log *
 open_log(struct os *os, uint32_t index_memory_events)
 {
@@ -25,7 +19,7 @@ open_log(struct os *os, uint32_t index_memory_events)
     options.segment_size_bytes = 64 << 10;
     options.index_memory_events = index_memory_events;
     options.head_cache_entries = 64;
-    EXPECT_OK(cairn_log_open(os, FOLDER, &options, &log, &error));
+    CHECK_TOLD(cairn_log_open(os, FOLDER, &options, &log, &error));
     return log;
 }
 
@@ -47,14 +41,14 @@ static void
 append_some(struct log *log, cairn_str stream, unsigned count)
 {
     for (unsigned i = 0; i < count; i++)
-        EXPECT_OK(append(log, stream, "some", 10, NULL));
+        CHECK_TOLD(append(log, stream, "some", 10, NULL));
 }
 
 static cairn_stream_info
 info_of(struct log *log, cairn_str stream)
 {
     cairn_stream_info info;
-    EXPECT_OK(cairn_log_stream_info(log, 0, stream, &info, &error));
+    CHECK_TOLD(cairn_log_stream_info(log, 0, stream, &info, &error));
     return info;
 }
 
@@ -64,7 +58,7 @@ static void
 limit_meanwhile(void *log)
 {
     cairn_retention limits = {.max_count = 7, .max_age_us = UINT64_C(1) << 50};
-    EXPECT_OK(cairn_log_retention_set(log, 0, ORDER, &limits, &error));
+    CHECK_TOLD(cairn_log_retention_set(log, 0, ORDER, &limits, &error));
 }
 
 /* Goal: a deletion does not take back limits that are set at the same time; whether it says which revision it
@@ -79,7 +73,7 @@ TEST(deletion_keeps_limits_set_meanwhile)
         struct log *log = open_log(os_hook_init(&hook, os_sim_os(sim)), 100);
         append_some(log, ORDER, 3);
         os_hook_arm(&hook, HOOK_CLOCK, NULL, limit_meanwhile, log);
-        EXPECT_OK(cairn_log_delete(log, 0, ORDER, expected[i], false, &error));
+        CHECK_TOLD(cairn_log_delete(log, 0, ORDER, expected[i], false, &error));
         CHECK(hook.meanwhile == NULL);
         cairn_stream_info info = info_of(log, ORDER);
         CHECK(!info.exists);
@@ -113,7 +107,7 @@ TEST(deletion_still_conflicts)
     CHECK(strstr(error.detail, "$retention") == NULL);
     CHECK(info_of(log, ORDER).exists);
     os_hook_arm(&hook, HOOK_CLOCK, NULL, append_and_limit_meanwhile, log);
-    EXPECT_OK(cairn_log_delete(log, 0, ORDER, CAIRN_ANY, false, &error)); /* what there is by then */
+    CHECK_TOLD(cairn_log_delete(log, 0, ORDER, CAIRN_ANY, false, &error)); /* what there is by then */
     CHECK_INT(info_of(log, ORDER).retention.truncate_before, 5);
     cairn_log_close(log);
     os_sim_free(sim);
@@ -149,7 +143,7 @@ TEST(changes_give_up_in_the_end)
     CHECK_INT(cairn_log_delete(log, 0, ORDER, CAIRN_ANY, false, &error), CAIRN_E_BUSY);
     hook.meanwhile = NULL;
     CHECK_INT(info_of(log, ORDER).retention.max_count, 7);
-    EXPECT_OK(cairn_log_retention_set(log, 0, ORDER, &limits, &error));
+    CHECK_TOLD(cairn_log_retention_set(log, 0, ORDER, &limits, &error));
     CHECK_INT(info_of(log, ORDER).retention.max_count, 1);
     cairn_log_close(log);
     os_sim_free(sim);
@@ -169,18 +163,18 @@ TEST(reader_sees_deletion_at_once)
                                       .direction = backward ? CAIRN_BACKWARD : CAIRN_FORWARD};
         struct log_reader *reader;
         cairn_recorded event;
-        EXPECT_OK(cairn_log_read_stream(log, ORDER, &options, &reader, &error));
-        EXPECT_OK(cairn_log_reader_next(reader, &event, &error));
+        CHECK_TOLD(cairn_log_read_stream(log, ORDER, &options, &reader, &error));
+        CHECK_TOLD(cairn_log_reader_next(reader, &event, &error));
         CHECK_INT(event.revision, backward ? 19 : 0);
         cairn_retention limits = {.truncate_before = 10};
-        EXPECT_OK(cairn_log_retention_set(log, 0, ORDER, &limits, &error));
-        EXPECT_OK(cairn_log_reader_next(reader, &event, &error));
+        CHECK_TOLD(cairn_log_retention_set(log, 0, ORDER, &limits, &error));
+        CHECK_TOLD(cairn_log_reader_next(reader, &event, &error));
         CHECK_INT(event.revision, backward ? 18 : 10);
-        EXPECT_OK(cairn_log_delete(log, 0, ORDER, CAIRN_ANY, false, &error));
+        CHECK_TOLD(cairn_log_delete(log, 0, ORDER, CAIRN_ANY, false, &error));
         CHECK_INT(cairn_log_reader_next(reader, &event, &error), CAIRN_E_END);
         append_some(log, ORDER, 1);
         if (!backward) {
-            EXPECT_OK(cairn_log_reader_next(reader, &event, &error));
+            CHECK_TOLD(cairn_log_reader_next(reader, &event, &error));
             CHECK_INT(event.revision, 20);
         }
         CHECK_INT(cairn_log_reader_next(reader, &event, &error), CAIRN_E_END);
@@ -217,7 +211,7 @@ static struct log *
 bring_into(enum state state, struct os *os, struct log *log, uint32_t memory)
 {
     if (state == REINDEXED) {
-        EXPECT_OK(cairn_log_reindex(log, NULL, NULL, &error));
+        CHECK_TOLD(cairn_log_reindex(log, NULL, NULL, &error));
     } else if (state != AS_IT_IS) {
         cairn_log_close(log);
         if (state == INDEX_LOST)
@@ -240,32 +234,32 @@ TEST(condition_counts_what_is_in_the_log)
             struct os *os = os_sim_os(sim);
             struct log *log = open_log(os, memories[i]);
             for (unsigned j = 0; j < 6; j++)
-                EXPECT_OK(append(log, CAIRN_STR("user-1"), "mail:a", 9000, NULL));
-            EXPECT_OK(append(log, CAIRN_STR("user-2"), "mail:b", 9000, NULL));
+                CHECK_TOLD(append(log, CAIRN_STR("user-1"), "mail:a", 9000, NULL));
+            CHECK_TOLD(append(log, CAIRN_STR("user-2"), "mail:b", 9000, NULL));
             for (unsigned j = 0; j < 40; j++)
-                EXPECT_OK(append(log, CAIRN_STR("bulk"), "bulk", 5000, NULL));
-            EXPECT_OK(cairn_log_maintain(log, &error));
+                CHECK_TOLD(append(log, CAIRN_STR("bulk"), "bulk", 5000, NULL));
+            CHECK_TOLD(cairn_log_maintain(log, &error));
             CHECK_INT(try_condition(log, "mail:a", -1), CAIRN_E_CONDITION);
-            EXPECT_OK(try_condition(log, "mail:a", 5));
+            CHECK_TOLD(try_condition(log, "mail:a", 5));
 
-            EXPECT_OK(cairn_log_delete(log, 0, CAIRN_STR("user-1"), CAIRN_ANY, false, &error));
+            CHECK_TOLD(cairn_log_delete(log, 0, CAIRN_STR("user-1"), CAIRN_ANY, false, &error));
             log = bring_into(then, os, log, memories[i]);
             CHECK_INT(try_condition(log, "mail:a", -1), CAIRN_E_CONDITION);
             CHECK_INT(error.position, 0);
             CHECK_INT(try_condition(log, "mail:a", 4), CAIRN_E_CONDITION);
 
             cairn_scavenge_report report;
-            EXPECT_OK(cairn_log_scavenge(log, NULL, NULL, &report, &error));
+            CHECK_TOLD(cairn_log_scavenge(log, NULL, NULL, &report, &error));
             CHECK_INT(report.events_removed, 6);
             for (int again = 0; again < 2; again++) {
-                EXPECT_OK(try_condition(log, "mail:a", -1));
+                CHECK_TOLD(try_condition(log, "mail:a", -1));
                 CHECK_INT(try_condition(log, "mail:b", -1), CAIRN_E_CONDITION);
                 CHECK_INT(error.position, 6);
                 CHECK_INT(try_condition(log, "bulk", -1), CAIRN_E_CONDITION);
                 log = bring_into(then, os, log, memories[i]);
             }
 
-            EXPECT_OK(append(log, CAIRN_STR("user-3"), "mail:a", 10, NULL));
+            CHECK_TOLD(append(log, CAIRN_STR("user-3"), "mail:a", 10, NULL));
             CHECK_INT(try_condition(log, "mail:a", -1), CAIRN_E_CONDITION);
             CHECK_INT(error.position, cairn_log_end(log) - 1);
             cairn_log_close(log);
@@ -282,15 +276,15 @@ TEST(everything_counts_what_is_in_the_log)
     struct log *log = open_log(os_sim_os(sim), 100);
     cairn_condition nothing = {.after = -1};
     for (unsigned j = 0; j < 14; j++)
-        EXPECT_OK(append(log, CAIRN_STR("user-1"), "x", 9000, NULL));
+        CHECK_TOLD(append(log, CAIRN_STR("user-1"), "x", 9000, NULL));
     uint64_t kept = atomic_load(&log->slots[1])->first_position;
-    EXPECT_OK(cairn_log_maintain(log, &error));
+    CHECK_TOLD(cairn_log_maintain(log, &error));
     cairn_retention limits = {.truncate_before = kept};
-    EXPECT_OK(cairn_log_retention_set(log, 0, CAIRN_STR("user-1"), &limits, &error));
+    CHECK_TOLD(cairn_log_retention_set(log, 0, CAIRN_STR("user-1"), &limits, &error));
     CHECK_INT(append(log, CAIRN_STR("p"), "p", 1, &nothing), CAIRN_E_CONDITION);
     CHECK_INT(error.position, 0);
     cairn_scavenge_report report;
-    EXPECT_OK(cairn_log_scavenge(log, NULL, NULL, &report, &error));
+    CHECK_TOLD(cairn_log_scavenge(log, NULL, NULL, &report, &error));
     CHECK_INT(append(log, CAIRN_STR("p"), "p", 1, &nothing), CAIRN_E_CONDITION);
     CHECK_INT(error.position, kept);
     cairn_log_close(log);

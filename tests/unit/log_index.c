@@ -10,12 +10,6 @@
 
 static cairn_error error;
 
-#define EXPECT_OK(call)                                                                            \
-    do {                                                                                           \
-        if ((call) != CAIRN_OK)                                                                    \
-            fail_msg("%s: %s", #call, error.detail);                                               \
-    } while (0)
-
 static struct log *
 open_log(struct os *os)
 {
@@ -26,7 +20,7 @@ open_log(struct os *os)
     options.segment_size_bytes = 64 << 10;
     options.index_memory_events = 20;
     options.head_cache_entries = 64;
-    EXPECT_OK(cairn_log_open(os, FOLDER, &options, &log, &error));
+    CHECK_TOLD(cairn_log_open(os, FOLDER, &options, &log, &error));
     return log;
 }
 
@@ -42,7 +36,7 @@ append(struct log *log, unsigned count)
         cairn_write write = {cairn_cstr(stream), CAIRN_ANY, &event, 1};
         cairn_append_request request = {.writes = &write, .write_count = 1};
         cairn_at at;
-        EXPECT_OK(cairn_log_append(log, &request, &at, &error));
+        CHECK_TOLD(cairn_log_append(log, &request, &at, &error));
     }
 }
 
@@ -57,7 +51,7 @@ check_all(struct log *log)
     cairn_recorded event;
     uint64_t count = 0;
     cairn_err err;
-    EXPECT_OK(cairn_log_read_all(log, &options, &reader, &error));
+    CHECK_TOLD(cairn_log_read_all(log, &options, &reader, &error));
     while ((err = cairn_log_reader_next(reader, &event, &error)) == CAIRN_OK)
         CHECK_INT(event.position, count++);
     CHECK_INT(err, CAIRN_E_END);
@@ -76,7 +70,7 @@ static void
 check_verified(struct log *log)
 {
     cairn_verify_report report;
-    EXPECT_OK(cairn_log_verify(log, print_fault, NULL, NULL, &report, &error));
+    CHECK_TOLD(cairn_log_verify(log, print_fault, NULL, NULL, &report, &error));
     CHECK_INT(report.events, cairn_log_end(log));
 }
 
@@ -134,10 +128,10 @@ merge_and_reindex(void *context)
     struct series_stats before, after;
     append(log, FLUSH_EVENTS);
     cairn_series_stats(log->series, &before);
-    EXPECT_OK(cairn_log_maintain(log, &error));
+    CHECK_TOLD(cairn_log_maintain(log, &error));
     cairn_series_stats(log->series, &after);
     CHECK(after.merges > before.merges);
-    EXPECT_OK(cairn_log_reindex(log, NULL, NULL, &error));
+    CHECK_TOLD(cairn_log_reindex(log, NULL, NULL, &error));
 }
 
 /* Goal: the old index, which readers may still be in, takes none of the new one's files away.
@@ -154,7 +148,7 @@ TEST(old_index_leaves_the_new_one_alone)
     struct series_head entry;
     size_t count;
     os_hook_arm(&hook, HOOK_READ, NULL, merge_and_reindex, log);
-    EXPECT_OK(cairn_series_read(log->series, &read, &entry, 1, &count, &error));
+    CHECK_TOLD(cairn_series_read(log->series, &read, &entry, 1, &count, &error));
     CHECK_INT(log->retired_count, 1);
     append(log, FLUSH_EVENTS + 7);
     check_all(log);
@@ -181,12 +175,12 @@ TEST(failed_reindex_changes_nothing)
         hook.faulty.fail_at = 0;
         CHECK(fired || err == CAIRN_OK);
         append(log, 3 * FLUSH_EVENTS);
-        EXPECT_OK(cairn_log_maintain(log, &error));
+        CHECK_TOLD(cairn_log_maintain(log, &error));
         check_all(log);
         if (!atomic_load(&log->failed))
-            EXPECT_OK(cairn_log_reindex(log, NULL, NULL, &error));
+            CHECK_TOLD(cairn_log_reindex(log, NULL, NULL, &error));
         append(log, FLUSH_EVENTS);
-        EXPECT_OK(cairn_log_maintain(log, &error));
+        CHECK_TOLD(cairn_log_maintain(log, &error));
         log = reopen_with_index(os_sim_os(sim), log);
         uint64_t runs = stats_of(log).index_runs;
         CHECK_INT(names_in(sim, INDEX).runs, runs);
@@ -221,7 +215,7 @@ TEST(appends_go_on_while_reindexing)
     struct log *log = open_log(os_hook_init(&hook, os_sim_os(sim)));
     append(log, 2 * FLUSH_EVENTS);
     os_hook_arm(&hook, HOOK_OPEN, "index.new/0", append_some, log);
-    EXPECT_OK(cairn_log_reindex(log, NULL, NULL, &error));
+    CHECK_TOLD(cairn_log_reindex(log, NULL, NULL, &error));
     CHECK(hook.meanwhile == NULL);
     CHECK_INT(cairn_log_end(log), 3 * FLUSH_EVENTS);
     check_all(log);
@@ -238,12 +232,12 @@ TEST(reindexing_has_a_limit)
     struct log *log = open_log(os_sim_os(sim));
     append(log, FLUSH_EVENTS);
     for (int i = 0; i < LOG_RETIRED_MAX; i++)
-        EXPECT_OK(cairn_log_reindex(log, NULL, NULL, &error));
+        CHECK_TOLD(cairn_log_reindex(log, NULL, NULL, &error));
     CHECK_INT(cairn_log_reindex(log, NULL, NULL, &error), CAIRN_E_BUSY);
     append(log, FLUSH_EVENTS);
     check_all(log);
     log = reopen_with_index(os_sim_os(sim), log);
-    EXPECT_OK(cairn_log_reindex(log, NULL, NULL, &error));
+    CHECK_TOLD(cairn_log_reindex(log, NULL, NULL, &error));
     cairn_log_close(log);
     os_sim_free(sim);
 }
@@ -270,7 +264,7 @@ TEST(damaged_run_is_mended)
     struct os_sim *sim = os_sim_new(1);
     struct log *log = log_with_damaged_run(sim);
     append(log, 3 * FLUSH_EVENTS);
-    EXPECT_OK(cairn_log_maintain(log, &error));
+    CHECK_TOLD(cairn_log_maintain(log, &error));
     cairn_stats stats = stats_of(log);
     CHECK_INT(stats.index_faults, 1);
     CHECK_INT(stats.index_failure.code, CAIRN_OK);
@@ -278,7 +272,7 @@ TEST(damaged_run_is_mended)
     check_all(log);
     check_verified(log);
     append(log, 3 * FLUSH_EVENTS);
-    EXPECT_OK(cairn_log_maintain(log, &error));
+    CHECK_TOLD(cairn_log_maintain(log, &error));
     CHECK_INT(stats_of(log).index_faults, 1);
     log = reopen_with_index(os_sim_os(sim), log);
     cairn_log_close(log);
@@ -292,15 +286,15 @@ TEST(mending_is_done_once)
     struct os_sim *sim = os_sim_new(1);
     struct log *log = log_with_damaged_run(sim);
     append(log, 3 * FLUSH_EVENTS);
-    EXPECT_OK(cairn_log_maintain(log, &error));
+    CHECK_TOLD(cairn_log_maintain(log, &error));
     CHECK_INT(log->retired_count, 1);
     CHECK_INT(os_sim_flip(sim, names_in(sim, INDEX).first, 4096 + 100, 1), 0);
     append(log, 12 * FLUSH_EVENTS); /* which meets the damage when there is no room */
-    EXPECT_OK(cairn_log_maintain(log, &error));
+    CHECK_TOLD(cairn_log_maintain(log, &error));
     CHECK_INT(stats_of(log).index_faults, 2);
     CHECK_INT(log->retired_count, 1);
     CHECK_INT(stats_of(log).index_failure.code, CAIRN_E_CORRUPT);
-    EXPECT_OK(cairn_log_reindex(log, NULL, NULL, &error)); /* a person may */
+    CHECK_TOLD(cairn_log_reindex(log, NULL, NULL, &error)); /* a person may */
     CHECK_INT(stats_of(log).index_failure.code, CAIRN_OK);
     check_all(log);
     check_verified(log);
@@ -319,7 +313,7 @@ TEST(damaged_run_is_mended_in_the_background)
     cairn_log_defaults(&options);
     options.create = options.no_background = true;
     options.index_memory_events = 20;
-    EXPECT_OK(cairn_log_open(os_real(), folder, &options, &log, &error));
+    CHECK_TOLD(cairn_log_open(os_real(), folder, &options, &log, &error));
     while (stats_of(log).index_runs < 2)
         append(log, 1);
     cairn_log_close(log);
@@ -329,7 +323,7 @@ TEST(damaged_run_is_mended_in_the_background)
     int byte = fgetc(file);
     CHECK(fseek(file, 4096 + 100, SEEK_SET) == 0 && fputc(byte ^ 1, file) != EOF && fclose(file) == 0);
     options.no_background = false;
-    EXPECT_OK(cairn_log_open(os_real(), folder, &options, &log, &error));
+    CHECK_TOLD(cairn_log_open(os_real(), folder, &options, &log, &error));
     while (stats_of(log).index_faults == 0 || atomic_load(&log->index_damaged)
            || stats_of(log).index_failure.code != CAIRN_OK)
         append(log, 1);
@@ -354,7 +348,7 @@ TEST(failed_mending_is_told_once)
     for (unsigned i = 0; i < 3; i++) {
         struct series_stats series;
         append(log, 3 * FLUSH_EVENTS);
-        EXPECT_OK(cairn_log_maintain(log, &error));
+        CHECK_TOLD(cairn_log_maintain(log, &error));
         cairn_series_stats(log->series, &series);
         CHECK(i == 0 || series.merges == merges);
         CHECK(series.memory_entries <= 6 * 20 * 2); /* it is flushed */
@@ -376,7 +370,7 @@ maintain_meanwhile(void *context, uint64_t done __attribute__((unused)),
                    uint64_t total __attribute__((unused)), const char *unit __attribute__((unused)))
 {
     struct log *log = context;
-    EXPECT_OK(cairn_log_maintain(log, &error));
+    CHECK_TOLD(cairn_log_maintain(log, &error));
     CHECK_INT(log->retired_count, 0);
     return true;
 }
@@ -387,10 +381,10 @@ TEST(mending_waits_for_other_work)
     struct log *log = log_with_damaged_run(sim);
     uint64_t end;
     append(log, 3 * FLUSH_EVENTS);
-    EXPECT_OK(cairn_log_backup(log, "copy", maintain_meanwhile, log, &end, &error));
+    CHECK_TOLD(cairn_log_backup(log, "copy", maintain_meanwhile, log, &end, &error));
     CHECK_INT(stats_of(log).index_faults, 1);
     CHECK_INT(stats_of(log).index_failure.code, CAIRN_E_CORRUPT);
-    EXPECT_OK(cairn_log_maintain(log, &error));
+    CHECK_TOLD(cairn_log_maintain(log, &error));
     CHECK_INT(log->retired_count, 1);
     CHECK_INT(stats_of(log).index_failure.code, CAIRN_OK);
     check_all(log);
@@ -406,7 +400,7 @@ TEST(damaged_index_opens)
     struct os_sim *sim = os_sim_new(1);
     struct log *log = open_log(os_sim_os(sim));
     cairn_retention limits = {.max_count = 2};
-    EXPECT_OK(cairn_log_retention_set(log, 0, CAIRN_STR("other"), &limits, &error));
+    CHECK_TOLD(cairn_log_retention_set(log, 0, CAIRN_STR("other"), &limits, &error));
     append(log, 3 * FLUSH_EVENTS);
     cairn_log_close(log);
     struct names names = names_in(sim, INDEX);
@@ -418,7 +412,7 @@ TEST(damaged_index_opens)
         CHECK_INT(os_sim_flip(disk, names.first, (uint64_t)at, 1), 0);
         log = open_log(os_sim_os(disk));
         cairn_stream_info info;
-        EXPECT_OK(cairn_log_stream_info(log, 0, CAIRN_STR("other"), &info, &error));
+        CHECK_TOLD(cairn_log_stream_info(log, 0, CAIRN_STR("other"), &info, &error));
         CHECK_INT(info.retention.max_count, 2);
         faults += stats_of(log).index_faults;
         cairn_log_close(log);
@@ -442,7 +436,7 @@ append_and_maintain(void *context)
     pthread_mutex_unlock(&log->maintain_lock);
     cairn_series_stats(log->series, &before);
     append(log, 6 * FLUSH_EVENTS);
-    EXPECT_OK(cairn_log_maintain(log, &error));
+    CHECK_TOLD(cairn_log_maintain(log, &error));
     cairn_series_stats(log->series, &after);
     maintained = after.merges > before.merges;
 }
@@ -462,7 +456,7 @@ TEST(verify_does_not_stop_the_index)
         os_hook_arm(&hook, HOOK_OPEN, run ? ".run" : strrchr(names.first, '/'), append_and_maintain,
                     log);
         cairn_verify_report report;
-        EXPECT_OK(cairn_log_verify(log, print_fault, NULL, NULL, &report, &error));
+        CHECK_TOLD(cairn_log_verify(log, print_fault, NULL, NULL, &report, &error));
         CHECK(maintained);
         CHECK(cairn_log_end(log) > report.events);
         check_verified(log);

@@ -14,7 +14,7 @@ check_left(const struct disk *disk, struct log *log, unsigned gone)
             const struct expected *event = &disk->events[position];
             unsigned key = event->keyed ? event->number % KEYS : KEYS;
             struct record record;
-            EXPECT_OK(log_read_record(log, block, position, backward ? BLOCK_SCAN_BACKWARD : BLOCK_SCAN, &record, &error));
+            CHECK_TOLD(log_read_record(log, block, position, backward ? BLOCK_SCAN_BACKWARD : BLOCK_SCAN, &record, &error));
             if ((gone >> key & 1) == 0) {
                 check_event(disk, &record, position);
                 check_data(disk, &record, position);
@@ -31,7 +31,7 @@ check_left(const struct disk *disk, struct log *log, unsigned gone)
         char stream[32];
         cairn_stream_info info;
         snprintf(stream, sizeof stream, key < KEYS ? "my~orders-k%u" : "my~orders", key);
-        EXPECT_OK(cairn_log_stream_info(log, 0, cairn_cstr(stream), &info, &error));
+        CHECK_TOLD(cairn_log_stream_info(log, 0, cairn_cstr(stream), &info, &error));
         CHECK_INT(info.last_revision, (int64_t)(key < KEYS ? disk->revisions[key] : disk->keyless) - 1);
     }
 }
@@ -63,7 +63,7 @@ TEST(scavenging_thins_batches)
         gone = rounds[round];
         verify(log, &before);
         uint64_t size = atomic_load(&atomic_load(&log->slots[0])->data_end);
-        EXPECT_OK(cairn_log_scavenge(log, NULL, NULL, &report, &error));
+        CHECK_TOLD(cairn_log_scavenge(log, NULL, NULL, &report, &error));
         CHECK_INT(report.segments_rewritten, 1);
         CHECK(atomic_load(&atomic_load(&log->slots[0])->data_end) < size);
         CHECK(memcmp(root, atomic_load(&log->slots[0])->root, 32) == 0);
@@ -72,10 +72,10 @@ TEST(scavenging_thins_batches)
         check_left(disk, log, gone);
         verify(log, &after);
         CHECK(memcmp(before.root, after.root, 32) == 0);
-        EXPECT_OK(cairn_log_reindex(log, NULL, NULL, &error));
+        CHECK_TOLD(cairn_log_reindex(log, NULL, NULL, &error));
         verify(log, &after);
         check_left(disk, log, gone);
-        EXPECT_OK(cairn_log_scavenge(log, NULL, NULL, &report, &error));
+        CHECK_TOLD(cairn_log_scavenge(log, NULL, NULL, &report, &error));
         CHECK_INT(report.events_removed, 0);
     }
     CHECK_INT(removed, disk->position - 1);
@@ -100,7 +100,7 @@ count_in_partition(const struct disk *disk, struct log *log)
     cairn_partition_item item;
     cairn_err err;
     uint64_t count = 0;
-    EXPECT_OK(cairn_log_read_partition(log, 0, &id, 3, 0, &reader, &error));
+    CHECK_TOLD(cairn_log_read_partition(log, 0, &id, 3, 0, &reader, &error));
     while ((err = cairn_log_partition_next(reader, &item, &error)) == CAIRN_OK) {
         struct batch_record record;
         CHECK(batch_crc_holds(item.batch));
@@ -130,11 +130,11 @@ scavenge(struct log *log)
     cairn_verify_report before, after;
     cairn_scavenge_report report;
     verify(log, &before);
-    EXPECT_OK(cairn_log_scavenge(log, NULL, NULL, &report, &error));
+    CHECK_TOLD(cairn_log_scavenge(log, NULL, NULL, &report, &error));
     verify(log, &after);
     CHECK(memcmp(before.root, after.root, 32) == 0);
     if (report.events_removed > 0) {
-        EXPECT_OK(cairn_log_reindex(log, NULL, NULL, &error));
+        CHECK_TOLD(cairn_log_reindex(log, NULL, NULL, &error));
         verify(log, &after);
     }
     return report;
@@ -160,13 +160,13 @@ TEST(topics_say_what_goes)
     uint64_t starts[4] = {0, 0, 0, 401}; /* within the batch of 500 that begins at 301 */
     cairn_topic topic = {.id = id, .name = CAIRN_STR("my-orders"), .partitions = 4, .compact = true, .starts = starts};
     cairn_topic_ref *ref;
-    EXPECT_OK(cairn_log_topic_put(log, 0, &topic, 1, &ref, &error));
+    CHECK_TOLD(cairn_log_topic_put(log, 0, &topic, 1, &ref, &error));
     cairn_topic_release(ref);
     CHECK_INT(scavenge(log).events_removed, 101);
     CHECK_INT(count_in_partition(disk, log), disk->keyless - 101 + KEYS);
 
     starts[3] = disk->offset;
-    EXPECT_OK(cairn_log_topic_put(log, 0, &topic, 2, &ref, &error));
+    CHECK_TOLD(cairn_log_topic_put(log, 0, &topic, 2, &ref, &error));
     cairn_topic_release(ref);
     for (unsigned key = 0; key < KEYS; key++) {
         char stream[32];
@@ -175,10 +175,10 @@ TEST(topics_say_what_goes)
     }
     (void)scavenge(log);
     CHECK_INT(count_in_partition(disk, log), 0);
-    EXPECT_OK(cairn_log_partition_get(log, 0, &id, 3, &info, &error));
+    CHECK_TOLD(cairn_log_partition_get(log, 0, &id, 3, &info, &error));
     CHECK_INT(info.start, disk->offset);
     CHECK_INT(info.end, disk->offset);
-    EXPECT_OK(cairn_log_topic_delete(log, 0, CAIRN_STR("my-orders"), CAIRN_ANY, &error));
+    CHECK_TOLD(cairn_log_topic_delete(log, 0, CAIRN_STR("my-orders"), CAIRN_ANY, &error));
     (void)scavenge(log);
     check_left(disk, log, (2u << KEYS) - 1);
     cairn_log_close(log);
@@ -204,7 +204,7 @@ TEST(a_producer_is_known_without_records)
     cairn_uuid id = topic_id();
     cairn_producer_batch batches[5];
     size_t count;
-    EXPECT_OK(cairn_log_producer_batches(log, 0, &id, 3, PRODUCER, batches, 5, &count, &error));
+    CHECK_TOLD(cairn_log_producer_batches(log, 0, &id, 3, PRODUCER, batches, 5, &count, &error));
     CHECK_INT(count, 1);
     CHECK_INT(batches[0].epoch, 1);
     CHECK_INT(batches[0].first_sequence, 803);

@@ -1,7 +1,8 @@
 /* A call: its memory, its handler, its answer. See kafka_int.h for what handlers rely on.
  *
- * The answer is encoded on the thread that gives it; from another than the loop's own, done_node brings the call back. A call whose end comes while post_node is still on its way is kept until that has
- * arrived, so that the node never points at what is gone. */
+ * The answer is encoded on the thread that gives it; from another than the loop's own, done_node brings the call back. A call
+ * whose end comes while post_node is still on its way is kept until that has arrived, so that the node never points at what is
+ * gone. */
 #include <proto/kafka/conn_int.h>
 
 #include <assert.h>
