@@ -73,12 +73,38 @@ real_close(struct os *os, struct os_file *file)
     return close(fd) < 0 && errno != EINTR ? -errno : 0;
 }
 
+static _Thread_local bool reads_at_once;
+
+void
+os_reads_wait(bool wait)
+{
+    reads_at_once = !wait;
+}
+
+bool
+os_reads_are_waiting(void)
+{
+    return !reads_at_once;
+}
+
+static ssize_t
+read_some(int descriptor, void *to, size_t size, off_t offset)
+{
+    if (!reads_at_once)
+        return pread(descriptor, to, size, offset);
+    struct iovec piece = {to, size};
+    ssize_t n = preadv2(descriptor, &piece, 1, offset, RWF_NOWAIT);
+    if (n < 0 && errno == EOPNOTSUPP) /* not every file system can tell */
+        errno = EAGAIN;
+    return n;
+}
+
 ssize_t
 os_descriptor_read(int descriptor, void *to, size_t size, uint64_t offset)
 {
     size_t done = 0;
     while (done < size) {
-        ssize_t n = pread(descriptor, (char *)to + done, size - done, (off_t)(offset + done));
+        ssize_t n = read_some(descriptor, (char *)to + done, size - done, (off_t)(offset + done));
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -88,6 +114,23 @@ os_descriptor_read(int descriptor, void *to, size_t size, uint64_t offset)
         done += (size_t)n;
     }
     return (ssize_t)done;
+}
+
+int
+os_descriptor_bring(int descriptor, uint64_t offset, size_t size)
+{
+    char last;
+    bool waiting = !reads_at_once;
+    if (size == 0)
+        return 0;
+    reads_at_once = true;
+    ssize_t n = os_descriptor_read(descriptor, &last, 1, offset + size - 1);
+    reads_at_once = !waiting;
+    if (n == -EAGAIN && waiting) { /* all of it is asked for at once, then the end of it is waited for */
+        (void)posix_fadvise(descriptor, (off_t)offset, (off_t)size, POSIX_FADV_WILLNEED);
+        n = os_descriptor_read(descriptor, &last, 1, offset + size - 1);
+    }
+    return n < 0 ? (int)n : 0;
 }
 
 static ssize_t

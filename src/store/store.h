@@ -135,6 +135,13 @@ bool store_has_room(cairn_store *store);
 CAIRN_MUST_CHECK cairn_err store_partition_find(cairn_partition_reader *reader, size_t least, cairn_partition_item *ret,
                                                 int *ret_file, uint64_t *ret_at, cairn_error *error);
 
+/* Does os_reads_wait() reach what this store reads? */
+static inline bool
+store_reads_files(const cairn_store *store)
+{
+    return store->ops->partition_find != NULL;
+}
+
 /* How many events scavenging has ever removed: when that has gone up, batches are not as large any more as they were. */
 static inline uint64_t
 store_removed(cairn_store *store)

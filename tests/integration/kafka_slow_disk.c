@@ -1,8 +1,11 @@
 /* A disk that stands still, and what clients see of it: their batches keep their order, nothing is lost, and the threads that all
  * rely on (the loop's, the one that commits) are not held up.
  *
- * The machine is the real one but for two gates: a closed one lets no sync, or no new segment, through until the test opens it. */
+ * The machine is the real one but for three gates: a closed one lets no sync, no new segment, or no read that may wait, through until
+ * the test opens it. */
 #include "kafka_calls.h"
+
+#include <errno.h>
 
 #define MARK "this is the one" /* a write of it is told of: atomic_bool marked */
 
@@ -11,9 +14,10 @@ static struct {
     struct os_ops ops;
     pthread_mutex_t lock;
     pthread_cond_t opened;
-    bool syncs_wait, segments_wait;
-    atomic_uint waiting_segments;
+    bool syncs_wait, segments_wait, reads_wait;
+    atomic_uint waiting_segments, waiting_reads;
     atomic_bool marked;
+    atomic_bool cold; /* nothing is in the page cache */
 } machine = {.lock = PTHREAD_MUTEX_INITIALIZER, .opened = PTHREAD_COND_INITIALIZER};
 
 static void
@@ -53,6 +57,19 @@ slow_open(struct os *os, const char *path, int flags, struct os_file **ret)
 }
 
 static ssize_t
+slow_read(struct os *os, struct os_file *file, void *to, size_t size, uint64_t offset)
+{
+    if (!os_reads_are_waiting() && atomic_load(&machine.cold))
+        return -EAGAIN;
+    if (os_reads_are_waiting()) {
+        atomic_fetch_add(&machine.waiting_reads, 1);
+        pass(&machine.reads_wait);
+        atomic_fetch_sub(&machine.waiting_reads, 1);
+    }
+    return os_real()->ops->pread(os, file, to, size, offset);
+}
+
+static ssize_t
 telling_write(struct os *os, struct os_file *file, const struct iovec *pieces, int count, uint64_t offset)
 {
     for (int i = 0; i < count; i++)
@@ -69,6 +86,7 @@ start(cairn_options options)
     machine.ops.sync = slow_sync;
     machine.ops.open = slow_open;
     machine.ops.pwritev = telling_write;
+    machine.ops.pread = slow_read;
     machine.os.ops = &machine.ops;
     atomic_store(&machine.marked, false);
     rig = (struct kafka_rig){.os = &machine.os, .options = options};
@@ -391,6 +409,34 @@ TEST(a_commit_does_not_hold_up_the_loop)
     stop();
 }
 
+/* Goal: what is in the page cache is fetched without a thread that may wait; what is not, without holding up the loop.
+ * Method: reads that may wait stand still, first while all is in the cache, then while nothing is. */
+TEST(a_read_does_not_hold_up_the_loop)
+{
+    struct fetch_ask ask = {.topic = "t"};
+    start((cairn_options){0});
+    create("t", 1);
+    CHECK_INT(produce("t", 0, "small", 10), 0);
+    struct buf large = batch_sized(0, 1, LARGE);
+    CHECK_INT(take_produce(&client, send_produce(&client, "t", buf_str(&large), 1, NULL))->base_offset, 10);
+    buf_free(&large);
+
+    set_gate(&machine.reads_wait, true);
+    CHECK_INT(check_records(fetched(fetch(ask)), 0, "small0"), 11);
+    atomic_store(&machine.cold, true);
+    int32_t sent = fetch_send(&client, 12, &ask);
+    CLIENT_AWAIT(atomic_load(&machine.waiting_reads) == 1);
+    struct kafka_client other = kafka_client_open(rig.port);
+    struct kafka_api_versions_request versions = {.client_software_name = CAIRN_STR("t"), .client_software_version = CAIRN_STR("1")};
+    CHECK_INT(CLIENT_CALL(&other, API_VERSIONS, api_versions, 3, &versions)->error_code, KAFKA_NONE);
+    CHECK_INT(atomic_load(&machine.waiting_reads), 1);
+    set_gate(&machine.reads_wait, false);
+    CHECK_INT(check_records(fetched(fetch_take(&client, 12, sent)), 0, "small0"), 11);
+    atomic_store(&machine.cold, false);
+    kafka_client_close(&other);
+    stop();
+}
+
 int
 main(void)
 {
@@ -401,6 +447,7 @@ main(void)
         RUN(produces_look_at_their_partition),
         RUN(a_commit_on_the_loop_begins_nothing),
         RUN(a_commit_does_not_hold_up_the_loop),
+        RUN(a_read_does_not_hold_up_the_loop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -200,6 +200,48 @@ TEST(read_past_the_end)
     CHECK_INT(os_close(os, file), 0);
 }
 
+#define MUCH (1u << 20)
+
+/* Goal: a read that may not wait gives what is in the page cache, and otherwise says that it would have to wait; what has been brought
+ * there is there.
+ * Method: a synced file is dropped from the cache. A file system in memory drops nothing: there all reads succeed. */
+TEST(reads_that_may_not_wait)
+{
+    struct os *os = os_real();
+    char *bytes = calloc(1, MUCH);
+    struct os_file *file;
+    CHECK(bytes != NULL);
+    bytes[MUCH - 1] = 'e';
+    CHECK_INT(os_open(os, in_folder("file"), OS_WRITE | OS_CREATE, &file), 0);
+    CHECK_INT(os_pwrite(os, file, bytes, MUCH, 0), MUCH);
+    CHECK_INT(os_sync(os, file), 0);
+    int descriptor = os_descriptor(os, file);
+    CHECK(descriptor >= 0 && os_reads_are_waiting());
+
+    os_reads_wait(false);
+    CHECK(!os_reads_are_waiting());
+    CHECK_INT(os_pread(os, file, bytes, MUCH, 0), MUCH);
+    CHECK_INT(os_pread(os, file, bytes, 10, MUCH - 3), 3);
+    CHECK_INT(os_pread(os, file, bytes, 10, MUCH), 0);
+    CHECK_INT(os_descriptor_bring(descriptor, 0, MUCH), 0);
+    CHECK_INT(posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED), 0);
+    ssize_t n = os_pread(os, file, bytes, MUCH, 0);
+    CHECK(n == -EAGAIN || n == MUCH);
+    CHECK_INT(os_descriptor_bring(descriptor, 0, MUCH), n < 0 ? -EAGAIN : 0);
+    os_reads_wait(true);
+    CHECK_INT(os_descriptor_bring(descriptor, 0, MUCH), 0);
+    CHECK(os_reads_are_waiting());
+    os_reads_wait(false);
+    CHECK_INT(os_pread(os, file, bytes, 1, MUCH - 1), 1);
+    CHECK_INT(bytes[0], 'e');
+    os_reads_wait(true);
+    CHECK_INT(os_pread(os, file, bytes, MUCH, 0), MUCH);
+    CHECK(bytes[0] == 0 && bytes[MUCH - 1] == 'e');
+    os_descriptor_close(descriptor);
+    CHECK_INT(os_close(os, file), 0);
+    free(bytes);
+}
+
 /* Pieces of 0, 1, 2 … bytes with running content; returns the sum of their sizes. */
 static size_t
 make_pieces(struct iovec *pieces, int count, uint8_t *bytes)
@@ -463,6 +505,7 @@ main(void)
         RUN_IN_FOLDER(open_flags),
         RUN_IN_FOLDER(files_are_closed_on_exec),
         RUN_IN_FOLDER(read_past_the_end),
+        RUN_IN_FOLDER(reads_that_may_not_wait),
         RUN_IN_FOLDER(write_many_pieces),
         RUN_IN_FOLDER(short_and_interrupted_calls_are_carried_on),
         RUN_IN_FOLDER(write_over_a_limit_fails),

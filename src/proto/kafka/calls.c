@@ -118,7 +118,7 @@ tick(struct kafka_server *server, int64_t now_ms)
 const struct kafka_calls kafka_calls = {
     .handlers = {
         [KAFKA_API_PRODUCE] = {answer_produce, KAFKA_PIPELINED | KAFKA_NEEDS_ROOM},
-        [KAFKA_API_FETCH] = {answer_fetch, KAFKA_WORK},
+        [KAFKA_API_FETCH] = {answer_fetch, 0},
         [KAFKA_API_LIST_OFFSETS] = {answer_list_offsets, KAFKA_WORK},
         [KAFKA_API_METADATA] = {answer_metadata, KAFKA_WORK},
         [KAFKA_API_OFFSET_COMMIT] = {answer_offset_commit, 0},

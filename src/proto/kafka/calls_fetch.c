@@ -1,8 +1,14 @@
 /* Fetch: batches as they were stored, with their base offset filled in; events that came another way as batches made here.
  *
- *   pool: read ─► enough, an error, or time is up ─► kafka_respond
- *           ▲                     │ no
- *           └── fetch_again ◄── loop: wait (calls_wait.c), or rest while the memory of all fetches is taken
+ *   loop: read what is in the page cache ─► enough, an error, or time is up ─► kafka_respond
+ *           │    ▲           │ it is not, or it is much          ▲
+ *           │    │           └─────► pool: read ─────────────────┤
+ *           │    └── fetch_again ◄── loop: wait (calls_wait.c) ◄─┘ no; or rest while the memory of all fetches is taken
+ *
+ * Whoever consumes what was just produced is served by the loop itself: a client has one fetch under way, so that two changes of
+ * threads are felt. The loop reads without waiting (os_reads_wait()), and only what is quick: large batches that go from the file to the
+ * socket, some small ones. Where the disk is needed, a pool thread brings even the bytes that it only points to into the page cache: the
+ * loop should not wait for them when it sends them.
  *
  * A large batch is not read at all: its head, where the base offset is filled in, is answered from memory, the rest goes from the log's
  * file to the socket. Smaller ones are copied once, into one buffer that the answer points into; it is given back when it has
@@ -27,6 +33,8 @@
 #define DATA_USUAL (UINT64_C(1) << 20)  /* what consumers ask for of a partition */
 #define FILE_LEAST (64u << 10)          /* bytes of a batch that goes from the file to the socket */
 #define FILES_MAX 64u                   /* of them in an answer: each is an open file */
+#define HERE_PARTS 64u                  /* partitions of a request that is tried on the loop */
+#define HERE_COPIED ((size_t)32 << 10)  /* bytes that are copied there */
 
 /* ---- reading a partition ------------------------------------------------------------------------------------------------- */
 
@@ -167,6 +175,16 @@ add_gap(struct reading *reading, uint64_t end)
     return add(reading, (cairn_str){(const char *)bytes, sizeof bytes}, first);
 }
 
+/* Is this nothing for the loop? Then a pool thread begins anew. */
+static bool
+takes_long(struct fetching *fetching, const cairn_partition_item *item, int file, uint64_t at)
+{
+    bool there = file < 0 || os_descriptor_bring(file, at, item->batch.size) == 0; /* if not, sending it tells why */
+    bool quick = file >= 0 ? there : item->batch.size > 0 && fetching->data.size + item->batch.size <= HERE_COPIED;
+    fetching->elsewhere = fetching->here && !quick;
+    return fetching->elsewhere;
+}
+
 static cairn_err
 read_items(struct reading *reading, cairn_partition_reader *reader, uint64_t end)
 {
@@ -180,6 +198,11 @@ read_items(struct reading *reading, cairn_partition_reader *reader, uint64_t end
     while (fine && !reading->full && (reading->left > 0 || fetching->size == 0) &&
            (err = store_partition_find(reader, files && fetching->files < FILES_MAX ? FILE_LEAST : 0, &item, &file, &at, NULL))
                == CAIRN_OK) {
+        if (takes_long(fetching, &item, file, at)) {
+            if (file >= 0)
+                os_descriptor_close(file);
+            break;
+        }
         if (item.batch.size == 0) {
             fine = add_event(reading, &item);
             continue;
@@ -206,7 +229,7 @@ part_fails(struct fetch_part *part, enum kafka_err err)
     part->fetching->must_answer = true;
 }
 
-/* True: go on with the next one. False: no memory. */
+/* True: go on with the next one. False: no memory, or not here. */
 static bool
 read_part(struct fetch_part *part, uint64_t *left)
 {
@@ -215,6 +238,10 @@ read_part(struct fetch_part *part, uint64_t *left)
     struct reading reading = {.fetching = fetching, .part = part};
     cairn_partition_info info;
     cairn_err err = cairn_partition_get(calls->store, calls->scope, &part->topic_id, part->partition, &info, NULL);
+    if (err != CAIRN_OK && fetching->here) {
+        fetching->elsewhere = true;
+        return false;
+    }
     if (err != CAIRN_OK) {
         part_fails(part, err == CAIRN_E_NOTFOUND ? KAFKA_UNKNOWN_TOPIC_OR_PARTITION : kafka_err_of(err));
         return true;
@@ -236,131 +263,18 @@ read_part(struct fetch_part *part, uint64_t *left)
     cairn_partition_reader *reader = fetches_reader(calls->fetches, &part->topic_id, part->partition, part->offset, &err);
     if (reader)
         err = read_items(&reading, reader, info.end);
-    fetches_give_back(calls->fetches, reader);
+    fetches_give_back(calls->fetches, reader, &part->topic_id, part->partition);
     *left -= part->size < *left ? part->size : *left;
     fetching->must_answer |= reading.full || reading.left == 0; /* there is more than may be added: nothing to wait for */
-    if (err == CAIRN_E_NOMEM)
+    if (fetching->here && err != CAIRN_OK)
+        fetching->elsewhere = true;
+    if (err == CAIRN_E_NOMEM || fetching->elsewhere)
         return false;
     if (err == CAIRN_E_NOTFOUND)
         part_fails(part, KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
     else if (err != CAIRN_OK && part->size == 0)
         part_fails(part, kafka_err_of(err));
     return true;
-}
-
-/* ---- the request --------------------------------------------------------------------------------------------------------- */
-
-static void
-answer(struct kafka_call *call)
-{
-    struct fetching *fetching = call->state;
-    struct kafka_piece *pieces = (struct kafka_piece *)(void *)fetching->pieces.data;
-    for (size_t i = 0; i < fetching->pieces.size / sizeof *pieces; i++)
-        if (pieces[i].file < 0)
-            pieces[i].bytes.data = fetching->data.data + pieces[i].file_at;
-    for (size_t i = 0; i < fetching->part_count; i++) {
-        struct fetch_part *part = &fetching->parts[i];
-        part->to->records.items = pieces + part->first_piece;
-        part->to->records.count = part->bad ? 0 : part->piece_count;
-    }
-    fetching->out.throttle_time_ms = kafka_throttle(call, KAFKA_RATE_FETCH, fetching->size);
-    kafka_respond(call, &fetching->out);
-}
-
-static void time_is_up(struct kafka_call *call);
-static void rest(struct kafka_call *call);
-static void start_waiting(struct kafka_call *call);
-
-/* On a pool thread. */
-static void
-read_all(struct kafka_call *call)
-{
-    struct fetching *fetching = call->state;
-    struct fetches *fetches = fetching->calls->fetches;
-    uint64_t left = 0;
-    for (size_t i = 0; i < fetching->part_count && left < fetching->max_bytes; i++)
-        left += fetching->parts[i].max_bytes > 0 ? (uint64_t)fetching->parts[i].max_bytes : 0;
-    left = left < fetching->max_bytes ? left : fetching->max_bytes;
-    buf_clear(&fetching->data);
-    drop_files(fetching);
-    fetches_settle(fetches, fetching, fetching->data.capacity);
-    if (left > fetching->reserved &&
-        !fetches_reserve(fetches, fetching, left - fetching->reserved, FETCH_LEAST)) {
-        kafka_post(call, rest);
-        return;
-    }
-    left = left < fetching->reserved ? left : fetching->reserved;
-    for (size_t i = 0; i < fetching->part_count; i++)
-        if (!fetching->parts[i].bad && !read_part(&fetching->parts[i], &left)) {
-            kafka_no_memory(call);
-            return;
-        }
-    fetches_settle(fetches, fetching, fetching->data.capacity);
-    if (fetching->must_answer || fetching->size >= fetching->min_bytes || clock_ms() >= fetching->deadline_ms ||
-        fetching->part_count == 0) {
-        if (kafka_rate_of(call->server, KAFKA_RATE_FETCH) == 0)
-            answer(call);
-        else
-            kafka_post(call, answer); /* the rate is the loop's */
-    } else {
-        kafka_post(call, start_waiting);
-    }
-}
-
-/* ---- waiting, on the loop's thread --------------------------------------------------------------------------------------- */
-
-static void
-read_again(struct kafka_call *call)
-{
-    if (kafka_is_gone(call))
-        kafka_finish(call);
-    else if (!kafka_work(call, read_all)) /* the server is busy, or stops: with what there is, the client comes again */
-        answer(call);
-}
-
-void
-fetch_again(struct kafka_call *call)
-{
-    kafka_wait(call, 0, NULL);
-    call->on_gone = NULL;
-    read_again(call);
-}
-
-static void
-nobody_waits(struct kafka_call *call)
-{
-    struct fetching *fetching = call->state;
-    if (fetches_leave(fetching->calls->fetches, fetching))
-        kafka_finish(call);
-}
-
-static void
-time_is_up(struct kafka_call *call)
-{
-    struct fetching *fetching = call->state;
-    if (fetches_leave(fetching->calls->fetches, fetching))
-        answer(call);
-}
-
-static void
-start_waiting(struct kafka_call *call)
-{
-    struct fetching *fetching = call->state;
-    int64_t left_ms = fetching->deadline_ms - clock_ms();
-    if (kafka_is_gone(call)) {
-        kafka_finish(call);
-        return;
-    }
-    call->on_gone = nobody_waits;
-    kafka_wait(call, left_ms > 0 ? (unsigned)left_ms : 1, time_is_up);
-    if (!fetches_wait(fetching->calls->fetches, fetching))
-        fetch_again(call);
-}
-
-static void
-rest(struct kafka_call *call)
-{
-    kafka_wait(call, REST_MS, read_again);
 }
 
 /* ---- beginning ----------------------------------------------------------------------------------------------------------- */
@@ -398,7 +312,7 @@ begin_part(struct fetch_part *part, const cairn_topic *topic, enum kafka_err err
 
 /* False: no memory. */
 static bool
-begin(struct kafka_call *call, const struct kafka_fetch_request *in, struct fetching *fetching)
+begin_parts(struct kafka_call *call, const struct kafka_fetch_request *in, struct fetching *fetching)
 {
     struct kafka_fetch_response *out = &fetching->out;
     size_t count = 0;
@@ -429,20 +343,21 @@ begin(struct kafka_call *call, const struct kafka_fetch_request *in, struct fetc
     return true;
 }
 
-void
-answer_fetch(struct kafka_call *call)
+/* False: it has been answered. */
+static bool
+begin(struct kafka_call *call)
 {
     const struct kafka_fetch_request *in = KAFKA_REQUEST(call, fetch);
     struct fetching *fetching = arena_zalloc(&call->arena, sizeof *fetching);
     if (!fetching) {
         kafka_no_memory(call);
-        return;
+        return false;
     }
     KAFKA_DEFAULTS(fetch_response, &fetching->out);
     if (in->session_id != 0 || in->session_epoch > 0) {
         fetching->out.error_code = in->session_id != 0 ? KAFKA_FETCH_SESSION_ID_NOT_FOUND : KAFKA_INVALID_FETCH_SESSION_EPOCH;
         kafka_respond(call, &fetching->out);
-        return;
+        return false;
     }
     uint64_t rate = kafka_rate_of(call->server, KAFKA_RATE_FETCH);
     uint64_t most = rate && rate_burst(rate) < FETCH_MAX ? rate_burst(rate) : FETCH_MAX;
@@ -456,8 +371,173 @@ answer_fetch(struct kafka_call *call)
         fetching->min_bytes = most;
     call->state = fetching;
     call->on_end = end_fetch;
-    if (begin(call, in, fetching))
-        read_all(call);
+    if (begin_parts(call, in, fetching))
+        return true;
+    kafka_no_memory(call);
+    return false;
+}
+
+/* ---- the request --------------------------------------------------------------------------------------------------------- */
+
+static void
+answer(struct kafka_call *call)
+{
+    struct fetching *fetching = call->state;
+    struct kafka_piece *pieces = (struct kafka_piece *)(void *)fetching->pieces.data;
+    for (size_t i = 0; i < fetching->pieces.size / sizeof *pieces; i++)
+        if (pieces[i].file < 0)
+            pieces[i].bytes.data = fetching->data.data + pieces[i].file_at;
+    for (size_t i = 0; i < fetching->part_count; i++) {
+        struct fetch_part *part = &fetching->parts[i];
+        part->to->records.items = pieces + part->first_piece;
+        part->to->records.count = part->bad ? 0 : part->piece_count;
+    }
+    fetching->out.throttle_time_ms = kafka_throttle(call, KAFKA_RATE_FETCH, fetching->size);
+    kafka_respond(call, &fetching->out);
+}
+
+typedef void step(struct kafka_call *call);
+
+static void rest(struct kafka_call *call);
+static void start_waiting(struct kafka_call *call);
+
+/* What comes next. NULL: it is not for this thread. */
+static step *
+read_parts(struct kafka_call *call)
+{
+    struct fetching *fetching = call->state;
+    struct fetches *fetches = fetching->calls->fetches;
+    uint64_t left = 0;
+    for (size_t i = 0; i < fetching->part_count && left < fetching->max_bytes; i++)
+        left += fetching->parts[i].max_bytes > 0 ? (uint64_t)fetching->parts[i].max_bytes : 0;
+    left = left < fetching->max_bytes ? left : fetching->max_bytes;
+    buf_clear(&fetching->data);
+    drop_files(fetching);
+    fetches_settle(fetches, fetching, fetching->data.capacity);
+    if (left > fetching->reserved && !fetches_reserve(fetches, fetching, left - fetching->reserved, FETCH_LEAST))
+        return rest;
+    left = left < fetching->reserved ? left : fetching->reserved;
+    for (size_t i = 0; i < fetching->part_count; i++)
+        if (!fetching->parts[i].bad && !read_part(&fetching->parts[i], &left))
+            return fetching->elsewhere ? NULL : kafka_no_memory;
+    fetches_settle(fetches, fetching, fetching->data.capacity);
+    bool enough = fetching->must_answer || fetching->size >= fetching->min_bytes || clock_ms() >= fetching->deadline_ms ||
+                  fetching->part_count == 0;
+    return enough ? answer : start_waiting;
+}
+
+/* On a pool thread. */
+static void
+read_there(struct kafka_call *call)
+{
+    if (!call->state && !begin(call))
+        return;
+    step *next = read_parts(call);
+    if (next == answer && kafka_rate_of(call->server, KAFKA_RATE_FETCH) == 0) /* a rate is the loop's */
+        answer(call);
     else
-        kafka_no_memory(call);
+        kafka_post(call, next);
+}
+
+/* ---- on the loop's thread ------------------------------------------------------------------------------------------------ */
+
+static bool
+may_be_quick(const struct kafka_call *call)
+{
+    const struct kafka_fetch_request *in = KAFKA_REQUEST(call, fetch);
+    size_t count = 0;
+    for (int32_t i = 0; i < in->topics_count && count <= HERE_PARTS; i++)
+        count += (size_t)in->topics[i].partitions_count + 1;
+    return count <= HERE_PARTS && !call->session->tls && store_reads_files(calls_of(call)->store);
+}
+
+/* False: a pool thread has to. */
+static bool
+read_here(struct kafka_call *call)
+{
+    if (!may_be_quick(call))
+        return false;
+    if (!call->state && !begin(call))
+        return true;
+    struct fetching *fetching = call->state;
+    fetching->here = true;
+    fetching->elsewhere = false;
+    os_reads_wait(false);
+    step *next = read_parts(call);
+    os_reads_wait(true);
+    fetching->here = false;
+    if (next)
+        next(call);
+    return next;
+}
+
+static void
+go_there(struct kafka_call *call)
+{
+    if (!kafka_work(call, read_there)) /* the server is busy, or stops */
+        rest(call);
+}
+
+static void
+read_again(struct kafka_call *call)
+{
+    if (kafka_is_gone(call))
+        kafka_finish(call);
+    else if (!read_here(call))
+        go_there(call);
+}
+
+void
+fetch_again(struct kafka_call *call)
+{
+    kafka_wait(call, 0, NULL);
+    call->on_gone = NULL;
+    read_again(call);
+}
+
+static void
+nobody_waits(struct kafka_call *call)
+{
+    struct fetching *fetching = call->state;
+    if (fetches_leave(fetching->calls->fetches, fetching))
+        kafka_finish(call);
+}
+
+static void
+time_is_up(struct kafka_call *call)
+{
+    struct fetching *fetching = call->state;
+    if (fetches_leave(fetching->calls->fetches, fetching))
+        answer(call);
+}
+
+static void
+start_waiting(struct kafka_call *call)
+{
+    struct fetching *fetching = call->state;
+    int64_t left_ms = fetching->deadline_ms - clock_ms();
+    if (kafka_is_gone(call)) {
+        kafka_finish(call);
+        return;
+    }
+    call->on_gone = nobody_waits;
+    kafka_wait(call, left_ms > 0 ? (unsigned)left_ms : 1, time_is_up);
+    if (!fetches_wait(fetching->calls->fetches, fetching)) { /* it has moved meanwhile; not here, or this would go ever deeper */
+        kafka_wait(call, 0, NULL);
+        call->on_gone = NULL;
+        go_there(call);
+    }
+}
+
+static void
+rest(struct kafka_call *call)
+{
+    kafka_wait(call, REST_MS, read_again);
+}
+
+void
+answer_fetch(struct kafka_call *call)
+{
+    if (!read_here(call))
+        go_there(call);
 }

@@ -20,10 +20,17 @@
 #define SLOTS 4096u
 #define LOOK_MAX 256u                     /* partitions looked at on the commit thread */
 #define FETCHES_MEMORY (UINT64_C(256) << 20)
-#define READERS_MAX 16u
+#define READERS_MAX 32u
 #define BUFFERS_MAX 8u
 #define BUFFER_LEAST ((size_t)64 << 10) /* of a buffer that is kept … */
 #define BUFFER_MOST ((size_t)2 << 20)   /* … at most; BUFFERS_MAX of them */
+
+/* A reader that nobody uses now, and where it was used last: there it goes on without asking the index. */
+struct kept_reader {
+    cairn_partition_reader *reader;
+    cairn_uuid topic_id;
+    uint32_t partition;
+};
 
 struct fetches {
     struct calls *calls;
@@ -33,7 +40,7 @@ struct fetches {
     pthread_mutex_t lock;                 /* what follows */
     atomic_uint count;                    /* entries; read without the lock */
     uint64_t swept_end;
-    cairn_partition_reader *readers[READERS_MAX];
+    struct kept_reader readers[READERS_MAX]; /* the last one was used last */
     unsigned reader_count;
     struct buf buffers[BUFFERS_MAX];
     unsigned buffer_count;
@@ -73,7 +80,7 @@ fetches_free(struct fetches *fetches)
         return;
     cairn_on_commit(fetches->calls->store, NULL, fetches);
     for (unsigned i = 0; i < fetches->reader_count; i++)
-        cairn_partition_reader_free(fetches->readers[i]);
+        cairn_partition_reader_free(fetches->readers[i].reader);
     for (unsigned i = 0; i < fetches->buffer_count; i++)
         buf_free(&fetches->buffers[i]);
     pthread_mutex_destroy(&fetches->lock);
@@ -132,13 +139,28 @@ fetches_keep_buffer(struct fetches *fetches, struct buf *buffer)
 
 /* ---- readers ------------------------------------------------------------------------------------------------------------- */
 
+/* Under the lock. The partition's own, or, when there are many, the one that was not used for longest. */
+static cairn_partition_reader *
+take_reader(struct fetches *fetches, const cairn_uuid *topic_id, uint32_t partition)
+{
+    unsigned count = fetches->reader_count, at = count;
+    while (at > 0 && (fetches->readers[at - 1].partition != partition ||
+                      memcmp(&fetches->readers[at - 1].topic_id, topic_id, sizeof *topic_id) != 0))
+        at--;
+    if (at == 0 && count < READERS_MAX)
+        return NULL;
+    at -= at > 0;
+    cairn_partition_reader *reader = fetches->readers[at].reader;
+    memmove(&fetches->readers[at], &fetches->readers[at + 1], (count - at - 1) * sizeof fetches->readers[0]);
+    fetches->reader_count--;
+    return reader;
+}
+
 cairn_partition_reader *
 fetches_reader(struct fetches *fetches, const cairn_uuid *topic_id, uint32_t partition, uint64_t from, cairn_err *ret)
 {
-    cairn_partition_reader *reader = NULL;
     pthread_mutex_lock(&fetches->lock);
-    if (fetches->reader_count > 0)
-        reader = fetches->readers[--fetches->reader_count];
+    cairn_partition_reader *reader = take_reader(fetches, topic_id, partition);
     pthread_mutex_unlock(&fetches->lock);
     if (!reader) {
         *ret = cairn_read_partition(fetches->calls->store, fetches->calls->scope, topic_id, partition, from, &reader, NULL);
@@ -147,18 +169,18 @@ fetches_reader(struct fetches *fetches, const cairn_uuid *topic_id, uint32_t par
     *ret = cairn_partition_seek(reader, topic_id, partition, from, NULL);
     if (*ret == CAIRN_OK)
         return reader;
-    fetches_give_back(fetches, reader);
+    cairn_partition_reader_free(reader);
     return NULL;
 }
 
 void
-fetches_give_back(struct fetches *fetches, cairn_partition_reader *reader)
+fetches_give_back(struct fetches *fetches, cairn_partition_reader *reader, const cairn_uuid *topic_id, uint32_t partition)
 {
     if (!reader)
         return;
     pthread_mutex_lock(&fetches->lock);
     if (fetches->reader_count < READERS_MAX) {
-        fetches->readers[fetches->reader_count++] = reader;
+        fetches->readers[fetches->reader_count++] = (struct kept_reader){reader, *topic_id, partition};
         reader = NULL;
     }
     pthread_mutex_unlock(&fetches->lock);

@@ -30,6 +30,7 @@ struct fetching {
     int64_t deadline_ms;
     uint64_t max_bytes, min_bytes;
     bool must_answer;       /* at once: a partition has an error, or more than fits */
+    bool here, elsewhere;   /* it is being read on the loop; which has turned out to take too long */
     struct buf data;        /* batches of all partitions, one after the other, but for those in files */
     struct buf pieces;      /* of struct kafka_piece; in memory: file -1, and file_at is the place in data until it is answered */
     uint64_t size;          /* of all pieces */
@@ -53,7 +54,7 @@ void fetches_keep_buffer(struct fetches *fetches, struct buf *buffer);
 /* Readers of partitions, kept for the next fetch. NULL: no memory, or no such partition. */
 cairn_partition_reader *fetches_reader(struct fetches *fetches, const cairn_uuid *topic_id, uint32_t partition, uint64_t from,
                                        cairn_err *ret);
-void fetches_give_back(struct fetches *fetches, cairn_partition_reader *reader);
+void fetches_give_back(struct fetches *fetches, cairn_partition_reader *reader, const cairn_uuid *topic_id, uint32_t partition);
 
 /* Wait until a partition moves: then fetch_again() is run on the loop. On the loop's thread. False: one has moved already. */
 bool fetches_wait(struct fetches *fetches, struct fetching *fetching);
