@@ -55,6 +55,39 @@ crc32c_by_table(uint32_t crc, const void *bytes, size_t size)
     return ~crc;
 }
 
+/* squares[k] = x^(8·2^k) mod P: what moves a CRC 2^k bytes on. */
+static uint32_t squares[64];
+
+/* a·b mod P, a bit at a time from the highest power (bit 0 is x^31) down: Horner's scheme. */
+static uint32_t
+product(uint32_t a, uint32_t b)
+{
+    uint32_t sum = 0;
+    for (int bit = 0; bit < 32; bit++) {
+        sum = (sum >> 1) ^ (sum & 1 ? POLYNOMIAL : 0); /* times x */
+        sum ^= a >> bit & 1 ? b : 0;
+    }
+    return sum;
+}
+
+static void
+make_squares(void)
+{
+    squares[0] = UINT32_C(1) << 23; /* x^8 */
+    for (int k = 1; k < 64; k++)
+        squares[k] = product(squares[k - 1], squares[k - 1]);
+}
+
+/* What is inverted at both ends of a CRC is the same in all three, so that it cancels out. */
+uint32_t
+crc32c_join(uint32_t crc, uint32_t crc_of_b, uint64_t size_of_b)
+{
+    for (int k = 0; size_of_b > 0; k++, size_of_b >>= 1)
+        if (size_of_b & 1)
+            crc = product(crc, squares[k]);
+    return crc ^ crc_of_b;
+}
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 
@@ -159,6 +192,7 @@ __attribute__((constructor(101))) static void
 choose(void)
 {
     make_tables();
+    make_squares();
     if (crc32c_has_hardware()) {
         make_powers();
         chosen = crc32c_by_hardware;

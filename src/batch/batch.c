@@ -103,6 +103,13 @@ batch_crc_holds(cairn_str batch)
     return crc32c(0, at + AT_ATTRIBUTES, length + LENGTH_END - AT_ATTRIBUTES) == big32(at + AT_CRC);
 }
 
+uint32_t
+batch_crc_on(uint32_t crc, cairn_str batch)
+{
+    const uint8_t *at = (const uint8_t *)batch.data;
+    return crc32c_join(crc32c(crc, at, AT_ATTRIBUTES), big32(at + AT_CRC), batch.size - AT_ATTRIBUTES);
+}
+
 static void put_big16(uint8_t *at, uint16_t v) { store16(at, __builtin_bswap16(v)); }
 static void put_big32(uint8_t *at, uint32_t v) { store32(at, __builtin_bswap32(v)); }
 static void put_big64(uint8_t *at, uint64_t v) { store64(at, __builtin_bswap64(v)); }

@@ -56,6 +56,8 @@ extern const char batch_no_memory[];
 const char *batch_head_read(cairn_str bytes, struct batch_head *ret);
 /* The checksum of a batch whose head has been read holds; what follows the batch does not matter. */
 bool batch_crc_holds(cairn_str batch);
+/* crc32c(crc, batch), of which only what its own checksum does not cover is read; that has to hold. */
+uint32_t batch_crc_on(uint32_t crc, cairn_str batch);
 /* A producer's sequence so many records on: 2^31 - 1 is followed by 0. */
 int32_t batch_sequence_after(int32_t sequence, uint32_t records);
 /* What a broker fills in, in place: base offset and leader epoch (outside the checksum). */

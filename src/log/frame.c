@@ -122,7 +122,7 @@ batch_front_encode(uint8_t *to, cairn_scope scope, const cairn_uuid *topic_id, u
     uint8_t *end = put(body + BATCH_BODY_FIXED_SIZE, category);
 
     store32(to + 4, (uint32_t)((size_t)(end - to) + batch.size));
-    store32(to + 8, crc32c(crc32c(0, body, (size_t)(end - body)), batch.data, batch.size));
+    store32(to + 8, batch_crc_on(crc32c(0, body, (size_t)(end - body)), batch));
     store32(to + 12, RECORD_BATCH);
     store32(to + 40, 8 * revision_count);
 }

@@ -162,7 +162,7 @@ uint32_t record_place(uint8_t *record, uint32_t seed, uint64_t position, uint64_
 
 /* A batch's record is its front, with all that we say of the batch, and behind it the batch as it came. Bytes of the front;
  * revision_count: 1 when all of its records are in one stream, otherwise one for each. The caller sees to it that sizes and counts
- * are within limits (batch: a whole one, BATCH_RECORDS_MAX). */
+ * are within limits (batch: a whole one, BATCH_RECORDS_MAX), and that the batch's own checksum holds: ours is made of it. */
 size_t batch_front_size(size_t category_size, uint32_t revision_count);
 /* Write the front, but for revisions, position, first offset, time and the crcs over them. */
 void batch_front_encode(uint8_t *to, cairn_scope scope, const cairn_uuid *topic_id, uint32_t partition, cairn_str category,

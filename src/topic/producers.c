@@ -446,7 +446,7 @@ append(const struct appending *appending, struct flight *flight, uint32_t *rests
         batches[i] = (cairn_batch){.topic_id = appending->view->topic->id, .partition = appending->partition,
                                    .bytes = appending->batches[i], .ret_offset = &flight->offsets[i]};
     const cairn_append_request request = {.scope = appending->broker->scope, .batches = batches, .batch_count = appending->count,
-                                          .ret_sequenced = &at, .epoch = rests_on};
+                                          .ret_sequenced = &at, .epoch = rests_on, .system = true};
     flight_begins(appending->broker);
     cairn_err err = cairn_append_async(appending->broker->store, &request, flight_over, flight, error);
     if (err != CAIRN_OK)

@@ -89,6 +89,27 @@ TEST(crc32c_chains)
         CHECK_INT(crc32c(crc32c(0, text, cut), text + cut, 400 - cut), whole);
 }
 
+/* Goal: the checksum of two pieces follows from theirs. Method: random cuts of random bytes; sizes that nobody can read are
+ * held against joining in two steps. */
+TEST(crc32c_joins)
+{
+    uint64_t seed = test_seed();
+    enum { SIZE = 10000 };
+    uint8_t bytes[SIZE];
+    for (int i = 0; i < SIZE; i++)
+        bytes[i] = (uint8_t)test_random(&seed);
+    for (int round = 0; round < 2000; round++) {
+        size_t size = test_random(&seed) % (SIZE + 1), cut = size ? test_random(&seed) % (size + 1) : 0;
+        uint32_t begin = (uint32_t)test_random(&seed);
+        CHECK_INT(crc32c_join(crc32c(begin, bytes, cut), crc32c(0, bytes + cut, size - cut), size - cut), crc32c(begin, bytes, size));
+    }
+    uint32_t a = (uint32_t)test_random(&seed), b = (uint32_t)test_random(&seed), c = (uint32_t)test_random(&seed);
+    for (int round = 0; round < 100; round++) {
+        uint64_t size_b = test_random(&seed) >> 2, size_c = test_random(&seed) >> 2;
+        CHECK_INT(crc32c_join(crc32c_join(a, b, size_b), c, size_c), crc32c_join(a, crc32c_join(b, c, size_c), size_b + size_c));
+    }
+}
+
 /* Goal: the hashes are XXH3 as everybody knows it.
  * Method: the published hash of nothing, and the shared library on random texts of many sizes. */
 TEST(xxh3_agrees_with_library)
@@ -166,7 +187,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        RUN(crc32c_known_answers), RUN(crc32c_agrees_with_definition), RUN(crc32c_chains),
+        RUN(crc32c_known_answers), RUN(crc32c_agrees_with_definition), RUN(crc32c_chains), RUN(crc32c_joins),
         RUN(xxh3_agrees_with_library), RUN(hash128_is_stable), RUN(sha256_known_answers),
         RUN(sha256_pieces_hash_as_whole),
     };

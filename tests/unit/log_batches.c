@@ -254,6 +254,9 @@ TEST(what_is_no_batch_is_damage)
             maker.out.data[BATCH_HEAD_SIZE + 3] = 6; /* its offset delta: 3 */
         if (way == 2)
             memset(maker.out.data + BATCH_HEAD_SIZE, 'x', bytes.size - BATCH_HEAD_SIZE);
+        struct batch_head head;
+        CHECK(batch_head_read(bytes, &head) == NULL);
+        batch_head_write((uint8_t *)maker.out.data, &head); /* its checksum holds */
         size_t front = batch_front_size(CATEGORY.size, 1), size = front + bytes.size;
         struct frame frame = {(uint32_t)pad8(FRAME_HEADER_SIZE + size), 1, 1, 1, disk->time_us};
         uint8_t *frame_bytes = calloc(1, frame.size), *record = frame_bytes + FRAME_HEADER_SIZE;
