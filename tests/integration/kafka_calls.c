@@ -158,20 +158,28 @@ TEST(partitions_in_pages)
 
 /* ---- settings ------------------------------------------------------------------------------------------------------------ */
 
-/* A topic's setting, and where it comes from. */
+enum { TOPIC = 2, BROKER = 4 };
+
+/* A setting, and where it comes from. */
 static int
-setting(const char *topic, const char *name, char value[64])
+setting_of(int8_t type, const char *of, const char *name, char value[64])
 {
     cairn_str key = cairn_cstr(name);
     struct kafka_describe_configs_request_resource resource = {
-        .resource_type = 2, .resource_name = cairn_cstr(topic), .configuration_keys = &key, .configuration_keys_count = 1};
+        .resource_type = type, .resource_name = cairn_cstr(of), .configuration_keys = &key, .configuration_keys_count = 1};
     struct kafka_describe_configs_request in = {.resources = &resource, .resources_count = 1, .include_synonyms = true};
     const struct kafka_describe_configs_response *out = CLIENT_CALL(&client, DESCRIBE_CONFIGS, describe_configs, 4, &in);
     CHECK_INT(out->results[0].error_code, KAFKA_NONE);
     CHECK_INT(out->results[0].configs_count, 1);
-    CHECK(out->results[0].configs[0].synonyms_count >= 1);
+    CHECK(type != TOPIC || out->results[0].configs[0].synonyms_count >= 1);
     snprintf(value, 64, "%.*s", (int)out->results[0].configs[0].value.size, out->results[0].configs[0].value.data);
     return out->results[0].configs[0].config_source;
+}
+
+static int
+setting(const char *topic, const char *name, char value[64])
+{
+    return setting_of(TOPIC, topic, name, value);
 }
 
 TEST(settings)
@@ -212,6 +220,24 @@ TEST(settings)
     old.resource_name = CAIRN_STR("1");
     replaced = CLIENT_CALL(&client, ALTER_CONFIGS, alter_configs, 2, &replace);
     CHECK_INT(replaced->responses[0].error_code, KAFKA_INVALID_REQUEST);
+}
+
+/* Goal: the broker says where clients are told to come, an IPv6 address so that its port can be told from it. */
+TEST(advertised_listeners)
+{
+    static const char *const hosts[][2] = {{"::1", "PLAINTEXT://[::1]:9092"}, {"kafka.example", "PLAINTEXT://kafka.example:9092"}};
+    struct kafka_client before = client;
+    struct kafka_rig there;
+    char value[64];
+    for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++) {
+        kafka_rig_open(&there, (struct kafka_config){.loops = 1, .advertised_host = hosts[i][0], .advertised_port = 9092}, NULL);
+        client = kafka_client_open(there.port);
+        setting_of(BROKER, "1", "advertised.listeners", value);
+        CHECK_STR(value, hosts[i][1]);
+        kafka_client_close(&client);
+        kafka_rig_close(&there);
+    }
+    client = before;
 }
 
 /* ---- producing, fetching ------------------------------------------------------------------------------------------------- */
@@ -533,6 +559,7 @@ main(void)
         RUN(topics_come_and_go),
         RUN(partitions_in_pages),
         RUN(settings),
+        RUN(advertised_listeners),
         RUN(bytes_come_back),
         RUN(slow_checks_hold_up_nobody_else),
         RUN(many_partitions_in_one_request),
