@@ -16,6 +16,7 @@
 #define TOPICS 10000
 #define GROUPS 1000
 #define LATENCY_RATE 10000
+#define WAITING 32 /* producers that wait for each record */
 
 static struct kafka_target cairn = {.key = "cairn", .label = "Cairn, Kafka's protocol", .pid = -1},
                            peer = {.key = "kafka", .label = "Kafka", .pid = -1},
@@ -169,6 +170,20 @@ produce_and_consume(const struct settings *settings, const struct kafka_target *
 }
 
 static void
+produce_each(const struct settings *settings, const struct kafka_target *target, unsigned round)
+{
+    char topic[64];
+    struct sample sample = {0};
+    snprintf(topic, sizeof topic, "each-%s-%u", target->key, round);
+    settle();
+    if (!kafka_make_topic(target, topic) || !kafka_produce_each(target, topic, WAITING, 100, 2 * settings->slice_s, &sample))
+        return;
+    (void)kafka_delete_topic(target, topic);
+    if (warm)
+        figure_add((double)sample.appends / sample.seconds, "kafka.each_100.%s.per_s", target->key);
+}
+
+static void
 latency(const struct settings *settings, const struct kafka_target *target, unsigned round)
 {
     char topic[64];
@@ -224,6 +239,7 @@ part_kafka(const struct settings *settings)
                 continue;
             for (size_t j = 0; j < sizeof sizes / sizeof *sizes; j++)
                 produce_and_consume(settings, target, sizes[j], round);
+            produce_each(settings, target, round);
             latency(settings, target, round);
         }
     }

@@ -227,6 +227,72 @@ kafka_produce(const struct kafka_target *target, const char *topic_name, size_t 
     return ok;
 }
 
+static const struct wish EAGER[] = {{"linger.ms", "0"}, {NULL, NULL}};
+
+struct waiting_producer {
+    const struct kafka_target *target;
+    const char *topic;
+    size_t size;
+    double seconds;
+    pthread_barrier_t *connected;
+    uint64_t acknowledged;
+    bool ok;
+};
+
+static void *
+produce_and_wait(void *context)
+{
+    struct waiting_producer *producer = context;
+    char record[RECORD_MAX];
+    struct told told = {0, 0};
+    rd_kafka_t *client = client_new(RD_KAFKA_PRODUCER, producer->target->port, EAGER, note_delivery, &told);
+    rd_kafka_topic_t *topic = client != NULL ? rd_kafka_topic_new(client, producer->topic, NULL) : NULL;
+    fill(record, producer->size);
+    bool ok = topic != NULL && produce_one(client, topic, record, producer->size, 0) && rd_kafka_flush(client, CALL_MS) == 0;
+    pthread_barrier_wait(producer->connected);
+    uint64_t until = now_ns() + (uint64_t)(producer->seconds * 1e9);
+    for (told.good = 0; ok && now_ns() < until; producer->acknowledged = told.good) {
+        ok = produce_one(client, topic, record, producer->size, 0);
+        while (ok && told.good == producer->acknowledged)
+            ok = rd_kafka_poll(client, CALL_MS) > 0 && told.bad == 0;
+    }
+    producer->ok = ok;
+    if (topic != NULL)
+        rd_kafka_topic_destroy(topic);
+    if (client != NULL)
+        rd_kafka_destroy(client);
+    return NULL;
+}
+
+bool
+kafka_produce_each(const struct kafka_target *target, const char *topic, unsigned count, size_t size, double seconds,
+                   struct sample *ret)
+{
+    enum { MOST = 64 };
+    struct waiting_producer producers[MOST];
+    pthread_t threads[MOST];
+    pthread_barrier_t connected;
+    bool ok = count <= MOST && size <= RECORD_MAX && pthread_barrier_init(&connected, NULL, count) == 0;
+    *ret = (struct sample){.seconds = seconds};
+    for (unsigned i = 0; ok && i < count; i++) {
+        producers[i] = (struct waiting_producer){.target = target, .topic = topic, .size = size, .seconds = seconds,
+                                                 .connected = &connected};
+        if (pthread_create(&threads[i], NULL, produce_and_wait, &producers[i]) != 0) {
+            failure("kafka: cannot start a thread"); /* those that wait at the barrier wait for it */
+            abort();
+        }
+    }
+    for (unsigned i = 0; ok && i < count; i++) {
+        pthread_join(threads[i], NULL);
+        ret->appends += producers[i].acknowledged;
+    }
+    for (unsigned i = 0; i < count; i++)
+        ok = ok && producers[i].ok;
+    if (!ok)
+        failure("kafka: %s: a producer that waits for each record did not get on", target->label);
+    return ok;
+}
+
 /* ---- consuming -------------------------------------------------------------------------------------- */
 
 static const struct wish READER[] = {{"group.id", "bench"}, {"enable.auto.commit", "false"}, {"auto.offset.reset", "earliest"}, {NULL, NULL}};
@@ -315,7 +381,6 @@ hear(void *context)
 bool
 kafka_latency(const struct kafka_target *target, const char *topic_name, double rate, double seconds, struct sample *ret)
 {
-    static const struct wish EAGER[] = {{"linger.ms", "0"}, {NULL, NULL}};
     static char record[100];
     struct told told = {0, 0};
     struct histogram *histogram = calloc(1, sizeof *histogram);

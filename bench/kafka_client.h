@@ -23,6 +23,9 @@ bool kafka_answers(unsigned port);
 /* Produce records of `size` bytes with the client's defaults (acks=all) for `seconds`, and wait until all are acknowledged.
  * ret: appends are records. False: some were not. */
 bool kafka_produce(const struct kafka_target *target, const char *topic, size_t size, double seconds, struct sample *ret);
+/* `count` producers beside each other, each of which waits for a record to be acknowledged before it produces the next. */
+bool kafka_produce_each(const struct kafka_target *target, const char *topic, unsigned count, size_t size, double seconds,
+                        struct sample *ret);
 /* Read `count` records from the first one on. */
 bool kafka_consume(const struct kafka_target *target, const char *topic, uint64_t count, struct sample *ret);
 /* A producer (linger 0) at `rate` a second and a consumer beside it, both here: from the call that produces a record to the call

@@ -113,7 +113,8 @@ typedef struct cairn_append_request {
     size_t batch_count;
     const cairn_condition *conditions;
     size_t condition_count;
-    bool system; /* streams beginning with '$' are allowed: Cairn's own use */
+    bool system; /* Cairn's own use: streams beginning with '$' are allowed, more fits (64 MiB), and batches' checksums, which then
+                  * have to hold, are not looked at */
     /* Optional, for cairn_append_async(): written before it returns when the append has its place in the order and will
      * be there unless the disk fails; untouched when it is refused, or when the backend cannot tell yet. Whoever decides
      * the next append on top of this one needs not wait for the disk. */

@@ -7,7 +7,7 @@
 /* CRC32C (Castagnoli, RFC 3720 B.4), for damage. crc32c(0, "123456789", 9) = 0xE3069283. Chains:
  * crc32c(crc32c(0, a), b) = crc32c(0, a ‖ b). By the processor's instruction where there is one. */
 uint32_t crc32c(uint32_t crc, const void *bytes, size_t size);
-/* crc32c(crc, b), of which only the checksum and the size are known: crc32c(0, b). Takes less time than reading 4 KiB. */
+/* crc32c(crc, b), of which only the checksum and the size are known: crc32c(0, b). About as long as reading 8 KiB. */
 uint32_t crc32c_join(uint32_t crc, uint32_t crc_of_b, uint64_t size_of_b);
 
 /* XXH3-128 under a secret, for series keys: without the secret nobody can aim for a collision. */

@@ -112,6 +112,9 @@ batch_front_encode(uint8_t *to, cairn_scope scope, const cairn_uuid *topic_id, u
                    uint32_t count, uint32_t revision_count, cairn_str batch)
 {
     assert(count > 0 && count <= BATCH_RECORDS_MAX && (revision_count == 1 || revision_count == count));
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__ /* otherwise it would be read once more */
+    assert(batch_crc_holds(batch));
+#endif
     uint8_t *body = to + BATCH_RECORD_HEAD_SIZE + 8 * (size_t)revision_count;
     store32(body, scope);
     store32(body + 4, count);

@@ -85,14 +85,16 @@ int os_descriptor(struct os *os, struct os_file *file);
 void os_descriptor_close(int descriptor);
 /* As os_pread(). */
 ssize_t os_descriptor_read(int descriptor, void *to, size_t size, uint64_t offset);
-/* These bytes are about to be sent: see to it that they are in the page cache, as far as looking at the last of them tells. */
-int os_descriptor_bring(int descriptor, uint64_t offset, size_t size);
-
-/* Whether the calling thread's reads wait for the disk. They do until it says otherwise; where they do not, what is not in the page
- * cache fails with -EAGAIN, on the real machine. For a thread that many rely on: it tries, and leaves what fails to a thread that may
- * wait. */
+/* Whether the calling thread's reads wait for the disk. They do until it says otherwise; where they do not, what is not in the
+ * page cache fails with -EAGAIN, on the real machine, and so does a read of more than OS_AT_ONCE_MAX bytes. For a thread that many
+ * rely on: it tries, and leaves what fails to a thread that may wait. */
+#define OS_AT_ONCE_MAX ((size_t)512 << 10)
 void os_reads_wait(bool wait);
 bool os_reads_are_waiting(void);
+
+/* These bytes are about to be sent: see to it that they are in the page cache (on a thread whose reads wait), or whether they are
+ * (-EAGAIN: not). As far as looking at a byte of every 128 KiB tells. */
+int os_descriptor_bring(int descriptor, uint64_t offset, size_t size);
 
 /* Read a whole small file (at most size_max bytes) into malloc'ed memory with a NUL after it.
  * -EFBIG when it is larger. */

@@ -103,6 +103,8 @@ ssize_t
 os_descriptor_read(int descriptor, void *to, size_t size, uint64_t offset)
 {
     size_t done = 0;
+    if (reads_at_once && size > OS_AT_ONCE_MAX)
+        return -EAGAIN;
     while (done < size) {
         ssize_t n = read_some(descriptor, (char *)to + done, size - done, (off_t)(offset + done));
         if (n < 0 && errno == EINTR)
@@ -116,21 +118,33 @@ os_descriptor_read(int descriptor, void *to, size_t size, uint64_t offset)
     return (ssize_t)done;
 }
 
+#define BRING_STEP ((size_t)128 << 10) /* what Linux reads ahead by default; of more it may bring only the beginning */
+
+static int
+touch(int descriptor, uint64_t offset, size_t size)
+{
+    char byte;
+    for (size_t at = 0; at < size; at += BRING_STEP) {
+        size_t step = size - at < BRING_STEP ? size - at : BRING_STEP;
+        ssize_t n = os_descriptor_read(descriptor, &byte, 1, offset + at + step - 1);
+        if (n < 0)
+            return (int)n;
+    }
+    return 0;
+}
+
 int
 os_descriptor_bring(int descriptor, uint64_t offset, size_t size)
 {
-    char last;
-    bool waiting = !reads_at_once;
-    if (size == 0)
-        return 0;
+    bool at_once = reads_at_once;
     reads_at_once = true;
-    ssize_t n = os_descriptor_read(descriptor, &last, 1, offset + size - 1);
-    reads_at_once = !waiting;
-    if (n == -EAGAIN && waiting) { /* all of it is asked for at once, then the end of it is waited for */
-        (void)posix_fadvise(descriptor, (off_t)offset, (off_t)size, POSIX_FADV_WILLNEED);
-        n = os_descriptor_read(descriptor, &last, 1, offset + size - 1);
-    }
-    return n < 0 ? (int)n : 0;
+    int fault = touch(descriptor, offset, size);
+    reads_at_once = at_once;
+    if (fault != -EAGAIN || at_once)
+        return fault;
+    for (size_t at = 0; at < size; at += BRING_STEP)
+        (void)posix_fadvise(descriptor, (off_t)(offset + at), (off_t)BRING_STEP, POSIX_FADV_WILLNEED);
+    return touch(descriptor, offset, size);
 }
 
 static ssize_t

@@ -1,11 +1,13 @@
 /* A disk that stands still, and what clients see of it: their batches keep their order, nothing is lost, and the threads that all
  * rely on (the loop's, the one that commits) are not held up.
  *
- * The machine is the real one but for three gates: a closed one lets no sync, no new segment, or no read that may wait, through until
- * the test opens it. */
+ * The machine is the real one but for three gates: a closed one lets no sync, no new segment, or no read of a thread of the pool,
+ * through until the test opens it. And it can be cold: then no read succeeds that may not wait. */
 #include "kafka_calls.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
 
 #define MARK "this is the one" /* a write of it is told of: atomic_bool marked */
 
@@ -56,12 +58,20 @@ slow_open(struct os *os, const char *path, int flags, struct os_file **ret)
     return os_real()->ops->open(os, path, flags, ret);
 }
 
+static bool
+is_of_the_pool(void)
+{
+    char name[16] = "";
+    pthread_getname_np(pthread_self(), name, sizeof name);
+    return strcmp(name, "cairn-work") == 0;
+}
+
 static ssize_t
 slow_read(struct os *os, struct os_file *file, void *to, size_t size, uint64_t offset)
 {
     if (!os_reads_are_waiting() && atomic_load(&machine.cold))
         return -EAGAIN;
-    if (os_reads_are_waiting()) {
+    if (is_of_the_pool()) {
         atomic_fetch_add(&machine.waiting_reads, 1);
         pass(&machine.reads_wait);
         atomic_fetch_sub(&machine.waiting_reads, 1);
@@ -141,6 +151,15 @@ take_produce(struct kafka_client *by, int32_t correlation)
     return &out->topics[0].partitions[0];
 }
 
+static const struct kafka_api_versions_request versions = {.client_software_name = CAIRN_STR("t"),
+                                                           .client_software_version = CAIRN_STR("1")};
+
+static void
+check_alive(struct kafka_client *by)
+{
+    CHECK_INT(CLIENT_CALL(by, API_VERSIONS, api_versions, 3, &versions)->error_code, KAFKA_NONE);
+}
+
 /* ---- room ------------------------------------------------------------------------------------------------------------------ */
 
 #define CLIENTS 3
@@ -211,8 +230,7 @@ check_flood(const struct flood *how)
     for (int i = 0; i < CLIENTS; i++) {
         snprintf(topic, sizeof topic, "flood-%d", i);
         CLIENT_AWAIT(offset_at(topic, -1) == how->batches * how->records);
-        struct kafka_api_versions_request ask = {.client_software_name = CAIRN_STR("t"), .client_software_version = CAIRN_STR("1")};
-        CHECK_INT(CLIENT_CALL(&clients[i], API_VERSIONS, api_versions, 3, &ask)->error_code, KAFKA_NONE);
+        check_alive(&clients[i]);
         kafka_client_close(&clients[i]);
     }
     stop();
@@ -352,8 +370,7 @@ TEST(a_commit_on_the_loop_begins_nothing)
     struct producer filler = init_producer(NULL), large = init_producer(NULL), small = init_producer(NULL);
     fill_segment(filler);
     struct kafka_client other = kafka_client_open(rig.port);
-    struct kafka_api_versions_request versions = {.client_software_name = CAIRN_STR("t"), .client_software_version = CAIRN_STR("1")};
-    CHECK_INT(CLIENT_CALL(&other, API_VERSIONS, api_versions, 3, &versions)->error_code, KAFKA_NONE);
+    check_alive(&other);
 
     set_gate(&machine.syncs_wait, true);
     const cairn_event event = {.type = CAIRN_STR("T"), .data = CAIRN_STR("{\"a\":\"" MARK "\"}")};
@@ -398,8 +415,7 @@ TEST(a_commit_does_not_hold_up_the_loop)
     int32_t ended = kafka_client_send(&client, KAFKA_API_END_TXN, 3, &end);
     CLIENT_AWAIT(atomic_load(&machine.waiting_segments) == 1);
     struct kafka_client other = kafka_client_open(rig.port);
-    struct kafka_api_versions_request versions = {.client_software_name = CAIRN_STR("t"), .client_software_version = CAIRN_STR("1")};
-    CHECK_INT(CLIENT_CALL(&other, API_VERSIONS, api_versions, 3, &versions)->error_code, KAFKA_NONE);
+    check_alive(&other);
     CHECK_INT(atomic_load(&machine.waiting_segments), 1);
     set_gate(&machine.segments_wait, false);
     const struct kafka_end_txn_response *out = kafka_client_answer(&client, KAFKA_API_END_TXN, 3, ended);
@@ -409,8 +425,8 @@ TEST(a_commit_does_not_hold_up_the_loop)
     stop();
 }
 
-/* Goal: what is in the page cache is fetched without a thread that may wait; what is not, without holding up the loop.
- * Method: reads that may wait stand still, first while all is in the cache, then while nothing is. */
+/* Goal: what is in the page cache is fetched without the pool; what is not, without holding up the loop.
+ * Method: the pool's reads stand still, first while all is in the cache, then while nothing is. */
 TEST(a_read_does_not_hold_up_the_loop)
 {
     struct fetch_ask ask = {.topic = "t"};
@@ -427,13 +443,87 @@ TEST(a_read_does_not_hold_up_the_loop)
     int32_t sent = fetch_send(&client, 12, &ask);
     CLIENT_AWAIT(atomic_load(&machine.waiting_reads) == 1);
     struct kafka_client other = kafka_client_open(rig.port);
-    struct kafka_api_versions_request versions = {.client_software_name = CAIRN_STR("t"), .client_software_version = CAIRN_STR("1")};
-    CHECK_INT(CLIENT_CALL(&other, API_VERSIONS, api_versions, 3, &versions)->error_code, KAFKA_NONE);
+    check_alive(&other);
     CHECK_INT(atomic_load(&machine.waiting_reads), 1);
     set_gate(&machine.reads_wait, false);
     CHECK_INT(check_records(fetched(fetch_take(&client, 12, sent)), 0, "small0"), 11);
-    atomic_store(&machine.cold, false);
     kafka_client_close(&other);
+    atomic_store(&machine.cold, false);
+    stop();
+}
+
+/* Goal: what is quick is answered at once where the rest of it would take long: each answer has some, and none is read in vain.
+ * Method: more than the loop copies, while the pool's reads stand still. */
+TEST(the_loop_answers_what_it_has)
+{
+    enum { BATCHES = 40, SIZE = 10000 };
+    struct fetch_ask ask = {.topic = "t"};
+    unsigned answers = 0;
+    start((cairn_options){0});
+    create("t", 1);
+    for (int i = 0; i < BATCHES; i++) {
+        struct buf batch = batch_sized(0, 1, SIZE);
+        CHECK_INT(take_produce(&client, send_produce(&client, "t", buf_str(&batch), 1, NULL))->base_offset, i);
+        buf_free(&batch);
+    }
+    set_gate(&machine.reads_wait, true);
+    for (; ask.offset < BATCHES; answers++)
+        ask.offset += check_records(fetched(fetch(ask)), ask.offset, NULL);
+    CHECK_INT(ask.offset, BATCHES);
+    CHECK(answers > 1 && answers <= BATCHES * SIZE / (64 << 10));
+    set_gate(&machine.reads_wait, false);
+    stop();
+}
+
+/* Goal: a partition of which nothing is left tells the client to go on behind it, from the page cache and from the disk. */
+TEST(hidden_events_are_a_gap)
+{
+    start((cairn_options){0});
+    create("gone", 1);
+    for (int i = 0; i < 3; i++) {
+        const cairn_event event = {.type = CAIRN_STR("T"), .data = CAIRN_STR("{}")};
+        cairn_at at;
+        CHECK_OK(cairn_append(rig.store, 0, CAIRN_STR("gone-1"), CAIRN_ANY, &event, 1, &at, NULL));
+    }
+    CHECK_OK(cairn_delete(rig.store, 0, CAIRN_STR("gone-1"), CAIRN_ANY, false, NULL));
+    for (int cold = 0; cold < 2; cold++) {
+        struct batch_head head;
+        atomic_store(&machine.cold, cold);
+        cairn_str bytes = fetched(fetch((struct fetch_ask){.topic = "gone", .offset = 1}));
+        CHECK(batch_head_read(bytes, &head) == NULL);
+        CHECK_INT(head.base_offset, 1);
+        CHECK_INT(head.base_offset + head.last_offset_delta, 2);
+        CHECK_INT(head.count, 0);
+    }
+    atomic_store(&machine.cold, false);
+    stop();
+}
+
+/* Goal: damage is an error of its partition, and not the server's end; from the page cache and from the disk.
+ * Method: a byte of the second batch is another one on the disk. */
+TEST(a_damaged_batch_is_an_error)
+{
+    char path[128], bytes[64 << 10];
+    start((cairn_options){0});
+    create("t", 1);
+    CHECK_INT(produce("t", 0, "good", 10), 0);
+    CHECK_INT(produce("t", 0, MARK, 10), 10);
+    snprintf(path, sizeof path, "%s/data/segments/00000001.seg", rig.folder);
+    int file = open(path, O_RDWR);
+    CHECK(file >= 0);
+    ssize_t size = pread(file, bytes, sizeof bytes, 0);
+    const char *mark = memmem(bytes, (size_t)size, MARK, sizeof MARK - 1);
+    CHECK(mark != NULL);
+    CHECK_INT(pwrite(file, "#", 1, mark - bytes), 1);
+    CHECK_INT(close(file), 0);
+    for (int cold = 0; cold < 2; cold++) {
+        atomic_store(&machine.cold, cold);
+        CHECK_INT(check_records(fetched(fetch((struct fetch_ask){.topic = "t"})), 0, "good0"), 10);
+        const struct kafka_fetch_response_partition *part = fetch((struct fetch_ask){.topic = "t", .offset = 10});
+        CHECK_INT(part->error_code, KAFKA_STORAGE_ERROR);
+        check_alive(&client);
+    }
+    atomic_store(&machine.cold, false);
     stop();
 }
 
@@ -448,6 +538,9 @@ main(void)
         RUN(a_commit_on_the_loop_begins_nothing),
         RUN(a_commit_does_not_hold_up_the_loop),
         RUN(a_read_does_not_hold_up_the_loop),
+        RUN(the_loop_answers_what_it_has),
+        RUN(hidden_events_are_a_gap),
+        RUN(a_damaged_batch_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

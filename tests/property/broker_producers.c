@@ -157,18 +157,20 @@ play(uint64_t seed, bool simulated)
     rig_end(&rig);
 }
 
+#ifdef __SANITIZE_THREAD__
+#define PLAYS_ALONE 4 /* three seconds each; and there is one thread */
+#define PLAYS 1
+#else
+#define PLAYS_ALONE 40
+#define PLAYS 4
+#endif
+
 TEST(each_batch_is_there_once_and_in_order)
 {
     uint64_t seed = test_seed();
-    for (unsigned i = 0; i < 40 * test_scale(); i++)
+    for (unsigned i = 0; i < PLAYS_ALONE * test_scale(); i++)
         play(test_random(&seed), true);
 }
-
-#ifdef __SANITIZE_THREAD__
-#define PLAYS 1 /* twenty seconds each */
-#else
-#define PLAYS 4
-#endif
 
 TEST(and_with_threads)
 {

@@ -202,9 +202,9 @@ TEST(read_past_the_end)
 
 #define MUCH (1u << 20)
 
-/* Goal: a read that may not wait gives what is in the page cache, and otherwise says that it would have to wait; what has been brought
- * there is there.
- * Method: a synced file is dropped from the cache. A file system in memory drops nothing: there all reads succeed. */
+/* Goal: a read that may not wait gives what is in the page cache, and otherwise says that it would have to wait; what has been
+ * brought there is there.
+ * Method: a synced file is dropped from the cache. To look for it may be to ask for it, so that it may be there a moment later. */
 TEST(reads_that_may_not_wait)
 {
     struct os *os = os_real();
@@ -220,21 +220,31 @@ TEST(reads_that_may_not_wait)
 
     os_reads_wait(false);
     CHECK(!os_reads_are_waiting());
-    CHECK_INT(os_pread(os, file, bytes, MUCH, 0), MUCH);
-    CHECK_INT(os_pread(os, file, bytes, 10, MUCH - 3), 3);
-    CHECK_INT(os_pread(os, file, bytes, 10, MUCH), 0);
-    CHECK_INT(os_descriptor_bring(descriptor, 0, MUCH), 0);
+    ssize_t n = os_pread(os, file, bytes, 10, MUCH - 3);
+    bool can_tell = n != -EAGAIN; /* not every file system can */
+    if (can_tell) {
+        CHECK_INT(n, 3);
+        CHECK_INT(os_pread(os, file, bytes, OS_AT_ONCE_MAX, 0), OS_AT_ONCE_MAX);
+        CHECK_INT(os_pread(os, file, bytes, 10, MUCH), 0);
+        CHECK_INT(os_descriptor_bring(descriptor, 0, MUCH), 0);
+    } else {
+        print_message("this file system cannot tell what is in memory\n");
+    }
+    CHECK_INT(os_pread(os, file, bytes, OS_AT_ONCE_MAX + 1, 0), -EAGAIN);
     CHECK_INT(posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED), 0);
-    ssize_t n = os_pread(os, file, bytes, MUCH, 0);
-    CHECK(n == -EAGAIN || n == MUCH);
-    CHECK_INT(os_descriptor_bring(descriptor, 0, MUCH), n < 0 ? -EAGAIN : 0);
+    n = os_pread(os, file, bytes, 10, 0);
+    CHECK(n == -EAGAIN || n == 10);
+    CHECK_INT(posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED), 0);
+    int brought = os_descriptor_bring(descriptor, 0, MUCH);
+    CHECK(brought == -EAGAIN || brought == 0);
+
     os_reads_wait(true);
-    CHECK_INT(os_descriptor_bring(descriptor, 0, MUCH), 0);
     CHECK(os_reads_are_waiting());
+    CHECK_INT(os_descriptor_bring(descriptor, 0, MUCH), 0);
     os_reads_wait(false);
-    CHECK_INT(os_pread(os, file, bytes, 1, MUCH - 1), 1);
-    CHECK_INT(bytes[0], 'e');
+    CHECK_INT(os_descriptor_bring(descriptor, 0, MUCH), can_tell ? 0 : -EAGAIN);
     os_reads_wait(true);
+    memset(bytes, 'x', MUCH);
     CHECK_INT(os_pread(os, file, bytes, MUCH, 0), MUCH);
     CHECK(bytes[0] == 0 && bytes[MUCH - 1] == 'e');
     os_descriptor_close(descriptor);

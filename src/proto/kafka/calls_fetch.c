@@ -1,23 +1,28 @@
 /* Fetch: batches as they were stored, with their base offset filled in; events that came another way as batches made here.
  *
  *   loop: read what is in the page cache ─► enough, an error, or time is up ─► kafka_respond
- *           │    ▲           │ it is not, or it is much          ▲
- *           │    │           └─────► pool: read ─────────────────┤
- *           │    └── fetch_again ◄── loop: wait (calls_wait.c) ◄─┘ no; or rest while the memory of all fetches is taken
+ *           ▲                │ it is not there, or takes long         ▲
+ *           │                ▼                                        │
+ *           │              pool: read ────────────────────────────────┤
+ *           │                ▲                                        ▼ no
+ *           │                └── rest while the memory of all fetches is taken, or the pool is busy
+ *           └── fetch_again ◄── wait (calls_wait.c) ◄─────────────────┘
  *
- * Whoever consumes what was just produced is served by the loop itself: a client has one fetch under way, so that two changes of
- * threads are felt. The loop reads without waiting (os_reads_wait()), and only what is quick: large batches that go from the file to the
- * socket, some small ones. Where the disk is needed, a pool thread brings even the bytes that it only points to into the page cache: the
- * loop should not wait for them when it sends them.
+ * Whoever consumes what was just produced is served by the loop itself: a client has one fetch under way, so that two changes
+ * of threads are felt. The loop reads without waiting (os_reads_wait()), and only what is quick: large batches that go from the
+ * file to the socket, some small ones. Where that is not all, it answers with what it has, if that is enough for the client.
+ * A pool thread brings even the bytes that it only points to into the page cache, so that the loop does not wait for the disk
+ * when it sends them.
  *
- * A large batch is not read at all: its head, where the base offset is filled in, is answered from memory, the rest goes from the log's
- * file to the socket. Smaller ones are copied once, into one buffer that the answer points into; it is given back when it has
- * been sent. A request gets at most FETCH_MAX bytes, or what a connection's rate gives at once (rate.h), and one batch more where the
- * first is larger than what was asked for, as Kafka does it, so that nobody is stuck before a large one. Nothing is ever uncommitted
- * here (broker.h): the last stable offset is the end, and no transaction is ever listed as aborted. Fetch sessions (KIP-227) are not
- * kept: the answer's session id is 0. */
+ * A large batch is not read at all: its head, where the base offset is filled in, is answered from memory, the rest goes from
+ * the log's file to the socket. Smaller ones are copied once, into one buffer that the answer points into; it is given back when
+ * it has been sent. A request gets at most FETCH_MAX bytes, or what a connection's rate gives at once (rate.h), and one batch more
+ * where the first is larger than what was asked for, as Kafka does it, so that nobody is stuck before a large one. Nothing is ever
+ * uncommitted here (broker.h): the last stable offset is the end, and no transaction is ever listed as aborted. Fetch sessions
+ * (KIP-227) are not kept: the answer's session id is 0. */
 #include <proto/kafka/fetch_int.h>
 
+#include <assert.h>
 #include <base/arena.h>
 #include <batch/event.h>
 #include <os/os.h>
@@ -33,8 +38,9 @@
 #define DATA_USUAL (UINT64_C(1) << 20)  /* what consumers ask for of a partition */
 #define FILE_LEAST (64u << 10)          /* bytes of a batch that goes from the file to the socket */
 #define FILES_MAX 64u                   /* of them in an answer: each is an open file */
-#define HERE_PARTS 64u                  /* partitions of a request that is tried on the loop */
-#define HERE_COPIED ((size_t)32 << 10)  /* bytes that are copied there */
+#define HERE_PARTS 64u                  /* partitions and topics of a request that is tried on the loop */
+#define HERE_COPIED ((size_t)128 << 10) /* bytes that are copied there */
+#define HERE_BATCH ((size_t)4 << 20)    /* of a batch that is only pointed to there */
 
 /* ---- reading a partition ------------------------------------------------------------------------------------------------- */
 
@@ -105,16 +111,22 @@ add_file(struct reading *reading, const cairn_partition_item *item, int file, ui
     return true;
 }
 
+/* What has been read so far is not answered. */
 static void
-drop_files(struct fetching *fetching)
+forget(struct fetching *fetching)
 {
     const struct kafka_piece *pieces = (const struct kafka_piece *)(void *)fetching->pieces.data;
     for (size_t i = 0; i < fetching->pieces.size / sizeof *pieces; i++)
         if (pieces[i].file >= 0)
             os_descriptor_close(pieces[i].file);
+    for (size_t i = 0; i < fetching->part_count; i++)
+        fetching->parts[i].piece_count = fetching->parts[i].size = 0;
     buf_clear(&fetching->pieces);
+    buf_clear(&fetching->data);
     fetching->files = 0;
     fetching->size = 0;
+    fetching->elsewhere = false;
+    fetches_settle(fetching->calls->fetches, fetching, fetching->data.capacity);
 }
 
 /* The batch of events that is being made, if there is one. */
@@ -175,14 +187,45 @@ add_gap(struct reading *reading, uint64_t end)
     return add(reading, (cairn_str){(const char *)bytes, sizeof bytes}, first);
 }
 
-/* Is this nothing for the loop? Then a pool thread begins anew. */
+/* May the loop take this? Otherwise a pool thread begins anew, unless there is enough already. */
 static bool
-takes_long(struct fetching *fetching, const cairn_partition_item *item, int file, uint64_t at)
+is_quick(const struct fetching *fetching, const cairn_partition_item *item, int file, uint64_t at)
 {
-    bool there = file < 0 || os_descriptor_bring(file, at, item->batch.size) == 0; /* if not, sending it tells why */
-    bool quick = file >= 0 ? there : item->batch.size > 0 && fetching->data.size + item->batch.size <= HERE_COPIED;
-    fetching->elsewhere = fetching->here && !quick;
-    return fetching->elsewhere;
+    size_t size = item->batch.size;
+    return file < 0 ? size > 0 && fetching->data.size + size <= HERE_COPIED
+                    : size <= HERE_BATCH && os_descriptor_bring(file, at, size) == 0;
+}
+
+static void
+stop_here(struct reading *reading)
+{
+    struct fetching *fetching = reading->fetching;
+    if (fetching->size > 0 && fetching->size >= fetching->min_bytes)
+        reading->full = true;
+    else
+        fetching->elsewhere = true;
+}
+
+/* False: no memory. The file is ours now. */
+static bool
+take_batch(struct reading *reading, const cairn_partition_item *item, int file, uint64_t at)
+{
+    struct fetching *fetching = reading->fetching;
+    bool fine = flush_events(reading);
+    if (fine && !reading->full && !has_room(reading, item->batch.size))
+        reading->full = true;
+    bool wanted = fine && !reading->full;
+    if (wanted && fetching->here && !is_quick(fetching, item, file, at)) {
+        stop_here(reading);
+        wanted = false;
+    }
+    if (wanted && file >= 0 && !fetching->here)
+        (void)os_descriptor_bring(file, at, item->batch.size); /* where that fails, sending it tells why */
+    if (wanted)
+        return file >= 0 ? add_file(reading, item, file, at) : add(reading, item->batch, item->first_offset);
+    if (file >= 0)
+        os_descriptor_close(file);
+    return fine;
 }
 
 static cairn_err
@@ -195,25 +238,25 @@ read_items(struct reading *reading, cairn_partition_reader *reader, uint64_t end
     int file;
     uint64_t at;
     batch_make_begin(&fetching->maker);
-    while (fine && !reading->full && (reading->left > 0 || fetching->size == 0) &&
-           (err = store_partition_find(reader, files && fetching->files < FILES_MAX ? FILE_LEAST : 0, &item, &file, &at, NULL))
-               == CAIRN_OK) {
-        if (takes_long(fetching, &item, file, at)) {
-            if (file >= 0)
-                os_descriptor_close(file);
+    while (fine && !reading->full && !fetching->elsewhere && (reading->left > 0 || fetching->size == 0)) {
+        bool more_files = files && fetching->files < FILES_MAX;
+        if (fetching->here && !more_files) { /* a large one would be read whole */
+            stop_here(reading);
             break;
         }
-        if (item.batch.size == 0) {
+        err = store_partition_find(reader, more_files ? FILE_LEAST : 0, &item, &file, &at, NULL);
+        if (err != CAIRN_OK)
+            break;
+        if (item.batch.size > 0)
+            fine = take_batch(reading, &item, file, at);
+        else if (fetching->here)
+            stop_here(reading);
+        else
             fine = add_event(reading, &item);
-            continue;
-        }
-        fine = flush_events(reading);
-        bool fits = fine && !reading->full && has_room(reading, item.batch.size);
-        reading->full |= !fits;
-        if (fits)
-            fine = file >= 0 ? add_file(reading, &item, file, at) : add(reading, item.batch, item.first_offset);
-        else if (file >= 0)
-            os_descriptor_close(file);
+    }
+    if (fetching->here && err != CAIRN_OK && err != CAIRN_E_END) { /* as a rule it is on the disk */
+        stop_here(reading);
+        err = CAIRN_OK;
     }
     fine = fine && (reading->full || flush_events(reading));
     if (fine && err == CAIRN_E_END && reading->part->size == 0 && !reading->full && reading->part->offset < end)
@@ -283,8 +326,8 @@ static void
 end_fetch(struct kafka_call *call)
 {
     struct fetching *fetching = call->state;
+    forget(fetching);
     fetches_settle(fetching->calls->fetches, fetching, 0);
-    drop_files(fetching);
     buf_free(&fetching->pieces);
     fetches_keep_buffer(fetching->calls->fetches, &fetching->data);
     batch_make_free(&fetching->maker);
@@ -411,12 +454,12 @@ read_parts(struct kafka_call *call)
     for (size_t i = 0; i < fetching->part_count && left < fetching->max_bytes; i++)
         left += fetching->parts[i].max_bytes > 0 ? (uint64_t)fetching->parts[i].max_bytes : 0;
     left = left < fetching->max_bytes ? left : fetching->max_bytes;
-    buf_clear(&fetching->data);
-    drop_files(fetching);
-    fetches_settle(fetches, fetching, fetching->data.capacity);
-    if (left > fetching->reserved && !fetches_reserve(fetches, fetching, left - fetching->reserved, FETCH_LEAST))
-        return rest;
-    left = left < fetching->reserved ? left : fetching->reserved;
+    forget(fetching);
+    if (!fetching->here && left > fetching->reserved) { /* here, little is copied */
+        if (!fetches_reserve(fetches, fetching, left - fetching->reserved, FETCH_LEAST))
+            return rest;
+        left = left < fetching->reserved ? left : fetching->reserved;
+    }
     for (size_t i = 0; i < fetching->part_count; i++)
         if (!fetching->parts[i].bad && !read_part(&fetching->parts[i], &left))
             return fetching->elsewhere ? NULL : kafka_no_memory;
@@ -433,6 +476,7 @@ read_there(struct kafka_call *call)
     if (!call->state && !begin(call))
         return;
     step *next = read_parts(call);
+    assert(next);
     if (next == answer && kafka_rate_of(call->server, KAFKA_RATE_FETCH) == 0) /* a rate is the loop's */
         answer(call);
     else
@@ -461,30 +505,24 @@ read_here(struct kafka_call *call)
         return true;
     struct fetching *fetching = call->state;
     fetching->here = true;
-    fetching->elsewhere = false;
     os_reads_wait(false);
     step *next = read_parts(call);
     os_reads_wait(true);
     fetching->here = false;
     if (next)
         next(call);
+    else
+        forget(fetching); /* until a pool thread has time, others may have its files and memory */
     return next;
 }
 
 static void
 go_there(struct kafka_call *call)
 {
-    if (!kafka_work(call, read_there)) /* the server is busy, or stops */
-        rest(call);
-}
-
-static void
-read_again(struct kafka_call *call)
-{
     if (kafka_is_gone(call))
         kafka_finish(call);
-    else if (!read_here(call))
-        go_there(call);
+    else if (!kafka_work(call, read_there)) /* the server is busy, or stops */
+        rest(call);
 }
 
 void
@@ -492,7 +530,8 @@ fetch_again(struct kafka_call *call)
 {
     kafka_wait(call, 0, NULL);
     call->on_gone = NULL;
-    read_again(call);
+    if (kafka_is_gone(call) || !read_here(call))
+        go_there(call);
 }
 
 static void
@@ -532,7 +571,7 @@ start_waiting(struct kafka_call *call)
 static void
 rest(struct kafka_call *call)
 {
-    kafka_wait(call, REST_MS, read_again);
+    kafka_wait(call, REST_MS, go_there);
 }
 
 void

@@ -76,7 +76,7 @@ void answer_describe_configs(struct kafka_call *call);          /* calls_configs
 void answer_alter_configs(struct kafka_call *call);             /* (w) */
 void answer_incremental_alter_configs(struct kafka_call *call); /* (w) */
 void answer_produce(struct kafka_call *call);                   /* calls_produce.c; goes on on a pool thread itself */
-void answer_fetch(struct kafka_call *call);                     /* calls_fetch.c */
+void answer_fetch(struct kafka_call *call);                     /* calls_fetch.c; goes on on a pool thread itself */
 void answer_list_offsets(struct kafka_call *call);              /* calls_offsets.c (w) */
 void answer_offset_for_leader_epoch(struct kafka_call *call);   /* (w) */
 void answer_init_producer_id(struct kafka_call *call);          /* calls_transactions.c (w) */

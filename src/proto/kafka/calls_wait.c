@@ -20,7 +20,7 @@
 #define SLOTS 4096u
 #define LOOK_MAX 256u                     /* partitions looked at on the commit thread */
 #define FETCHES_MEMORY (UINT64_C(256) << 20)
-#define READERS_MAX 32u
+#define READERS_MAX 16u
 #define BUFFERS_MAX 8u
 #define BUFFER_LEAST ((size_t)64 << 10) /* of a buffer that is kept … */
 #define BUFFER_MOST ((size_t)2 << 20)   /* … at most; BUFFERS_MAX of them */
@@ -139,21 +139,26 @@ fetches_keep_buffer(struct fetches *fetches, struct buf *buffer)
 
 /* ---- readers ------------------------------------------------------------------------------------------------------------- */
 
+/* Under the lock. */
+static cairn_partition_reader *
+take_at(struct fetches *fetches, unsigned at)
+{
+    struct kept_reader *kept = &fetches->readers[at];
+    cairn_partition_reader *reader = kept->reader;
+    memmove(kept, kept + 1, (--fetches->reader_count - at) * sizeof *kept);
+    return reader;
+}
+
 /* Under the lock. The partition's own, or, when there are many, the one that was not used for longest. */
 static cairn_partition_reader *
 take_reader(struct fetches *fetches, const cairn_uuid *topic_id, uint32_t partition)
 {
-    unsigned count = fetches->reader_count, at = count;
-    while (at > 0 && (fetches->readers[at - 1].partition != partition ||
-                      memcmp(&fetches->readers[at - 1].topic_id, topic_id, sizeof *topic_id) != 0))
-        at--;
-    if (at == 0 && count < READERS_MAX)
-        return NULL;
-    at -= at > 0;
-    cairn_partition_reader *reader = fetches->readers[at].reader;
-    memmove(&fetches->readers[at], &fetches->readers[at + 1], (count - at - 1) * sizeof fetches->readers[0]);
-    fetches->reader_count--;
-    return reader;
+    for (unsigned at = fetches->reader_count; at-- > 0;) {
+        const struct kept_reader *kept = &fetches->readers[at];
+        if (kept->partition == partition && memcmp(&kept->topic_id, topic_id, sizeof *topic_id) == 0)
+            return take_at(fetches, at);
+    }
+    return fetches->reader_count == READERS_MAX ? take_at(fetches, 0) : NULL;
 }
 
 cairn_partition_reader *
@@ -178,13 +183,13 @@ fetches_give_back(struct fetches *fetches, cairn_partition_reader *reader, const
 {
     if (!reader)
         return;
+    cairn_partition_reader *oldest = NULL;
     pthread_mutex_lock(&fetches->lock);
-    if (fetches->reader_count < READERS_MAX) {
-        fetches->readers[fetches->reader_count++] = (struct kept_reader){reader, *topic_id, partition};
-        reader = NULL;
-    }
+    if (fetches->reader_count == READERS_MAX)
+        oldest = take_at(fetches, 0);
+    fetches->readers[fetches->reader_count++] = (struct kept_reader){reader, *topic_id, partition};
     pthread_mutex_unlock(&fetches->lock);
-    cairn_partition_reader_free(reader);
+    cairn_partition_reader_free(oldest);
 }
 
 /* ---- the table ----------------------------------------------------------------------------------------------------------- */
