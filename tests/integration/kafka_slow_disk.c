@@ -475,6 +475,32 @@ TEST(the_loop_answers_what_it_has)
     stop();
 }
 
+/* Goal: no partition is left out because another one gives quickly what is enough for the client.
+ * Method: more than the loop copies in the first one, which is asked for first every time. */
+TEST(no_partition_is_passed_over)
+{
+    enum { BATCHES = 40, SIZE = 10000 };
+    start((cairn_options){0});
+    create("two", 2);
+    for (int i = 0; i < BATCHES; i++) {
+        struct buf batch = batch_sized(0, 1, SIZE);
+        CHECK_INT(produce_bytes(&client, "two", 0, buf_str(&batch), 1, (cairn_str){0})->base_offset, i);
+        buf_free(&batch);
+    }
+    CHECK_INT(produce("two", 1, "other", 1), 0);
+    struct kafka_fetch_request_partition parts[2];
+    for (int i = 0; i < 2; i++)
+        parts[i] = (struct kafka_fetch_request_partition){.partition = i, .current_leader_epoch = -1, .last_fetched_epoch = -1,
+                                                          .log_start_offset = -1, .partition_max_bytes = 1 << 20};
+    struct kafka_fetch_request_topic topic = {.topic = CAIRN_STR("two"), .partitions = parts, .partitions_count = 2};
+    struct kafka_fetch_request in = {.replica_id = -1, .min_bytes = 1, .max_bytes = 10 << 20, .session_epoch = -1,
+                                     .topics = &topic, .topics_count = 1};
+    const struct kafka_fetch_response *out = CLIENT_CALL(&client, FETCH, fetch, 12, &in);
+    CHECK(check_records(fetched(&out->topics[0].partitions[0]), 0, NULL) > 0);
+    CHECK_INT(check_records(fetched(&out->topics[0].partitions[1]), 0, "other0"), 1);
+    stop();
+}
+
 /* Goal: a partition of which nothing is left tells the client to go on behind it, from the page cache and from the disk. */
 TEST(hidden_events_are_a_gap)
 {
@@ -539,6 +565,7 @@ main(void)
         RUN(a_commit_does_not_hold_up_the_loop),
         RUN(a_read_does_not_hold_up_the_loop),
         RUN(the_loop_answers_what_it_has),
+        RUN(no_partition_is_passed_over),
         RUN(hidden_events_are_a_gap),
         RUN(a_damaged_batch_is_an_error),
     };

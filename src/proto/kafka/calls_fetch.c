@@ -196,11 +196,12 @@ is_quick(const struct fetching *fetching, const cairn_partition_item *item, int 
                     : size <= HERE_BATCH && os_descriptor_bring(file, at, size) == 0;
 }
 
+/* Enough is enough of each partition that has any: those that give quickly must not keep the others waiting for good. */
 static void
 stop_here(struct reading *reading)
 {
     struct fetching *fetching = reading->fetching;
-    if (fetching->size > 0 && fetching->size >= fetching->min_bytes)
+    if (reading->part->size > 0 && fetching->size >= fetching->min_bytes)
         reading->full = true;
     else
         fetching->elsewhere = true;
