@@ -129,6 +129,8 @@ touch(int descriptor, uint64_t offset, size_t size)
         ssize_t n = os_descriptor_read(descriptor, &byte, 1, offset + at + step - 1);
         if (n < 0)
             return (int)n;
+        if (n == 0 && reads_at_once) /* Linux 5.9 and 5.10 say so of what is not there yet (preadv2(2), BUGS) */
+            return -EAGAIN;
     }
     return 0;
 }

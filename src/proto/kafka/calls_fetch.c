@@ -86,8 +86,9 @@ static bool
 add(struct reading *reading, cairn_str batch, uint64_t first_offset)
 {
     struct buf *data = &reading->fetching->data;
+    uint64_t usual = reading->fetching->here ? HERE_COPIED : DATA_USUAL;
     if (data->capacity == 0 && batch.size > BATCH_HEAD_SIZE) /* most likely there will be more */
-        fetches_buffer(reading->fetching->calls->fetches, reading->left < DATA_USUAL ? reading->left : DATA_USUAL, data);
+        fetches_buffer(reading->fetching->calls->fetches, reading->left < usual ? reading->left : usual, data);
     if (!buf_reserve(data, batch.size))
         return false;
     uint8_t *to = (uint8_t *)data->data + data->size;
@@ -127,6 +128,15 @@ forget(struct fetching *fetching)
     fetching->size = 0;
     fetching->elsewhere = false;
     fetches_settle(fetching->calls->fetches, fetching, fetching->data.capacity);
+}
+
+/* While others have what they need, it holds nothing: those that rest would wait for each other. */
+static void
+let_go(struct fetching *fetching)
+{
+    forget(fetching);
+    fetches_keep_buffer(fetching->calls->fetches, &fetching->data);
+    fetches_settle(fetching->calls->fetches, fetching, 0);
 }
 
 /* The batch of events that is being made, if there is one. */
@@ -327,10 +337,8 @@ static void
 end_fetch(struct kafka_call *call)
 {
     struct fetching *fetching = call->state;
-    forget(fetching);
-    fetches_settle(fetching->calls->fetches, fetching, 0);
+    let_go(fetching);
     buf_free(&fetching->pieces);
-    fetches_keep_buffer(fetching->calls->fetches, &fetching->data);
     batch_make_free(&fetching->maker);
     arena_free(&fetching->scratch);
 }
@@ -457,8 +465,10 @@ read_parts(struct kafka_call *call)
     left = left < fetching->max_bytes ? left : fetching->max_bytes;
     forget(fetching);
     if (!fetching->here && left > fetching->reserved) { /* here, little is copied */
-        if (!fetches_reserve(fetches, fetching, left - fetching->reserved, FETCH_LEAST))
+        if (!fetches_reserve(fetches, fetching, left - fetching->reserved, FETCH_LEAST)) {
+            let_go(fetching);
             return rest;
+        }
         left = left < fetching->reserved ? left : fetching->reserved;
     }
     for (size_t i = 0; i < fetching->part_count; i++)
@@ -513,7 +523,7 @@ read_here(struct kafka_call *call)
     if (next)
         next(call);
     else
-        forget(fetching); /* until a pool thread has time, others may have its files and memory */
+        let_go(fetching); /* until a pool thread has time */
     return next;
 }
 
