@@ -154,14 +154,23 @@ settle(void)
     disk_settle();
 }
 
+#define TOPIC_NAME_MAX 64
+
+/* A topic for one turn, on a disk that has settled. */
+static bool
+begin_turn(const struct kafka_target *target, const char *what, size_t size, unsigned round, char to[TOPIC_NAME_MAX])
+{
+    snprintf(to, TOPIC_NAME_MAX, "%s-%zu-%s-%u", what, size, target->key, round);
+    settle();
+    return kafka_make_topic(target, to);
+}
+
 static void
 produce_and_consume(const struct settings *settings, const struct kafka_target *target, size_t size, unsigned round)
 {
-    char topic[64];
+    char topic[TOPIC_NAME_MAX];
     struct sample sample = {0};
-    snprintf(topic, sizeof topic, "bench-%s-%zu-%u", target->key, size, round);
-    settle();
-    if (!kafka_make_topic(target, topic) || !kafka_produce(target, topic, size, 3 * settings->slice_s, &sample))
+    if (!begin_turn(target, "bench", size, round, topic) || !kafka_produce(target, topic, size, 3 * settings->slice_s, &sample))
         return;
     note(target, "produce", size, &sample);
     if (consume_for(target, topic, sample.appends, 2 * settings->slice_s, &sample))
@@ -172,11 +181,10 @@ produce_and_consume(const struct settings *settings, const struct kafka_target *
 static void
 produce_each(const struct settings *settings, const struct kafka_target *target, unsigned round)
 {
-    char topic[64];
+    char topic[TOPIC_NAME_MAX];
     struct sample sample = {0};
-    snprintf(topic, sizeof topic, "each-%s-%u", target->key, round);
-    settle();
-    if (!kafka_make_topic(target, topic) || !kafka_produce_each(target, topic, WAITING, 100, 2 * settings->slice_s, &sample))
+    if (!begin_turn(target, "each", 100, round, topic)
+        || !kafka_produce_each(target, topic, WAITING, 100, 2 * settings->slice_s, &sample))
         return;
     (void)kafka_delete_topic(target, topic);
     if (warm)
@@ -186,11 +194,10 @@ produce_each(const struct settings *settings, const struct kafka_target *target,
 static void
 latency(const struct settings *settings, const struct kafka_target *target, unsigned round)
 {
-    char topic[64];
+    char topic[TOPIC_NAME_MAX];
     struct sample sample = {0};
-    snprintf(topic, sizeof topic, "latency-%s-%u", target->key, round);
-    settle();
-    if (!kafka_make_topic(target, topic) || !kafka_latency(target, topic, LATENCY_RATE, 2 * settings->slice_s, &sample))
+    if (!begin_turn(target, "latency", 100, round, topic)
+        || !kafka_latency(target, topic, LATENCY_RATE, 2 * settings->slice_s, &sample))
         return;
     (void)kafka_delete_topic(target, topic);
     if (!warm)
