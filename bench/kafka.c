@@ -17,6 +17,7 @@
 #define GROUPS 1000
 #define LATENCY_RATE 10000
 #define WAITING 32 /* producers that wait for each record */
+#define SPREAD 12  /* partitions of a topic as people make them */
 
 static struct kafka_target cairn = {.key = "cairn", .label = "Cairn, Kafka's protocol", .pid = -1},
                            peer = {.key = "kafka", .label = "Kafka", .pid = -1},
@@ -129,11 +130,12 @@ note(const struct kafka_target *target, const char *what, size_t size, const str
 
 /* The topic from its beginning, again and again: once takes half a second, in which a broker still works at what it was given. */
 static bool
-consume_for(const struct kafka_target *target, const char *topic, uint64_t count, double seconds, struct sample *ret)
+consume_for(const struct kafka_target *target, const char *topic, unsigned partitions, uint64_t count, double seconds,
+            struct sample *ret)
 {
     struct sample sum = {0}, once = {0};
     while (sum.seconds < seconds) {
-        if (!kafka_consume(target, topic, count, &once))
+        if (!kafka_consume(target, topic, partitions, count, &once))
             return false;
         sum.appends += once.appends;
         sum.seconds += once.seconds;
@@ -158,23 +160,27 @@ settle(void)
 
 /* A topic for one turn, on a disk that has settled. */
 static bool
-begin_turn(const struct kafka_target *target, const char *what, size_t size, unsigned round, char to[TOPIC_NAME_MAX])
+begin_turn(const struct kafka_target *target, const char *what, size_t size, unsigned partitions, unsigned round,
+           char to[TOPIC_NAME_MAX])
 {
     snprintf(to, TOPIC_NAME_MAX, "%s-%zu-%s-%u", what, size, target->key, round);
     settle();
-    return kafka_make_topic(target, to);
+    return kafka_make_topic(target, to, partitions);
 }
 
 static void
-produce_and_consume(const struct settings *settings, const struct kafka_target *target, size_t size, unsigned round)
+produce_and_consume(const struct settings *settings, const struct kafka_target *target, unsigned partitions, size_t size,
+                    unsigned round)
 {
     char topic[TOPIC_NAME_MAX];
     struct sample sample = {0};
-    if (!begin_turn(target, "bench", size, round, topic) || !kafka_produce(target, topic, size, 3 * settings->slice_s, &sample))
+    const char *produce = partitions > 1 ? "produce_spread" : "produce", *consume = partitions > 1 ? "consume_spread" : "consume";
+    if (!begin_turn(target, produce, size, partitions, round, topic)
+        || !kafka_produce(target, topic, partitions, size, 3 * settings->slice_s, &sample))
         return;
-    note(target, "produce", size, &sample);
-    if (consume_for(target, topic, sample.appends, 2 * settings->slice_s, &sample))
-        note(target, "consume", size, &sample);
+    note(target, produce, size, &sample);
+    if (consume_for(target, topic, partitions, sample.appends, 2 * settings->slice_s, &sample))
+        note(target, consume, size, &sample);
     (void)kafka_delete_topic(target, topic);
 }
 
@@ -183,7 +189,7 @@ produce_each(const struct settings *settings, const struct kafka_target *target,
 {
     char topic[TOPIC_NAME_MAX];
     struct sample sample = {0};
-    if (!begin_turn(target, "each", 100, round, topic)
+    if (!begin_turn(target, "each", 100, 1, round, topic)
         || !kafka_produce_each(target, topic, WAITING, 100, 2 * settings->slice_s, &sample))
         return;
     (void)kafka_delete_topic(target, topic);
@@ -196,7 +202,7 @@ latency(const struct settings *settings, const struct kafka_target *target, unsi
 {
     char topic[TOPIC_NAME_MAX];
     struct sample sample = {0};
-    if (!begin_turn(target, "latency", 100, round, topic)
+    if (!begin_turn(target, "latency", 100, 1, round, topic)
         || !kafka_latency(target, topic, LATENCY_RATE, 2 * settings->slice_s, &sample))
         return;
     (void)kafka_delete_topic(target, topic);
@@ -245,7 +251,8 @@ part_kafka(const struct settings *settings)
             if (target != &cairn && !beside)
                 continue;
             for (size_t j = 0; j < sizeof sizes / sizeof *sizes; j++)
-                produce_and_consume(settings, target, sizes[j], round);
+                for (unsigned partitions = 1; partitions <= SPREAD; partitions += SPREAD - 1)
+                    produce_and_consume(settings, target, partitions, sizes[j], round);
             produce_each(settings, target, round);
             latency(settings, target, round);
         }

@@ -85,7 +85,7 @@ topics_answered(rd_kafka_queue_t *queue, bool made, const char *what)
 }
 
 static bool
-make_topics(const struct kafka_target *target, const char *const *names, size_t count)
+make_topics(const struct kafka_target *target, const char *const *names, size_t count, unsigned partitions)
 {
     rd_kafka_t *client = client_new(RD_KAFKA_PRODUCER, target->port, QUIET, NULL, NULL);
     if (client == NULL)
@@ -93,7 +93,7 @@ make_topics(const struct kafka_target *target, const char *const *names, size_t 
     rd_kafka_NewTopic_t **topics = calloc(count, sizeof *topics);
     char why[256];
     for (size_t i = 0; i < count; i++) {
-        topics[i] = rd_kafka_NewTopic_new(names[i], 1, 1, why, sizeof why);
+        topics[i] = rd_kafka_NewTopic_new(names[i], (int)partitions, 1, why, sizeof why);
         if (target->topic_config[0] != NULL)
             rd_kafka_NewTopic_set_config(topics[i], target->topic_config[0], target->topic_config[1]);
     }
@@ -112,9 +112,9 @@ make_topics(const struct kafka_target *target, const char *const *names, size_t 
 }
 
 bool
-kafka_make_topic(const struct kafka_target *target, const char *topic)
+kafka_make_topic(const struct kafka_target *target, const char *topic, unsigned partitions)
 {
-    return make_topics(target, &topic, 1);
+    return make_topics(target, &topic, 1, partitions);
 }
 
 bool
@@ -130,7 +130,7 @@ kafka_make_topics(const struct kafka_target *target, const char *prefix, unsigne
             snprintf(text[i], sizeof text[i], "%s%u", prefix, from + i);
             names[i] = text[i];
         }
-        ok = make_topics(target, names, some);
+        ok = make_topics(target, names, some, 1);
     }
     free(text);
     free(names);
@@ -182,9 +182,9 @@ fill(char *to, size_t size)
 
 /* The client's queue is its own bound: when it is full we serve deliveries and try again. */
 static bool
-produce_one(rd_kafka_t *client, rd_kafka_topic_t *topic, const void *bytes, size_t size, int flags)
+produce_one(rd_kafka_t *client, rd_kafka_topic_t *topic, unsigned partition, const void *bytes, size_t size, int flags)
 {
-    while (rd_kafka_produce(topic, 0, flags, (void *)(uintptr_t)bytes, size, NULL, 0, NULL) != 0) {
+    while (rd_kafka_produce(topic, (int32_t)partition, flags, (void *)(uintptr_t)bytes, size, NULL, 0, NULL) != 0) {
         if (rd_kafka_last_error() != RD_KAFKA_RESP_ERR__QUEUE_FULL) {
             failure("kafka: cannot produce: %s", rd_kafka_err2str(rd_kafka_last_error()));
             return false;
@@ -195,7 +195,8 @@ produce_one(rd_kafka_t *client, rd_kafka_topic_t *topic, const void *bytes, size
 }
 
 bool
-kafka_produce(const struct kafka_target *target, const char *topic_name, size_t size, double seconds, struct sample *ret)
+kafka_produce(const struct kafka_target *target, const char *topic_name, unsigned partitions, size_t size, double seconds,
+              struct sample *ret)
 {
     static char record[RECORD_MAX];
     struct told told = {0, 0};
@@ -204,12 +205,12 @@ kafka_produce(const struct kafka_target *target, const char *topic_name, size_t 
         return false;
     fill(record, size);
     rd_kafka_topic_t *topic = rd_kafka_topic_new(client, topic_name, NULL);
-    bool ok = produce_one(client, topic, record, size, 0) && rd_kafka_flush(client, CALL_MS) == 0; /* connections are made */
+    bool ok = produce_one(client, topic, 0, record, size, 0) && rd_kafka_flush(client, CALL_MS) == 0; /* connections are made */
     uint64_t sent = 0, begin = now_ns();
     double client_s = cpu_self_s(), server_s = cpu_tree_s(target->pid);
     uint64_t until = begin + (uint64_t)(seconds * 1e9);
     for (told.good = 0; ok && (sent % 256 != 0 || now_ns() < until); sent++) {
-        ok = produce_one(client, topic, record, size, 0);
+        ok = produce_one(client, topic, (unsigned)(sent % partitions), record, size, 0);
         if (sent % 256 == 0)
             rd_kafka_poll(client, 0);
     }
@@ -248,11 +249,11 @@ produce_and_wait(void *context)
     rd_kafka_t *client = client_new(RD_KAFKA_PRODUCER, producer->target->port, EAGER, note_delivery, &told);
     rd_kafka_topic_t *topic = client != NULL ? rd_kafka_topic_new(client, producer->topic, NULL) : NULL;
     fill(record, producer->size);
-    bool ok = topic != NULL && produce_one(client, topic, record, producer->size, 0) && rd_kafka_flush(client, CALL_MS) == 0;
+    bool ok = topic != NULL && produce_one(client, topic, 0, record, producer->size, 0) && rd_kafka_flush(client, CALL_MS) == 0;
     pthread_barrier_wait(producer->connected);
     uint64_t until = now_ns() + (uint64_t)(producer->seconds * 1e9);
     for (told.good = 0; ok && now_ns() < until; producer->acknowledged = told.good) {
-        ok = produce_one(client, topic, record, producer->size, 0);
+        ok = produce_one(client, topic, 0, record, producer->size, 0);
         while (ok && told.good == producer->acknowledged)
             ok = rd_kafka_poll(client, CALL_MS) > 0 && told.bad == 0;
     }
@@ -298,13 +299,14 @@ kafka_produce_each(const struct kafka_target *target, const char *topic, unsigne
 static const struct wish READER[] = {{"group.id", "bench"}, {"enable.auto.commit", "false"}, {"auto.offset.reset", "earliest"}, {NULL, NULL}};
 
 static rd_kafka_t *
-consumer_new(const struct kafka_target *target, const char *topic, int64_t offset)
+consumer_new(const struct kafka_target *target, const char *topic, unsigned partitions, int64_t offset)
 {
     rd_kafka_t *client = client_new(RD_KAFKA_CONSUMER, target->port, READER, NULL, NULL);
     if (client == NULL)
         return NULL;
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_topic_partition_list_add(list, topic, 0)->offset = offset;
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)partitions);
+    for (unsigned i = 0; i < partitions; i++)
+        rd_kafka_topic_partition_list_add(list, topic, (int32_t)i)->offset = offset;
     rd_kafka_poll_set_consumer(client);
     rd_kafka_assign(client, list);
     rd_kafka_topic_partition_list_destroy(list);
@@ -312,11 +314,11 @@ consumer_new(const struct kafka_target *target, const char *topic, int64_t offse
 }
 
 bool
-kafka_consume(const struct kafka_target *target, const char *topic, uint64_t count, struct sample *ret)
+kafka_consume(const struct kafka_target *target, const char *topic, unsigned partitions, uint64_t count, struct sample *ret)
 {
     enum { STEP = 1000 };
     static rd_kafka_message_t *messages[STEP];
-    rd_kafka_t *client = consumer_new(target, topic, RD_KAFKA_OFFSET_BEGINNING);
+    rd_kafka_t *client = consumer_new(target, topic, partitions, RD_KAFKA_OFFSET_BEGINNING);
     if (client == NULL)
         return false;
     rd_kafka_queue_t *queue = rd_kafka_queue_get_consumer(client);
@@ -386,7 +388,7 @@ kafka_latency(const struct kafka_target *target, const char *topic_name, double 
     struct histogram *histogram = calloc(1, sizeof *histogram);
     struct listening listening = {.histogram = histogram, .wanted = (uint64_t)(rate * seconds)};
     rd_kafka_t *client = client_new(RD_KAFKA_PRODUCER, target->port, EAGER, note_delivery, &told);
-    listening.client = consumer_new(target, topic_name, RD_KAFKA_OFFSET_BEGINNING);
+    listening.client = consumer_new(target, topic_name, 1, RD_KAFKA_OFFSET_BEGINNING);
     pthread_t thread;
     bool ok = client != NULL && listening.client != NULL && histogram != NULL
               && pthread_create(&thread, NULL, hear, &listening) == 0;
@@ -395,7 +397,7 @@ kafka_latency(const struct kafka_target *target, const char *topic_name, double 
     fill(record, sizeof record);
     memset(record, 0, 8);
     rd_kafka_topic_t *topic = rd_kafka_topic_new(client, topic_name, NULL);
-    ok = produce_one(client, topic, record, sizeof record, RD_KAFKA_MSG_F_COPY);
+    ok = produce_one(client, topic, 0, record, sizeof record, RD_KAFKA_MSG_F_COPY);
     for (unsigned i = 0; ok && !listening.ready && i < 1000; i++)
         rd_kafka_poll(client, 10);
     uint64_t begin = now_ns();
@@ -406,7 +408,7 @@ kafka_latency(const struct kafka_target *target, const char *topic_name, double 
             continue;
         }
         memcpy(record, &now, sizeof now);
-        ok = produce_one(client, topic, record, sizeof record, RD_KAFKA_MSG_F_COPY);
+        ok = produce_one(client, topic, 0, record, sizeof record, RD_KAFKA_MSG_F_COPY);
         sent++;
     }
     ok = ok && rd_kafka_flush(client, CALL_MS) == 0;

@@ -55,7 +55,7 @@ const struct example groups_examples[] = {
     {"who reads what, and how far they are", "cairn groups show billing"},
     {"read it all again", "cairn groups reset billing --topic order --to earliest"},
     {"what is at position 1234 of the log, and after it", "cairn groups reset billing --topic order --to position:1234"},
-    {"the last ten of each partition again", "cairn groups reset billing --topic order --to=-10 --dry-run"},
+    {"of each partition, the ten that it read last again", "cairn groups reset billing --topic order --to=-10 --dry-run"},
     {NULL, NULL},
 };
 const struct option relays_put_options[] = {

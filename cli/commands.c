@@ -678,8 +678,8 @@ const struct command commands[] = {
     {"groups show", "show a group's members and offsets", "GROUP", "",
      no_options, groups_examples, run_groups_show, 1, 1, 0},
     {"groups reset", "move a group's offsets", "GROUP --topic TOPIC --to WHERE",
-     "Only while the group has no members (exit code 4); a group that is not there yet may be given offsets. What is beyond a "
-     "partition's beginning or end becomes that.",
+     "Only while the group has no members (exit code 4); a group that is not there yet may be given offsets. -N and +N are counted "
+     "from what the group has committed. What is beyond a partition's beginning or end becomes that.",
      groups_reset_options, groups_examples, run_groups_reset, 1, 1, 0},
     {"groups delete", "forget a group and its offsets", "GROUP", "Only while it has no members.",
      no_options, groups_examples, run_groups_delete, 1, 1, 0},

@@ -43,7 +43,7 @@ test-tsan: deps-test
 
 $(addprefix test-,$(LAYERS)): test-%: deps-test
 	@$(MAKE) --no-print-directory -j$$(nproc) build test-programs
-	@tests/run.sh release:$*
+	@B=$(B) tests/run.sh release:$*
 
 soak: deps-test
 	@$(MAKE) --no-print-directory -j$$(nproc) build test-programs
@@ -55,7 +55,7 @@ interop: test-interop
 test-interop: export TEST_TIMEOUT := 5400
 test-interop test-browser: test-%: deps-test
 	@$(MAKE) --no-print-directory -j$$(nproc) build
-	@tests/run.sh release:$*
+	@B=$(B) tests/run.sh release:$*
 
 # Fuzz targets have no main: the driver replays the corpus and mutates it.
 FUZZ_TARGETS := $(filter-out $(B)/tests/fuzz/driver,$(call layer_programs,fuzz))

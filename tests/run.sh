@@ -11,6 +11,7 @@ export LC_ALL=C.UTF-8
 timeout_s=${TEST_TIMEOUT:-600}
 lanes=${TEST_LANES:-$(nproc)}
 [ "$lanes" -le 8 ] || lanes=8
+base=${B:-build} # where make built: the sanitizers' programs are in folders of it
 results=$(mktemp -d) # of each test: N.counts, and N.fault, told again at the end, where a reader of the last screen sees it
 trap 'rm -rf "$results"' EXIT
 
@@ -65,9 +66,10 @@ start() {
 
 for part in "$@"; do
     preset=${part%%:*} layers=${part#*:}
-    export PRESET=$preset B=build
-    [ "$preset" = release ] || B=build/$preset
-    export CAIRN_BIN=$PWD/$B/cairn
+    export PRESET=$preset B=$base
+    [ "$preset" = release ] || B=$base/$preset
+    CAIRN_BIN=$(realpath -m "$B/cairn")
+    export CAIRN_BIN
     for layer in ${layers//,/ }; do
         for source in tests/"$layer"/*.c; do
             name=$(basename "$source" .c)
