@@ -69,7 +69,7 @@ start_lane(struct lane *lane, struct bus *bus)
     lane->bus = bus;
     pthread_mutex_init(&lane->lock, NULL);
     pthread_cond_init(&lane->more, NULL);
-    if (pthread_create(&lane->thread, NULL, lane_main, lane) == 0)
+    if (os_thread_start(&lane->thread, "cairn-snapshot", lane_main, lane) == 0)
         return true;
     pthread_cond_destroy(&lane->more);
     pthread_mutex_destroy(&lane->lock);

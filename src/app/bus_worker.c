@@ -16,6 +16,8 @@
  *  6. When an append that was sequenced fails, every state of the worker is forgotten. */
 #include "bus_int.h"
 
+#include <os/thread.h>
+
 #define STEP_MAX 64           /* commands between two looks at what became of appends */
 #define IDLE_US 1000000
 #define APPEND_WAIT_US 1000
@@ -629,7 +631,7 @@ worker_start(struct worker *worker, struct bus *bus, unsigned index, cairn_error
     worker->index = index;
     worker->ready_end = &worker->ready;
     worker->bytes_max = bus->apps.state_cache_bytes / bus->worker_count;
-    if (pthread_create(&worker->thread, NULL, worker_main, worker) != 0)
+    if (os_thread_start(&worker->thread, "cairn-decide", worker_main, worker) != 0)
         return error_set(error, CAIRN_E_NOMEM, "a worker's thread cannot be started");
     worker->started = true;
     return CAIRN_OK;

@@ -248,7 +248,7 @@ replay_page(struct replay *replay)
     wanted = wanted < PARALLEL_MAX ? wanted : PARALLEL_MAX;
     wanted = wanted < replay->page_size ? wanted : replay->page_size;
     atomic_store(&replay->next, 0);
-    while (started + 1 < wanted && pthread_create(&threads[started], NULL, help_replay, replay) == 0)
+    while (started + 1 < wanted && os_thread_start(&threads[started], "cairn-replay", help_replay, replay) == 0)
         started++;
     replay_streams(replay, true); /* this thread works too, alone when no other could be had */
     for (size_t i = 0; i < started; i++)

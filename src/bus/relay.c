@@ -4,6 +4,7 @@
 #include <base/json.h>
 #include <base/text.h>
 #include <os/os.h>
+#include <os/thread.h>
 #include <os/wait.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -251,7 +252,7 @@ relay_begin(struct relay *relay, cairn_error *error)
     relay->state = "waiting";
     snprintf(relay->detail, sizeof relay->detail, "for Kafka's first answer");
     pthread_mutex_unlock(&relay->lock);
-    if (pthread_create(&relay->thread, NULL, relay_main, relay) != 0)
+    if (os_thread_start(&relay->thread, "cairn-relay", relay_main, relay) != 0)
         return error_set(error, CAIRN_E_NOMEM, "cannot start a thread for the relay %s", relay->name);
     set_started(relay, true);
     return CAIRN_OK;

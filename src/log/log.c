@@ -1,6 +1,7 @@
 /* A log's life: open, close, and its figures. log_int.h has the states and invariants. */
 #include "topics.h"
 #include <errno.h>
+#include <os/thread.h>
 #include <os/wait.h>
 
 void
@@ -242,15 +243,16 @@ start_threads(struct log *log, cairn_error *error)
         return CAIRN_OK;
     const struct {
         pthread_t *thread;
+        const char *name;
         void *(*run)(void *log);
-    } threads[THREADS] = {{&log->committer, committer_main},
-                   {&log->keeper, keeper_main},
-                   {&log->indexer, indexer_main},
-                   {&log->sealer, sealer_main},
-                   {&log->scavenger, scavenger_main}};
+    } threads[THREADS] = {{&log->committer, "cairn-commit", committer_main},
+                   {&log->keeper, "cairn-keep", keeper_main},
+                   {&log->indexer, "cairn-index", indexer_main},
+                   {&log->sealer, "cairn-seal", sealer_main},
+                   {&log->scavenger, "cairn-scavenge", scavenger_main}};
     log->threads_started = true;
     for (int i = 0; i < thread_count(log); i++) {
-        if (pthread_create(threads[i].thread, NULL, threads[i].run, log) != 0) {
+        if (os_thread_start(threads[i].thread, threads[i].name, threads[i].run, log) != 0) {
             stop_threads(log, i);
             return error_set(error, CAIRN_E_NOMEM, "cannot start the log's threads");
         }

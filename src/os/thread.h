@@ -1,7 +1,8 @@
-/* os/thread.h: what a thread may ask of the scheduler, and what it took. */
+/* os/thread.h: a thread with a name, what it may ask of the scheduler, and what it took. */
 #ifndef OS_THREAD_H
 #define OS_THREAD_H
 
+#include <pthread.h>
 #include <stdint.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -9,6 +10,16 @@
 #include <unistd.h>
 
 #define OS_LOW_PRIORITY 10 /* niceness: a tenth of the processor time of an ordinary thread that wants it too */
+
+/* As pthread_create(), whose errors it gives; `name` (15 bytes are kept) is what `top -H` and debuggers show. */
+static inline int
+os_thread_start(pthread_t *ret, const char *name, void *(*run)(void *), void *context)
+{
+    int failed = pthread_create(ret, NULL, run, context);
+    if (!failed)
+        (void)pthread_setname_np(*ret, name);
+    return failed;
+}
 
 /* The calling thread alone (niceness is per thread on Linux), for good. A wish: failing changes nothing that a
  * caller relies on. */

@@ -11,6 +11,7 @@
 #include <base/text.h>
 #include <bus/relay.h>
 #include <os/os.h>
+#include <os/thread.h>
 #include <os/wait.h>
 #include <proto/http/http.h>
 #include <proto/http/registry.h>
@@ -116,7 +117,7 @@ kafka_side_open(const struct server_config *config, cairn_store *store, struct k
     if (err == CAIRN_OK)
         err = relays_open(store, 0, log_of_relays, NULL, &side->relays, error);
     if (err == CAIRN_OK) {
-        side->ticking = pthread_create(&side->ticker, NULL, tick, side) == 0;
+        side->ticking = os_thread_start(&side->ticker, "cairn-topics", tick, side) == 0;
         err = side->ticking ? CAIRN_OK : error_set(error, CAIRN_E_NOMEM, "cannot start the thread that looks after topics");
     }
     if (err == CAIRN_OK)

@@ -9,6 +9,7 @@
  * acknowledgements and cairn_maintain() write what is due. */
 #include <base/error.h>
 #include <base/hash.h>
+#include <os/thread.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -422,7 +423,7 @@ groups_wake_keeper(struct groups *groups)
         return;
     pthread_mutex_lock(&groups->keeper_lock);
     if (!groups->keeper_begun) /* no thread to be had: acknowledgements still write checkpoints */
-        groups->keeper_begun = pthread_create(&groups->keeper, NULL, keep, groups) == 0;
+        groups->keeper_begun = os_thread_start(&groups->keeper, "cairn-groups", keep, groups) == 0;
     if (!groups->dirty) {
         groups->dirty = true;
         pthread_cond_signal(&groups->keeper_wake);

@@ -10,6 +10,7 @@
 #include "runner_int.h"
 
 #include <base/error.h>
+#include <os/thread.h>
 #include <stdlib.h>
 
 #define BLOCKS 4
@@ -161,7 +162,7 @@ ahead_begin(struct feed *feed)
     ahead->feed = feed;
     for (size_t i = 0; i < BLOCKS && good; i++)
         good = values_init(&ahead->blocks[i].values, feed->runner->projection, true, NULL) == CAIRN_OK;
-    if (good && pthread_create(&ahead->thread, NULL, read_on, ahead) == 0)
+    if (good && os_thread_start(&ahead->thread, "cairn-ahead", read_on, ahead) == 0)
         feed->ahead = ahead;
     else
         free_ahead(ahead);

@@ -34,7 +34,7 @@ wake_thread(struct runner *runner)
 {
     struct copies *copies = &runner->copies;
     if (!copies->started && !runner->closing)
-        copies->started = pthread_create(&copies->thread, NULL, copies_main, runner) == 0;
+        copies->started = os_thread_start(&copies->thread, "cairn-copies", copies_main, runner) == 0;
     atomic_fetch_add(&copies->wake, 1);
     os_wake(&copies->wake, 1);
     return copies->started;

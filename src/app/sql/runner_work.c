@@ -713,7 +713,7 @@ worker_main(void *context)
 cairn_err
 worker_begin(struct worker *worker, cairn_error *error)
 {
-    int rc = pthread_create(&worker->thread, NULL, worker_main, worker);
+    int rc = os_thread_start(&worker->thread, "cairn-project", worker_main, worker);
     if (rc != 0)
         return error_set_errno(error, rc, "starting a projection's thread");
     worker->started = true;

@@ -13,6 +13,7 @@
 #include <assert.h>
 #include <base/error.h>
 #include <os/os.h>
+#include <os/thread.h>
 #include <os/wait.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -252,7 +253,6 @@ static void *
 run_thread(void *context)
 {
     struct net_loop *loop = context;
-    pthread_setname_np(pthread_self(), loop->name);
     uv_run(&loop->uv, UV_RUN_DEFAULT); /* until net_loop_stop() */
     run_posted(loop, &closed_mark);
     await_posters(loop);
@@ -304,7 +304,7 @@ net_loop_start(const char *name, void (*after_events)(void *context), void *cont
     if (!failed) {
         failed = init_handles(loop);
         if (!failed)
-            failed = -pthread_create(&loop->thread, NULL, run_thread, loop);
+            failed = -os_thread_start(&loop->thread, loop->name, run_thread, loop);
         if (failed) {
             uv_walk(&loop->uv, close_handle, loop);
             uv_run(&loop->uv, UV_RUN_DEFAULT);

@@ -8,6 +8,7 @@
 #include <os/net/net_int.h>
 
 #include <base/error.h>
+#include <os/thread.h>
 #include <stdlib.h>
 
 struct job {
@@ -125,9 +126,8 @@ net_pool_start(unsigned threads, unsigned queue_max, struct net_pool **ret, cair
     pool->threads = calloc(threads, sizeof *pool->threads);
     int failed = pool->threads ? 0 : ENOMEM;
     while (!failed && pool->thread_count < threads) {
-        failed = pthread_create(&pool->threads[pool->thread_count], NULL, run_thread, pool);
-        if (!failed)
-            pthread_setname_np(pool->threads[pool->thread_count++], "cairn-work");
+        failed = os_thread_start(&pool->threads[pool->thread_count], "cairn-work", run_thread, pool);
+        pool->thread_count += !failed;
     }
     if (failed) {
         net_pool_stop(pool);
