@@ -77,7 +77,7 @@ kafka_rig_start(struct kafka_rig *rig, struct kafka_config config, const struct 
     config.groups = rig->groups;
     config.sasl = rig->sasl;
     config.calls = &kafka_calls;
-    config.log = kafka_rig_log;
+    config.log = config.log ? config.log : kafka_rig_log;
     if (kafka_server_start(&config, &rig->server, &error) != CAIRN_OK)
         fail_msg("%s", error.detail);
     rig->port = kafka_server_port(rig->server);

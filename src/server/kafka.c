@@ -272,6 +272,7 @@ kafka_side_metrics(void *context, struct buf *to)
     put_metric(to, "cairn_kafka_rejected_total", "counter", "Connections closed by a bound or a fault.", stats.rejected_total);
     put_metric(to, "cairn_kafka_received_bytes_total", "counter", "Bytes received.", stats.bytes_in_total);
     put_metric(to, "cairn_kafka_sent_bytes_total", "counter", "Bytes sent.", stats.bytes_out_total);
+    put_metric(to, "cairn_kafka_denied_total", "counter", "Logins and TLS handshakes that failed.", stats.denied_total);
     put_metric(to, "cairn_kafka_throttled_total", "counter", "Answers after which a connection had to wait because of its rate.", stats.throttled_total);
     put_metric(to, "cairn_kafka_throttled_ms_total", "counter", "Milliseconds for which connections had to wait because of their rates.",
                stats.throttled_ms_total);

@@ -54,7 +54,7 @@ view_make(struct broker *broker, cairn_topic_ref *ref, uint64_t changes)
     view->ref = ref;
     view->topic = cairn_topic_of(ref);
     settings_read(view->topic->config, &settings);
-    bool deletes = settings_lists(&settings, "cleanup.policy", "delete");
+    view->deletes = settings_lists(&settings, "cleanup.policy", "delete");
     view->batch_bytes_max = broker->options.message_max_bytes;
     bool by_default;
     if (broker_setting_get(broker, view->topic, "max.message.bytes", &by_default).data && !by_default)
@@ -62,8 +62,8 @@ view_make(struct broker *broker, cairn_topic_ref *ref, uint64_t changes)
     view->log_append_time = cairn_str_equal(settings_get(&settings, "message.timestamp.type"), CAIRN_STR("LogAppendTime"));
     view->before_max_ms = settings_number(&settings, "message.timestamp.before.max.ms");
     view->after_max_ms = settings_number(&settings, "message.timestamp.after.max.ms");
-    view->retention_ms = deletes ? settings_number(&settings, "retention.ms") : -1;
-    view->retention_bytes = deletes ? settings_number(&settings, "retention.bytes") : -1;
+    view->retention_ms = view->deletes ? settings_number(&settings, "retention.ms") : -1;
+    view->retention_bytes = view->deletes ? settings_number(&settings, "retention.bytes") : -1;
     view->value_subject = settings_get(&settings, "cairn.value.subject");
     return view;
 }

@@ -101,7 +101,7 @@ enum kafka_err broker_topic_grow(struct broker *broker, cairn_str name, int32_t 
 /* replace: what is not named goes back to its default (AlterConfigs); otherwise by each pair's op. */
 enum kafka_err broker_topic_configure(struct broker *broker, cairn_str name, const struct broker_pair *pairs, size_t count,
                                       bool replace, bool validate_only, struct broker_why *why);
-/* Everything below `offset` goes (-1: all there is). */
+/* Everything below `offset` goes (-1: all there is). POLICY_VIOLATION: the topic is only compacted. */
 enum kafka_err broker_delete_records(struct broker *broker, cairn_str name, uint32_t partition, int64_t offset,
                                      uint64_t *ret_low_watermark, struct broker_why *why);
 

@@ -38,7 +38,7 @@ struct view {
     cairn_topic_ref *ref;
     const cairn_topic *topic;
     uint32_t batch_bytes_max;
-    bool log_append_time;
+    bool log_append_time, deletes; /* deletes: by retention, and at a client's word */
     int64_t before_max_ms, after_max_ms, retention_ms, retention_bytes;
     cairn_str value_subject;
     struct view *next; /* in its slot */

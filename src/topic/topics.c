@@ -299,6 +299,11 @@ broker_delete_records(struct broker *broker, cairn_str name, uint32_t partition,
     if (err != KAFKA_NONE)
         return unknown_topic(name, why);
     const cairn_uuid id = view->topic->id;
+    if (!view->deletes) {
+        why_set(why, "Records are not deleted from a topic whose cleanup.policy does not say delete.");
+        err = KAFKA_POLICY_VIOLATION;
+        goto done;
+    }
     cairn_err got = cairn_partition_get(broker->store, broker->scope, &id, partition, &info, &error);
     if (got != CAIRN_OK) {
         err = store_err(got, &error, why);

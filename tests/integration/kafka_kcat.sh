@@ -44,6 +44,7 @@ clean() {
 }
 trap clean EXIT
 k() { timeout 60 kcat -b "$broker" "$@" 2>>kcat.err; }
+log_has() { if grep -q "$2" serve.err; then ok "$1"; else bad "$1" "$(tail -n 3 serve.err)"; fi; }
 read_all() { k -C -e -q -o beginning -t "$@"; }
 
 start
@@ -70,6 +71,9 @@ same "from the end" "$(k -C -e -q -t strict -o -2 -f '%o %k\n' | tr '\n' ' ')" "
 same "by time" "$(k -Q -t strict:0:1 | tr -d '\n')" "strict [0] offset 0"
 printf 'gone:' | k -P -t nulls -K: -Z
 same "a value that is null stays null" "$(read_all nulls -f '%k %S\n')" "gone -1"
+"$cairn" topics create tidy --set cleanup.policy=compact --url "$url" >/dev/null || bad "a topic is made"
+echo "no key" | k -P -t tidy
+log_has "why a record is refused is in the log" "partition 0 of tidy are refused: A topic that is compacted takes no record without"
 
 # ---- groups
 same "a group reads all" "$(k -G readers -e -q -X auto.offset.reset=earliest strict | wc -l)" 20000
@@ -107,6 +111,10 @@ for tls in '' yes; do
         as -L -m 2 -X sasl.password=wrong >/dev/null && bad "$protocol $mechanism refuses a wrong password"
     done
     timeout 10 kcat -b "$broker" -L -m 2 >/dev/null 2>&1 && bad "$protocol: nobody comes in without"
+    log_has "$protocol: the log tells whose login was refused" "a login by SCRAM-SHA-256 as ann is refused"
+    [ -z "$tls" ] || log_has "$protocol: the log tells of somebody who speaks no TLS" "TLS: wrong version number"
+    [ "$(curl -s "$url/metrics" | sed -n 's/^cairn_kafka_denied_total //p')" -ge 3 ] && ok "$protocol: they are counted" ||
+        bad "$protocol: they are counted" "$(curl -s "$url/metrics" | grep denied)"
     stop
 done
 [ $failed -eq 0 ] || tail -n 20 kcat.err | sed 's/^/# /'

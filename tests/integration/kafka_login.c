@@ -21,6 +21,27 @@ write_file(const char *path, const char *text)
     CHECK_INT(fclose(file), 0);
 }
 
+static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
+static char log_line[512]; /* the newest */
+
+static void
+note_line(void *context, const char *line)
+{
+    (void)context;
+    pthread_mutex_lock(&log_lock);
+    snprintf(log_line, sizeof log_line, "%s", line);
+    pthread_mutex_unlock(&log_lock);
+}
+
+static bool
+was_told(const char *what)
+{
+    pthread_mutex_lock(&log_lock);
+    bool was = strstr(log_line, what) != NULL;
+    pthread_mutex_unlock(&log_lock);
+    return was;
+}
+
 static int
 setup(void **state)
 {
@@ -31,7 +52,7 @@ setup(void **state)
     snprintf(keys_path, sizeof keys_path, "%s/keys", rig.folder);
     write_file(users_path, "# users\nann:secret\neve:other\n");
     write_file(keys_path, "{\"keys\":[{\"kty\":\"oct\",\"k\":\"MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE\"}]}");
-    kafka_rig_start(&rig, (struct kafka_config){.loops = 2}, &options);
+    kafka_rig_start(&rig, (struct kafka_config){.loops = 2, .log = note_line}, &options);
     return 0;
 }
 
@@ -120,6 +141,10 @@ TEST(right_and_wrong)
     CHECK(out->error_message.size > 0);
     CHECK(kafka_client_is_closed(&client)); /* without being asked anything: no second guess */
     kafka_client_close(&client);
+    CHECK(was_told("a login by PLAIN as ann is refused: Authentication failed: unknown user or wrong password."));
+    struct kafka_server_stats stats;
+    kafka_server_stats(rig.server, &stats);
+    CHECK_INT(stats.denied_total, 3);
 
     /* Again on the same connection, as oneself and as somebody else. */
     client = kafka_client_open(rig.port);

@@ -241,7 +241,7 @@ static inline void
 run_end(struct kafka_call *call)
 {
     struct kafka_end_txn_response out = {.error_code = KAFKA_SASL_AUTHENTICATION_FAILED};
-    call->last = true;
+    call->denied = true;
     kafka_respond(call, &out);
 }
 

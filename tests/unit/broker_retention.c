@@ -115,6 +115,9 @@ TEST(limits_are_those_of_now)
     CHECK_KAFKA(broker_topic_configure(rig.broker, CAIRN_STR("t"), &age, 1, false, false, &why), KAFKA_NONE);
     broker_tick(rig.broker, begin + 10 * SECOND);
     CHECK_INT(rig_partition(&rig, "t", 0).start, 0);
+    uint64_t low;
+    CHECK_KAFKA(broker_delete_records(rig.broker, CAIRN_STR("t"), 0, -1, &low, &why), KAFKA_POLICY_VIOLATION);
+    CHECK_INT(rig_partition(&rig, "t", 0).start, 0);
     const struct broker_pair both = {.name = CAIRN_STR("cleanup.policy"), .value = CAIRN_STR("compact,delete")};
     CHECK_KAFKA(broker_topic_configure(rig.broker, CAIRN_STR("t"), &both, 1, false, false, &why), KAFKA_NONE);
     broker_tick(rig.broker, begin + 10 * SECOND);

@@ -446,6 +446,12 @@ net_conn_is_tls(const struct net_conn *conn)
     return conn->session != NULL;
 }
 
+const char *
+net_conn_fault(const struct net_conn *conn)
+{
+    return conn->fault;
+}
+
 bool
 net_conn_is_h2(const struct net_conn *conn)
 {

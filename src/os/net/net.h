@@ -141,6 +141,8 @@ void net_conn_close(struct net_conn *conn);
 bool net_conn_is_open(const struct net_conn *conn); /* neither closed nor closing */
 
 bool net_conn_is_tls(const struct net_conn *conn);
+/* In on_closed: what was wrong with the peer's TLS, in OpenSSL's static words, where that ended the connection; or NULL. */
+const char *net_conn_fault(const struct net_conn *conn);
 bool net_conn_is_h2(const struct net_conn *conn); /* chosen by ALPN */
 /* "127.0.0.1:51234", "[::1]:51234"; returns the length. */
 #define NET_PEER_TEXT_SIZE 64

@@ -72,6 +72,7 @@ struct net_conn {
     struct net_sending *sending; /* lies with libuv because the socket was full */
     struct net_session *session; /* NULL: plain */
     struct net_conn *dirty_next;
+    const char *fault;        /* net_conn_fault() */
     struct sockaddr_in6 peer; /* or a sockaddr_in, which is smaller */
     bool dirty; /* lies in the loop's list of those to flush */
     bool fresh; /* has something that no flush has seen */

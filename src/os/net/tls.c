@@ -186,6 +186,15 @@ net_session_free(struct net_loop *loop, struct net_session *session)
     free(session);
 }
 
+/* Remember why it ends. False. */
+static bool
+end_by_fault(struct net_conn *conn)
+{
+    const char *reason = ERR_reason_error_string(ERR_peek_error());
+    conn->fault = reason ? reason : "a fault of TLS";
+    return false;
+}
+
 /* Go on with the handshake. False when it has failed. */
 static bool
 shake_hands(struct net_session *session)
@@ -210,7 +219,7 @@ net_session_read(struct net_conn *conn, cairn_str cipher)
     session->in = cipher;
     net_loop_mark(conn); /* handshakes, tickets and key updates answer by themselves */
     if (!session->ready && !shake_hands(session))
-        return false;
+        return end_by_fault(conn);
     while (session->ready && !conn->closing) {
         ERR_clear_error();
         int size = SSL_read(session->ssl, conn->loop->plain_buf, NET_READ_SIZE);
@@ -224,7 +233,7 @@ net_session_read(struct net_conn *conn, cairn_str cipher)
             net_conn_deliver_eof(conn);
         }
         session->in = (cairn_str){NULL, 0};
-        return why == SSL_ERROR_WANT_READ || why == SSL_ERROR_ZERO_RETURN;
+        return why == SSL_ERROR_WANT_READ || why == SSL_ERROR_ZERO_RETURN || end_by_fault(conn);
     }
     session->in = (cairn_str){NULL, 0};
     return true;

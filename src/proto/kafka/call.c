@@ -7,8 +7,11 @@
 
 #include <assert.h>
 #include <os/os.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#define TELL_MAX 512 /* bytes of a line for the log */
 
 /* ---- memory ---------------------------------------------------------------------------------------------------------------- */
 
@@ -468,6 +471,19 @@ kafka_refuse(struct kafka_call *call, const char *why)
     call->silent = true;
     call->refused = why;
     done(call);
+}
+
+void
+kafka_tell(struct kafka_call *call, const char *format, ...)
+{
+    va_list args;
+    char *text = arena_alloc(&call->arena, TELL_MAX);
+    if (!text)
+        return; /* the answer says it too */
+    va_start(args, format);
+    vsnprintf(text, TELL_MAX, format, args);
+    va_end(args);
+    call->tell = text;
 }
 
 void

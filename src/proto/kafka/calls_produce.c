@@ -33,11 +33,36 @@ struct producing {
     atomic_bool failed;
 };
 
+static bool
+is_for_what_it_is(int16_t err)
+{
+    return err == KAFKA_INVALID_RECORD || err == KAFKA_MESSAGE_TOO_LARGE || err == KAFKA_INVALID_TIMESTAMP
+           || err == KAFKA_UNSUPPORTED_COMPRESSION_TYPE || err == KAFKA_CORRUPT_MESSAGE;
+}
+
+/* Clients show the error's name and not its words: a producer's owner finds them in the log. One a request will do. */
+static void
+tell_refused(struct kafka_call *call, const struct kafka_produce_response *out)
+{
+    for (int32_t i = 0; i < out->topics_count; i++)
+        for (int32_t n = 0; n < out->topics[i].partitions_count; n++) {
+            const struct kafka_produce_response_partition *partition = &out->topics[i].partitions[n];
+            if (!is_for_what_it_is(partition->error_code))
+                continue;
+            cairn_str topic = out->topics[i].name, why = partition->error_message;
+            kafka_tell(call, "records for partition %d of %.*s are refused: %.*s", (int)partition->index, (int)topic.size, topic.data,
+                       (int)why.size, why.data);
+            return;
+        }
+}
+
 static void
 answer(struct kafka_call *call)
 {
     const struct kafka_produce_request *in = KAFKA_REQUEST(call, produce);
     struct producing *producing = call->state;
+    if (atomic_load(&producing->failed))
+        tell_refused(call, &producing->out);
     if (in->acks != 0)
         kafka_respond(call, &producing->out);
     else if (atomic_load(&producing->failed))

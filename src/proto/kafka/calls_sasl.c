@@ -96,6 +96,16 @@ let_in(struct kafka_call *call, struct login *login, const struct kafka_sasl *sa
     return true;
 }
 
+/* The name is one that nobody vouches for. */
+static void
+deny(struct kafka_call *call, const struct sasl_exchange *exchange, const char *why)
+{
+    call->session->logged_in = false; /* a login that failed ends the one before */
+    call->denied = true;              /* and the connection: each guess costs a new one */
+    kafka_tell(call, "a login by %s%s%s is refused: %s", sasl_name(exchange->mechanism), exchange->user[0] ? " as " : "",
+               exchange->user, why);
+}
+
 /* On a pool thread: PLAIN takes some milliseconds. */
 void
 answer_sasl_authenticate(struct kafka_call *call)
@@ -121,8 +131,7 @@ answer_sasl_authenticate(struct kafka_call *call)
     if (!wrong && answer == SASL_DONE && !let_in(call, login, sasl, now_s, &out.session_lifetime_ms))
         wrong = "A connection cannot log in again as somebody else.";
     if (wrong) {
-        call->session->logged_in = false; /* a login that failed ends the one before */
-        call->last = true;                /* and the connection: each guess costs a new one */
+        deny(call, &login->exchange, wrong);
         out.error_code = KAFKA_SASL_AUTHENTICATION_FAILED;
         out.error_message = cairn_cstr(wrong);
     } else

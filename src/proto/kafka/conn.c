@@ -159,6 +159,11 @@ static void
 on_closed(void *user)
 {
     struct kafka_conn *c = user;
+    const char *fault = net_conn_fault(c->net);
+    if (fault) {
+        kafka_count(&c->loop->denied);
+        kafka_conn_log(c, "TLS: %s", fault);
+    }
     kafka_conn_close(c); /* when the end came from below */
     c->net = NULL;
     atomic_fetch_sub_explicit(&c->loop->server->connections, 1, memory_order_relaxed);
@@ -324,11 +329,15 @@ send_answers(struct kafka_conn *c)
         struct kafka_call *call = c->calls;
         if (!call->silent && !send_answer(c, call))
             return;
-        c->ending |= call->last || call->refused;
+        c->ending |= call->denied || call->refused;
         if (call->refused) {
             kafka_count(&c->loop->rejected);
             kafka_conn_log(c, "%s; the connection is closed", call->refused);
         }
+        if (call->denied)
+            kafka_count(&c->loop->denied);
+        if (call->tell)
+            kafka_conn_log(c, "%s", call->tell);
         pop_call(c);
     }
 }

@@ -78,7 +78,7 @@ struct kafka_loop {
     unsigned starved_count;
     uint64_t log_ms;
     unsigned logged, unlogged; /* lines written since log_ms; lines left out */
-    atomic_uint_fast64_t rejected, connections, throttled, throttled_ms;
+    atomic_uint_fast64_t rejected, denied, connections, throttled, throttled_ms;
     atomic_uint_fast64_t calls[KAFKA_KEYS];
 };
 

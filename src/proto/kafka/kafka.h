@@ -57,6 +57,7 @@ void kafka_server_stop(struct kafka_server *server, unsigned grace_ms);
 struct kafka_server_stats {
     uint64_t connections, connections_total, calls_total, bytes_in_total, bytes_out_total;
     uint64_t rejected_total; /* connections closed by a bound or a fault */
+    uint64_t denied_total;   /* logins and TLS handshakes that failed */
     uint64_t throttled_total, throttled_ms_total; /* how often a connection had to wait because of its rate, and how long */
     uint64_t request_bytes;  /* in memory now */
     uint64_t unsent_bytes;

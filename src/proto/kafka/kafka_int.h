@@ -83,7 +83,10 @@ struct kafka_call {
     struct arena arena;     /* for the handler too, up to KAFKA_ARENA_MAX */
     struct kafka_session *session;
 
-    bool last; /* set before answering: the connection ends when the answer has been sent (a login that failed) */
+    /* Set before answering. denied: a login has failed, the connection ends when the answer has been sent. tell: for the log, static
+     * or in the arena. */
+    bool denied;
+    const char *tell;
 
     /* The handler's own. on_gone: the client has gone and the call is still owed its end; on the loop's thread, where alone it
      * may be set (look at kafka_is_gone() then). on_end: the call's memory goes, and nothing of what was answered is needed any more:
@@ -126,6 +129,8 @@ void kafka_respond(struct kafka_call *call, const void *response);
 void kafka_finish(struct kafka_call *call);
 /* End, and close the connection, with a line in the log that says why: what the client did cannot be answered. */
 void kafka_refuse(struct kafka_call *call, const char *why);
+/* A line for the log, which is written when the call is answered; whoever may touch the call. */
+void kafka_tell(struct kafka_call *call, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* A zeroed list of n of a struct's, with defaults, in the call's arena; NULL: no memory (answer with kafka_no_memory()). */
 void *kafka_list(struct kafka_call *call, const struct kafka_struct *table, size_t count);

@@ -146,7 +146,7 @@ plain_step(struct sasl_exchange *exchange, const struct sasl_rules *rules, cairn
 {
     cairn_str authzid, name, password = message;
     struct sasl_credential kept, derived;
-    if (!sasl_cut(&password, '\0', &authzid) || !sasl_cut(&password, '\0', &name) || !sasl_name_valid(name) ||
+    if (!sasl_cut(&password, '\0', &authzid) || !sasl_cut(&password, '\0', &name) || !sasl_set_user(exchange, name) ||
         password.size == 0 || password.size > SASL_PASSWORD_MAX || memchr(password.data, '\0', password.size))
         return sasl_refuse(exchange, "The PLAIN message is malformed.");
     if (authzid.size > 0 && !cairn_str_equal(authzid, name))
@@ -162,7 +162,7 @@ plain_step(struct sasl_exchange *exchange, const struct sasl_rules *rules, cairn
     OPENSSL_cleanse(&derived, sizeof derived);
     OPENSSL_cleanse(&kept, sizeof kept);
     OPENSSL_cleanse(&other, sizeof other);
-    if (!(same & known) || !sasl_set_user(exchange, name))
+    if (!(same & known))
         return sasl_refuse(exchange, "Authentication failed: unknown user or wrong password.");
     exchange->state = SASL_OVER;
     return SASL_DONE;

@@ -253,6 +253,7 @@ kafka_server_stats(struct kafka_server *server, struct kafka_server_stats *ret)
         stats.bytes_out_total += out_bytes;
         stats.connections_total += atomic_load_explicit(&loop->connections, memory_order_relaxed);
         stats.rejected_total += atomic_load_explicit(&loop->rejected, memory_order_relaxed);
+        stats.denied_total += atomic_load_explicit(&loop->denied, memory_order_relaxed);
         stats.throttled_total += atomic_load_explicit(&loop->throttled, memory_order_relaxed);
         stats.throttled_ms_total += atomic_load_explicit(&loop->throttled_ms, memory_order_relaxed);
         for (unsigned key = 0; key < KAFKA_KEYS; key++) {
