@@ -227,6 +227,9 @@ TEST(error_codes)
     refused("POST", "/subjects/s/versions", with_schema(USER3, ""), 40901);
     refused("POST", "/subjects/s/versions", with_schema(USER1, "\"id\":77"), 42205);
     refused("PUT", "/config", "{\"compatibility\":\"SOMETIMES\"}", 42203);
+    refused("PUT", "/config", "{\"compatability\":\"FULL\"}", 422);
+    refused("PUT", "/config/s", "{}", 422);
+    refused("PUT", "/mode/s", "{\"mod\":\"READONLY\"}", 42204);
     refused("PUT", "/mode", "{\"mode\":\"SOMETIMES\"}", 42204);
     refused("GET", "/nothing", NULL, 404);
     refused("PATCH", "/subjects", NULL, 405);
@@ -256,6 +259,8 @@ TEST(compatibility)
     expect("DELETE", "/config/s", NULL, 200, "{\"compatibilityLevel\":\"NONE\"}");
     expect("GET", "/config/s?defaultToGlobal=true", NULL, 200, "{\"compatibilityLevel\":\"FULL_TRANSITIVE\",\"normalize\":true}");
     expect("POST", "/compatibility/subjects/s/versions", with_schema(USER1, ""), 200, "{\"is_compatible\":false}");
+    expect("PUT", "/config", "{\"ofTomorrow\":1,\"normalize\":true}", 200,
+           "{\"compatibility\":\"FULL_TRANSITIVE\",\"normalize\":true}"); /* what a newer client says, too */
     expect("DELETE", "/config", NULL, 200, "{\"compatibilityLevel\":\"FULL_TRANSITIVE\",\"normalize\":true}");
     expect("GET", "/config", NULL, 200, "{\"compatibilityLevel\":\"BACKWARD\"}");
 }

@@ -159,8 +159,9 @@ door_delete_version(struct door_call *call)
 static bool
 is_known_setting(cairn_str name)
 {
-    static const char *const known[] = {"normalize", "alias", "compatibilityGroup", "compatibilityPolicy", "defaultMetadata",
-                                        "overrideMetadata", "defaultRuleSet", "overrideRuleSet", "validateFields", "validateNames"};
+    static const char *const known[] = {"normalize", "alias", "aliasForDeks", "compatibilityGroup", "compatibilityPolicy",
+                                        "defaultMetadata", "overrideMetadata", "defaultRuleSet", "overrideRuleSet",
+                                        "validateFields", "validateNames", "validateNewSchemas", "validateRules"};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         if (cairn_str_equal(name, cairn_cstr(known[i])))
             return true;
@@ -180,6 +181,27 @@ put_known(struct door_call *call, struct json object, struct json unless, struct
         buf_put_char(to, ':');
         json_put_compact(to, value.raw);
     }
+}
+
+/* Members of newer clients are passed over, as Confluent's server passes over what it does not know; but a body in which nothing is
+ * known is a slip of the pen, and would be believed to hold. False: refused. */
+static bool
+sets_something(struct door_call *call, struct json body)
+{
+    struct json name, value;
+    cairn_str first = {NULL, 0};
+    for (struct json_walk walk = json_walk(body); json_next(&walk, &name, &value);) {
+        cairn_str text = json_string(name, &call->arena);
+        if (is_known_setting(text) || json_string_is(name, "compatibility") || json_string_is(name, "compatibilityLevel"))
+            return true;
+        if (!first.data)
+            first = arena_copy(&call->arena, text);
+    }
+    if (first.data)
+        door_refuse(call, 422, "Unrecognized field: %.*s", (int)(first.size > 100 ? 100 : first.size), first.data);
+    else
+        door_refuse(call, 422, "The body sets nothing; a level is {\"compatibility\":\"FULL\"}");
+    return false;
 }
 
 /* What was there, but for what the body says anew. False: refused. */
@@ -238,7 +260,7 @@ door_config_put(struct door_call *call)
     struct json body;
     struct buf config = {0};
     enum schema_refusal refusal;
-    if (!door_setting_arg(call, &subject) || !door_body_arg(call, &body))
+    if (!door_setting_arg(call, &subject) || !door_body_arg(call, &body) || !sets_something(call, body))
         return;
     if (merge_config(call, subject, body, &config)) {
         cairn_err err = config.failed ? CAIRN_E_NOMEM
