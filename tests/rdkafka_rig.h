@@ -120,7 +120,7 @@ serve_start(struct serve *serve)
     }
     serve_told(line, "listening on ", serve->url, sizeof serve->url);
     serve_told(line, "for Kafka's clients on ", serve->broker, sizeof serve->broker);
-    serve_told(line, "for the schema registry's on ", serve->registry, sizeof serve->registry);
+    serve_told(line, "for the schema registry's clients on ", serve->registry, sizeof serve->registry);
 }
 
 static inline void

@@ -61,7 +61,7 @@ static const struct setting settings[] = {
     {"apps.log", COUNT, AT(apps_log), 0, 0, 1, "0|1", "a line in the log for every command (1)"},
     {"limits.commands_waiting", COUNT, AT(commands_waiting), 0, 1, 1000000, "N", "commands waiting to be decided (10000)"},
     {"kafka.listen", TEXT_AT(kafka_listen), "ADDR:PORT", "serve Kafka's clients there (not at all)"},
-    {"kafka.advertise", TEXT_AT(kafka_advertise), "HOST:PORT", "where clients are told to come (the address they came to)"},
+    {"kafka.advertise", TEXT_AT(kafka_advertise), "HOST[:PORT]", "where clients are told to come (the address they came to)"},
     {"kafka.tls_cert", TEXT_AT(kafka_tls_cert), "FILE", "certificate chain, PEM: Kafka's clients over TLS"},
     {"kafka.tls_key", TEXT_AT(kafka_tls_key), "FILE", "its private key, PEM"},
     {"kafka.tls_client_ca", TEXT_AT(kafka_tls_client_ca), "FILE", "require client certificates signed by these, PEM"},
@@ -342,20 +342,19 @@ config_put_help(struct buf *to)
 /* ---- what goes together ---------------------------------------------------------------------------------------- */
 
 cairn_err
-config_address(const char *listen, char address[64], uint16_t *ret_port, cairn_error *error)
+config_address(const char *key, const char *listen, char address[64], uint16_t *ret_port, cairn_error *error)
 {
     const char *colon = strrchr(listen, ':');
     uint64_t port;
     if (!colon || !parse_u64(cairn_cstr(colon + 1), &port) || port > 65535)
-        return error_set(error, CAIRN_E_INVALID, "listen: '%s' is not ADDRESS:PORT such as 127.0.0.1:7480 or [::1]:7480",
+        return error_set(error, CAIRN_E_INVALID, "%s: '%s' is not ADDRESS:PORT such as 127.0.0.1:7480 or [::1]:7480", key,
                          listen);
     cairn_str host = {listen, (size_t)(colon - listen)};
     bool bracketed = host.size > 2 && host.data[0] == '[' && host.data[host.size - 1] == ']';
     if (bracketed)
         host = (cairn_str){host.data + 1, host.size - 2};
     if (host.size >= 64 || (!bracketed && host.size > 0 && memchr(host.data, ':', host.size)))
-        return error_set(error, CAIRN_E_INVALID, "listen: '%s': an IPv6 address stands in brackets: [::1]:7480",
-                         listen);
+        return error_set(error, CAIRN_E_INVALID, "%s: '%s': an IPv6 address stands in brackets: [::1]:7480", key, listen);
     if (cairn_str_equal(host, CAIRN_STR("localhost")))
         host = CAIRN_STR("127.0.0.1");
     if (host.size == 0)
@@ -380,7 +379,7 @@ config_advertised(const char *text, char host[CONFIG_HOST_SIZE], uint16_t *ret_p
     if (end)
         name = (cairn_str){text + 1, (size_t)(end - text) - 1};
     if (!fine || (text[0] && name.size == 0) || name.size >= CONFIG_HOST_SIZE)
-        return error_set(error, CAIRN_E_INVALID, "kafka.advertise: '%s' is not HOST:PORT such as kafka.example.org:9092 or [::1]:9092",
+        return error_set(error, CAIRN_E_INVALID, "kafka.advertise: '%s' is not HOST[:PORT] such as kafka.example.org:9092 or [::1]:9092",
                          text);
     snprintf(host, CONFIG_HOST_SIZE, "%.*s", (int)name.size, name.data);
     *ret_port = (uint16_t)port;
@@ -390,6 +389,11 @@ config_advertised(const char *text, char host[CONFIG_HOST_SIZE], uint16_t *ret_p
 static cairn_err
 check_kafka(const struct server_config *config, cairn_error *error)
 {
+    if (!config->kafka_listen[0] && (config->kafka_tls_cert[0] || config->kafka_tls_key[0] || config->kafka_sasl[0]))
+        return error_set(error, CAIRN_E_INVALID, "%s needs kafka.listen (--kafka ADDR:PORT), the door that it is for",
+                         config->kafka_tls_cert[0]  ? "kafka.tls_cert"
+                         : config->kafka_tls_key[0] ? "kafka.tls_key"
+                                                    : "kafka.sasl");
     if (!config->kafka_tls_cert[0] != !config->kafka_tls_key[0])
         return error_set(error, CAIRN_E_INVALID, "kafka.tls_cert and kafka.tls_key go together; %s is missing",
                          config->kafka_tls_cert[0] ? "kafka.tls_key" : "kafka.tls_cert");
@@ -406,11 +410,11 @@ config_check(struct server_config *config, cairn_error *error)
 {
     char address[64];
     uint16_t port;
-    cairn_err err = config_address(config->listen, address, &port, error);
+    cairn_err err = config_address("listen", config->listen, address, &port, error);
     if (err == CAIRN_OK && config->kafka_listen[0])
-        err = config_address(config->kafka_listen, address, &port, error);
+        err = config_address("kafka.listen", config->kafka_listen, address, &port, error);
     if (err == CAIRN_OK && config->registry_listen[0])
-        err = config_address(config->registry_listen, address, &port, error);
+        err = config_address("schema_registry.listen", config->registry_listen, address, &port, error);
     if (err == CAIRN_OK)
         err = check_kafka(config, error);
     if (err != CAIRN_OK)

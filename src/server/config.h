@@ -60,8 +60,8 @@ CAIRN_MUST_CHECK cairn_err config_check(struct server_config *config, cairn_erro
 /* What others are told, in its parts: "host:port", "[::1]:port", or without a port (0). An IPv6 address loses its brackets. */
 #define CONFIG_HOST_SIZE 256
 CAIRN_MUST_CHECK cairn_err config_advertised(const char *text, char host[CONFIG_HOST_SIZE], uint16_t *ret_port, cairn_error *error);
-/* "host:port" in its parts; "localhost" becomes 127.0.0.1, an empty host every address. */
-CAIRN_MUST_CHECK cairn_err config_address(const char *listen, char address[64], uint16_t *ret_port,
+/* "host:port" in its parts; "localhost" becomes 127.0.0.1, an empty host every address. key: whose value it is. */
+CAIRN_MUST_CHECK cairn_err config_address(const char *key, const char *listen, char address[64], uint16_t *ret_port,
                                           cairn_error *error);
 /* The settings with their flags, for --help. */
 void config_put_help(struct buf *to);

@@ -187,7 +187,7 @@ open_kafka(struct kafka_side *side, cairn_error *error)
     cairn_stats stats;
     cairn_stats_get(side->store, &stats);
     format_uuid(stats.log_id, side->cluster_id);
-    cairn_err err = config_address(config->kafka_listen, address, &kafka.port, error);
+    cairn_err err = config_address("kafka.listen", config->kafka_listen, address, &kafka.port, error);
     kafka.address = address;
     if (err == CAIRN_OK)
         err = config_advertised(config->kafka_advertise, side->advertised, &kafka.advertised_port, error);
@@ -223,7 +223,7 @@ open_registry(struct kafka_side *side, cairn_error *error)
         .handler = registry_door_handle,
         .context = side->door,
     };
-    cairn_err err = config_address(config->registry_listen, address, &http.port, error);
+    cairn_err err = config_address("schema_registry.listen", config->registry_listen, address, &http.port, error);
     http.address = address;
     if (err == CAIRN_OK)
         err = http_server_start(&http, &side->registry, error);

@@ -126,7 +126,7 @@ start_http(struct server *server, cairn_error *error)
     const struct server_config *config = &server->config;
     char address[64];
     uint16_t port;
-    cairn_err err = config_address(config->listen, address, &port, error);
+    cairn_err err = config_address("listen", config->listen, address, &port, error);
     if (err != CAIRN_OK)
         return err;
     const struct http_config http = {
@@ -263,7 +263,9 @@ static int
 say_failure(const char *what, cairn_err err, const cairn_error *error, bool json)
 {
     const char *detail = error->detail[0] ? error->detail : cairn_err_name(err);
-    const char *hint = err == CAIRN_E_INVALID ? "`cairn serve --help` lists the settings" : cairn_err_hint(err);
+    const char *hint = err == CAIRN_E_INVALID                   ? "`cairn serve --help` lists the settings"
+                       : !strncmp(detail, "cannot listen on", 16) ? "name an address of this machine and a port that is free; 0 takes one"
+                                                                  : cairn_err_hint(err);
     if (json)
         say_failure_json(what, err, detail, hint);
     else
@@ -292,7 +294,7 @@ say_listening(const struct server *server)
         if (kafka_side_address(server->kafka)[0])
             buf_printf(&line, ", for Kafka's clients on %s", kafka_side_address(server->kafka));
         if (kafka_side_registry_url(server->kafka)[0])
-            buf_printf(&line, ", for the schema registry's on %s", kafka_side_registry_url(server->kafka));
+            buf_printf(&line, ", for the schema registry's clients on %s", kafka_side_registry_url(server->kafka));
         buf_printf(&line, "%s with its data in %s\n", doors ? "," : "", server->config.data);
     }
     fwrite(line.data, 1, line.failed ? 0 : line.size, stdout);

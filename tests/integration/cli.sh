@@ -186,11 +186,15 @@ run 2 "serve: an unknown key" serve --config bad.yaml; says "… names its line"
 run 2 "serve: a value that is none, as JSON" serve --json --limits-event-size big
 cp err out; is "… is one object" 'j["exit"] == 2 and j["error"] == "invalid" and j["what"] == "serve" and "64KiB" in j["detail"] and j["hint"]'
 run 3 "serve: no such file" serve --config nope.yaml
+run 2 "serve: no address" serve --data served --kafka localhost; says "… names the setting" 'kafka.listen: .localhost. is not' err
+run 2 "serve: logins that nobody has" serve --data served --listen 127.0.0.1:0 --kafka 127.0.0.1:0 --kafka-sasl PLAIN; says "… names the file" 'kafka.users' err
 says "serve --help has every setting" '^  --log-segment-size SIZE' <("$cairn" serve --help)
 "$cairn" serve --json --quiet --data served --listen 127.0.0.1:0 >out 2>err &
 server=$!
 until [ -s out ]; do kill -0 $server 2>/dev/null || break; read -rt 0.05 <> <(:); done
 is "serve --json says where it listens" 'j["url"].startswith("http://127.0.0.1:") and j["data"] == "served" and j["version"]'
+taken=$(python3 -c 'import json; print(json.load(open("out"))["url"].removeprefix("http://"))')
+run 1 "serve: a port that is taken" serve --data other --listen 127.0.0.1:0 --kafka "$taken"; says "… says what to do" 'hint: .*port that is free' err
 stop_server
 if command -v openssl >/dev/null; then
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem -out cert.pem -days 2 \

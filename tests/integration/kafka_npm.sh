@@ -35,7 +35,7 @@ until grep -q "for Kafka's clients on" "$work/out" 2>/dev/null; do
     read -rt 0.05 <> <(:)
 done
 broker=$(sed -n "s/.*for Kafka's clients on \([0-9.:]*\).*/\1/p" "$work/out")
-registry=$(sed -n "s/.*for the schema registry's on \(http[^ ,]*\).*/\1/p" "$work/out")
+registry=$(sed -n "s/.*for the schema registry's clients on \(http[^ ,]*\).*/\1/p" "$work/out")
 failed=0
 run() { # SCRIPT ARGUMENTS…
     timeout 120 "$node" "$@"

@@ -64,7 +64,7 @@ check "it imports a history" says '^imported [1-9][0-9]* events?, 0 already ther
 check "it prints five commands" says 'build/cairn stats '
 check "and where Kafka's clients go" says "kcat -b $CAIRN_KAFKA -P "
 check "and the schema registry's" says "The schema registry: +http://$CAIRN_SCHEMA_REGISTRY$"
-check "which are served" says "is listening on .* for Kafka's clients on $CAIRN_KAFKA, for the schema registry's on http://$CAIRN_SCHEMA_REGISTRY"
+check "which are served" says "is listening on .* for Kafka's clients on $CAIRN_KAFKA, for the schema registry's clients on http://$CAIRN_SCHEMA_REGISTRY"
 run_until 'has the rest'
 stopped "a second run"
 check "it finds its data, and has nothing to recover" says 'msg="store opened" .* events=[1-9][0-9]* .* recovered_events=0 '
@@ -72,7 +72,7 @@ check "it imports nothing twice" says '^imported 0 events, [1-9][0-9]* already t
 rm -rf "$CAIRN_DATA"
 CAIRN_KAFKA='' CAIRN_SCHEMA_REGISTRY='' run_until 'has the rest'
 stopped "without the doors"
-check "there are none" says_not "for Kafka's clients on|schema registry's on"
+check "there are none" says_not "for Kafka's clients on|schema registry's clients on"
 check "and none are named" says_not 'kcat|The schema registry'
 rm -rf "$CAIRN_DATA"
 run_until 'mporting'

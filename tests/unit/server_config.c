@@ -130,12 +130,13 @@ TEST(addresses_and_pairs)
     char address[64];
     uint16_t port;
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
-        CHECK_OK(config_address(good[i].listen, address, &port, &error));
+        CHECK_OK(config_address("listen", good[i].listen, address, &port, &error));
         CHECK_STR(address, good[i].address);
         CHECK_INT(port, good[i].port);
     }
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        CHECK_INT(config_address(bad[i], address, &port, &error), CAIRN_E_INVALID);
+        CHECK_INT(config_address("kafka.listen", bad[i], address, &port, &error), CAIRN_E_INVALID);
+    CHECK(!strncmp(error.detail, "kafka.listen: ", 14));
 
     static const struct {
         const char *text, *host;
@@ -158,6 +159,13 @@ TEST(addresses_and_pairs)
     CHECK_OK(config_set(&c, "tls.cert", CAIRN_STR("x"), "", &error));
     CHECK_INT(config_check(&c, &error), CAIRN_E_INVALID);
     CHECK(strstr(error.detail, "tls.key is missing") != NULL);
+    static const char *const of_the_door[] = {"kafka.tls_cert", "kafka.tls_key", "kafka.sasl"};
+    for (size_t i = 0; i < sizeof of_the_door / sizeof *of_the_door; i++) {
+        config_defaults(&c);
+        CHECK_OK(config_set(&c, of_the_door[i], CAIRN_STR("x"), "", &error));
+        CHECK_INT(config_check(&c, &error), CAIRN_E_INVALID);
+        CHECK(strstr(error.detail, of_the_door[i]) == error.detail && strstr(error.detail, "needs kafka.listen"));
+    }
     config_defaults(&c);
     c.event_size = 5;
     c.append_size = 4;

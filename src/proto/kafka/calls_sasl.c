@@ -190,6 +190,24 @@ keep(char *to, size_t room, const char *text)
     return cairn_cstr(to);
 }
 
+static bool
+found_one(void *context, cairn_str name, const uint32_t iterations[2])
+{
+    (void)name, (void)iterations;
+    *(bool *)context = true;
+    return false;
+}
+
+/* Whether anybody could log in: somebody with a password, or with a token. */
+static bool
+knows_anybody(const struct kafka_sasl *sasl)
+{
+    bool any = sasl->keys != NULL;
+    if (!any)
+        sasl_users_each(sasl->rules.users, found_one, &any);
+    return any;
+}
+
 cairn_err
 kafka_sasl_new(cairn_store *store, cairn_scope scope, const struct kafka_sasl_options *options, struct kafka_sasl **ret,
                cairn_error *error)
@@ -214,6 +232,9 @@ kafka_sasl_new(cairn_store *store, cairn_scope scope, const struct kafka_sasl_op
         err = load_keys(sasl, options->keys_file, error);
     if (err == CAIRN_OK && sasl->rules.mechanisms & SASL_BIT(SASL_OAUTHBEARER) && !sasl->keys)
         err = error_set(error, CAIRN_E_INVALID, "OAUTHBEARER needs a key set to check tokens with");
+    if (err == CAIRN_OK && sasl->rules.mechanisms && !knows_anybody(sasl))
+        err = error_set(error, CAIRN_E_INVALID, "with %s and no users nobody could log in; kafka.users names the first ones",
+                        options->mechanisms);
 done:
     if (err != CAIRN_OK) {
         kafka_sasl_free(sasl);
