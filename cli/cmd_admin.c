@@ -233,8 +233,9 @@ run_scavenge(const struct args *args)
                (unsigned long long)report.segments_rewritten, (unsigned long long)report.events_removed,
                (unsigned long long)report.bytes_freed);
     else
-        printf("removed %llu events, freed %s, rewrote %llu segments\n", (unsigned long long)report.events_removed,
-               human_bytes(report.bytes_freed, freed), (unsigned long long)report.segments_rewritten);
+        printf("removed %llu events, freed %s, rewrote %llu segment%s\n", (unsigned long long)report.events_removed,
+               human_bytes(report.bytes_freed, freed), (unsigned long long)report.segments_rewritten,
+               report.segments_rewritten == 1 ? "" : "s");
     return EXIT_DONE;
 }
 

@@ -127,6 +127,16 @@ run_groups_show(const struct args *args)
 
 /* ---- reset ------------------------------------------------------------------------------------------------------------------- */
 
+/* A time but for its zone. */
+static bool
+lacks_zone(const char *text)
+{
+    char with[48];
+    int64_t time_us;
+    int size = snprintf(with, sizeof with, "%sZ", text);
+    return size > 0 && (size_t)size < sizeof with && parse_time(cairn_cstr(with), &time_us);
+}
+
 /* earliest, latest, OFFSET, +N, -N, position:N, or a time. */
 static int
 put_to(const struct args *args, struct buf *to, const char *text)
@@ -148,6 +158,8 @@ put_to(const struct args *args, struct buf *to, const char *text)
         buf_put_str(to, CAIRN_STR("{\"time\":"));
         json_put_string(to, cairn_cstr(text));
         buf_put_char(to, '}');
+    } else if (lacks_zone(text)) {
+        return fail(EXIT_USAGE, args->command->name, "Z for UTC, or +02:00", "--to: \"%s\" is a time without its zone", text);
     } else {
         return fail(EXIT_USAGE, args->command->name, "earliest, latest, an offset, -N, +N, position:N in the log, or a time such as 2026-11-21T08:31:11Z",
                     "--to: \"%s\"", text);

@@ -20,25 +20,6 @@ static const struct table_column columns[] = {
     {"REVISION", true, STYLE_PLAIN}, {"TYPE", false, STYLE_GREEN}, {"DATA", false, STYLE_PLAIN},
 };
 
-static cairn_str
-shown_data(struct buf *to, const cairn_event *event)
-{
-    struct json checked;
-    buf_clear(to);
-    if (event->data.size && json_check(event->data, &checked, NULL) == CAIRN_OK)
-        json_put_compact(to, event->data);
-    else if (event->data.size && utf8_valid(event->data))
-        buf_put_str(to, event->data);
-    else if (event->data.size)
-        buf_printf(to, "(%zu bytes of %.*s)", event->data.size, (int)event->content_type.size,
-                   event->content_type.size ? event->content_type.data : "");
-    for (size_t i = 0; i < event->tag_count; i++) {
-        buf_put_str(to, i ? CAIRN_STR(" #") : CAIRN_STR("  #"));
-        buf_put_str(to, event->tags[i]);
-    }
-    return buf_str(to);
-}
-
 static void
 show_row(struct show *show, const cairn_recorded *event)
 {
@@ -54,7 +35,9 @@ show_row(struct show *show, const cairn_recorded *event)
     table_cell(&show->table, event->stream);
     table_cellf(&show->table, "%llu", (unsigned long long)event->revision);
     table_cell(&show->table, event->event.type);
-    table_cell(&show->table, shown_data(&show->line, &event->event));
+    buf_clear(&show->line);
+    event_put_shown(&show->line, &event->event);
+    table_cell(&show->table, buf_str(&show->line));
 }
 
 static bool

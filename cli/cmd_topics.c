@@ -1,6 +1,7 @@
 /* `cairn topics …`: topics, their partitions and settings, and what is in them. */
 #include <base/text.h>
 
+#include "event_json.h"
 #include "run.h"
 #include "topic_client.h"
 
@@ -157,6 +158,17 @@ send_topic(const struct args *args, struct wire *wire, const char *method, const
     return code;
 }
 
+/* A subject without a schema is a trap that only producers would see. */
+static void
+say_subject(const cairn_str *settings, size_t count)
+{
+    const cairn_str name = CAIRN_STR("cairn.value.subject=");
+    for (size_t i = 0; i < count; i++)
+        if (settings[i].size > name.size && !memcmp(settings[i].data, name.data, name.size))
+            note("values are refused unless they conform to subject %s of the schema registry: all of them while it has no schema",
+                 settings[i].data + name.size);
+}
+
 int
 run_topics_create(const struct args *args)
 {
@@ -181,6 +193,8 @@ run_topics_create(const struct args *args)
         wire_arg(wire, "expected", CAIRN_STR("none"));
         code = send_topic(args, wire, "PUT", "made");
     }
+    if (!code)
+        say_subject(settings, count);
     topic_close(wire);
     return code;
 }
@@ -188,6 +202,7 @@ run_topics_create(const struct args *args)
 int
 run_topics_grow(const struct args *args)
 {
+    struct json topic;
     struct wire *wire;
     uint64_t partitions;
     if (!parse_u64(cairn_cstr(args->operands[1]), &partitions))
@@ -196,10 +211,17 @@ run_topics_grow(const struct args *args)
     int code = topic_open(args, &wire);
     if (code)
         return code;
-    buf_clear(&wire->body);
-    buf_printf(&wire->body, "{\"partitions\":%llu}", (unsigned long long)partitions);
     topic_path(wire, args);
-    code = send_topic(args, wire, "PATCH", "changed");
+    code = topic_get(args, wire, LIST, &topic);
+    if (!code && wire_number(topic, "partitions") == partitions) { /* the server takes it for no change; Kafka refuses it */
+        code = fail(EXIT_USAGE, args->command->name, "the number is that of all partitions, those there are among them",
+                    "topic %s has %llu partition%s already", args->operands[0], (unsigned long long)partitions, partitions == 1 ? "" : "s");
+    } else if (!code) {
+        buf_clear(&wire->body);
+        buf_printf(&wire->body, "{\"partitions\":%llu}", (unsigned long long)partitions);
+        topic_path(wire, args);
+        code = send_topic(args, wire, "PATCH", "changed");
+    }
     topic_close(wire);
     return code;
 }
@@ -230,6 +252,8 @@ run_topics_set(const struct args *args)
         topic_path(wire, args);
         code = send_topic(args, wire, "PATCH", "changed");
     }
+    if (!code)
+        say_subject(set, set_count);
     topic_close(wire);
     return code;
 }
@@ -252,29 +276,42 @@ run_topics_delete(const struct args *args)
 
 /* ---- read -------------------------------------------------------------------------------------------------------------------- */
 
-static void
-show_record(struct table *table, struct json record)
+#define TABLE_BYTES_MAX (1u << 20) /* rows that are gathered before they are shown, so that columns are as wide in all partitions */
+
+/* Its data as `cairn read` shows it. */
+static int
+show_record(const struct args *args, struct table *table, struct json record)
 {
-    static const char *const members[] = {"partition", "offset", "timestamp"}, *const type[] = {"type"};
+    static const char *const members[] = {"partition", "offset", "timestamp"};
     struct arena arena = {0};
+    struct buf shown = {0};
+    struct event_in in;
+    cairn_error error = {0};
     if (out.json) {
         topic_say_json(record);
-        return;
+        return 0;
     }
-    topic_cells(table, record, members, 3);
-    table_cell(table, topic_bytes(record, "key", &arena));
-    topic_cells(table, record, type, 1);
-    struct json data = json_get(record, "data");
-    if (json_get(record, "tombstone").type == JSON_TRUE)
-        table_cell(table, CAIRN_STR("(tombstone)"));
-    else
-        table_cell(table, data.type != JSON_NONE ? data.raw : topic_bytes(record, "data", &arena));
+    int code = event_parse(record, &arena, &in, &error) == CAIRN_OK ? 0 : fail_error(args->command->name, &error);
+    if (!code) {
+        topic_cells(table, record, members, 3);
+        table_cell(table, topic_bytes(record, "key", &arena));
+        table_cell(table, in.recorded.event.type);
+        if (json_get(record, "tombstone").type == JSON_TRUE)
+            buf_put_str(&shown, CAIRN_STR("(tombstone)"));
+        else
+            event_put_shown(&shown, &in.recorded.event);
+        table_cell(table, buf_str(&shown));
+        if (table->cells.size > TABLE_BYTES_MAX)
+            table_flush(table);
+    }
+    buf_free(&shown);
     arena_free(&arena);
+    return code;
 }
 
 /* Records of one partition, page by page. */
 static int
-read_partition(const struct args *args, struct wire *wire, uint64_t partition, uint64_t limit, struct table *table)
+read_partition(const struct args *args, struct wire *wire, uint64_t partition, const char *from, uint64_t limit, struct table *table)
 {
     uint64_t seen = 0, next = 0;
     bool end = false;
@@ -290,19 +327,48 @@ read_partition(const struct args *args, struct wire *wire, uint64_t partition, u
             wire_arg_number(wire, "from", (int64_t)next);
         else if (arg_text(args, "at"))
             wire_arg(wire, "at", cairn_cstr(arg_text(args, "at")));
-        else if (arg_text(args, "from"))
-            wire_arg(wire, "from", cairn_cstr(arg_text(args, "from")));
+        else if (from)
+            wire_arg(wire, "from", cairn_cstr(from));
         code = topic_get(args, wire, LIST, &reply);
         if (code)
             break;
         struct json_walk walk = json_walk(json_get(reply, "records"));
         uint64_t before = seen;
-        for (; json_next(&walk, &none, &record); seen++)
-            show_record(table, record);
-        table_flush(table);
+        for (; !code && json_next(&walk, &none, &record); seen++)
+            code = show_record(args, table, record);
         next = wire_number(reply, "next");
         end = json_get(reply, "end").type != JSON_FALSE || seen == before;
     }
+    return code;
+}
+
+/* All partitions. One that ends before --from has nothing to show, which is no reason to refuse the others. */
+static int
+read_partitions(const struct args *args, struct wire *wire, uint64_t limit, struct table *table)
+{
+    const char *from = arg_text(args, "from");
+    uint64_t offset = 0, at = 0;
+    bool by_offset = from && parse_u64(cairn_cstr(from), &offset);
+    struct json topic, checked, none, partition;
+    struct buf offsets = {0}; /* of the topic, whose text the next call's takes the place of */
+    topic_path(wire, args);
+    int code = topic_get(args, wire, LIST, &topic);
+    if (!code) {
+        buf_put_str(&offsets, json_get(topic, "offsets").raw);
+        if (offsets.failed || json_check(buf_str(&offsets), &checked, NULL) != CAIRN_OK)
+            code = fail(EXIT_FAILED, args->command->name, NULL, "out of memory");
+    }
+    if (!code) {
+        struct json_walk walk = json_walk(checked);
+        for (; !code && !interrupted && json_next(&walk, &none, &partition); at++) {
+            uint64_t end = wire_number(partition, "end");
+            if (by_offset && offset > end)
+                note("partition %llu ends at %llu", (unsigned long long)at, (unsigned long long)end);
+            else
+                code = read_partition(args, wire, at, from, limit, table);
+        }
+    }
+    buf_free(&offsets);
     return code;
 }
 
@@ -314,7 +380,7 @@ run_topics_read(const struct args *args)
                                                   {"TYPE", false, STYLE_GREEN},    {"VALUE", false, STYLE_PLAIN}};
     struct table table;
     struct wire *wire;
-    uint64_t partition, limit, count = 1;
+    uint64_t partition, limit;
     int code = arg_u64(args, "partition", 0, &partition);
     if (!code)
         code = arg_u64(args, "limit", arg_text(args, "from") || arg_text(args, "at") ? 0 : 100, &limit);
@@ -324,15 +390,9 @@ run_topics_read(const struct args *args)
         return code;
     if (!arg_text(args, "limit") && arg_text(args, "from") && !strcmp(arg_text(args, "from"), "latest"))
         limit = 10;
-    if (!arg_text(args, "partition")) {
-        struct json topic;
-        topic_path(wire, args);
-        code = topic_get(args, wire, LIST, &topic);
-        count = code ? 0 : wire_number(topic, "partitions");
-    }
     table_begin(&table, columns, 6);
-    for (uint64_t i = 0; i < count && !code; i++)
-        code = read_partition(args, wire, partition + i, limit, &table);
+    code = arg_text(args, "partition") ? read_partition(args, wire, partition, arg_text(args, "from"), limit, &table)
+                                       : read_partitions(args, wire, limit, &table);
     table_end(&table);
     topic_close(wire);
     return code;

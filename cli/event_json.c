@@ -145,6 +145,23 @@ event_put_cloudevent(struct buf *to, const cairn_recorded *recorded)
     buf_free(&line);
 }
 
+void
+event_put_shown(struct buf *to, const cairn_event *event)
+{
+    struct json checked;
+    if (event->data.size && json_check(event->data, &checked, NULL) == CAIRN_OK)
+        json_put_compact(to, event->data);
+    else if (event->data.size && utf8_valid(event->data))
+        buf_put_str(to, event->data);
+    else if (event->data.size)
+        buf_printf(to, "(%zu bytes of %.*s)", event->data.size, (int)event->content_type.size,
+                   event->content_type.size ? event->content_type.data : "");
+    for (size_t i = 0; i < event->tag_count; i++) {
+        buf_put_str(to, i ? CAIRN_STR(" #") : CAIRN_STR("  #"));
+        buf_put_str(to, event->tags[i]);
+    }
+}
+
 /* ---- in ------------------------------------------------------------------------------------------ */
 
 static cairn_err

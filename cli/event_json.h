@@ -18,6 +18,8 @@ void event_put(struct buf *to, const cairn_recorded *event);
 void event_put_open(struct buf *to, const cairn_recorded *event);
 /* {"type","id","data","meta","tags",…}: what an append takes. */
 void event_put_input(struct buf *to, const cairn_event *event);
+/* What a table shows of its data: JSON without white space, text as it is, otherwise how much of what; then its tags. */
+void event_put_shown(struct buf *to, const cairn_event *event);
 /* A CloudEvent in the JSON format, as the server writes it, on one line. */
 void event_put_cloudevent(struct buf *to, const cairn_recorded *event);
 

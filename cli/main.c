@@ -41,6 +41,10 @@ unknown_subcommand(const struct command *group, const char *typed)
     char both[96], hint[128];
     snprintf(both, sizeof both, "%s %s", group->name, typed);
     const char *nearest = command_nearest(both);
+    if (nearest && strcmp(nearest, both) == 0) {
+        snprintf(hint, sizeof hint, "cairn %s …", both);
+        return fail(EXIT_USAGE, group->name, hint, "\"%s\" stands before its options", typed);
+    }
     if (nearest)
         snprintf(hint, sizeof hint, "did you mean `cairn %s`?", nearest);
     else

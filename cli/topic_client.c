@@ -10,6 +10,8 @@ int
 topic_open(const struct args *args, struct wire **ret)
 {
     struct target *target;
+    if (args->operand_count > 0 && !args->operands[0][0])
+        return fail(EXIT_USAGE, args->command->name, NULL, "the name is empty");
     if (target_is_folder(args))
         return fail(EXIT_USAGE, args->command->name, "run `cairn serve --data DIR`, and leave --data out here",
                     "topics, groups and relays are looked after by a server");
@@ -162,11 +164,18 @@ cairn_str
 topic_bytes(struct json object, const char *member, struct arena *arena)
 {
     char encoded[64];
+    struct buf marked = {0};
     cairn_str text = text_of(object, member, arena);
     if (text.size)
         return text;
     snprintf(encoded, sizeof encoded, "%s_base64", member);
-    return text_of(object, encoded, arena);
+    text = text_of(object, encoded, arena);
+    if (text.size) {
+        buf_printf(&marked, "base64:%.*s", (int)text.size, text.data);
+        text = arena_copy(arena, buf_str(&marked));
+        buf_free(&marked);
+    }
+    return text;
 }
 
 void

@@ -29,7 +29,7 @@ void topic_say(struct json object, const char *const (*lines)[2], size_t count);
 /* The same as cells of a table. */
 void topic_cells(struct table *table, struct json object, const char *const *members, size_t count);
 void topic_heading(const char *text);
-/* Key of a record, or a header's value: text, or base64, or "" for null. */
+/* Key of a record, or a header's value: text, or "base64:…", or "" for null. */
 cairn_str topic_bytes(struct json object, const char *member, struct arena *arena);
 /* A value on one line on stdout: --json. */
 void topic_say_json(struct json value);

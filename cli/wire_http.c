@@ -247,6 +247,7 @@ set_options(struct wire *wire, struct call *call, struct curl_slist *headers, ch
     CURL *curl = wire->curl;
     curl_easy_reset(curl); /* keeps connections */
     curl_easy_setopt(curl, CURLOPT_URL, wire->path.data);
+    curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L); /* a group may be called ".." */
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_USERAGENT, "cairn/" CAIRN_VERSION);
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);

@@ -380,7 +380,8 @@ handle_topic(struct run *run, cairn_error *error)
     const cairn_dead_request *request = run->request;
     cairn_err err = CAIRN_OK;
     if (request->has_partition && request->partition >= run->topic->partitions)
-        return error_set(error, CAIRN_E_NOTFOUND, "the topic has %u partitions", run->topic->partitions);
+        return error_set(error, CAIRN_E_NOTFOUND, "the topic has %u partition%s", run->topic->partitions,
+                         run->topic->partitions == 1 ? "" : "s");
     uint32_t first = request->has_partition ? request->partition : request->next_partition;
     uint32_t end = request->has_partition ? first + 1 : run->topic->partitions;
     for (uint32_t i = first; i < end && err == CAIRN_OK && !run->more; i++) {

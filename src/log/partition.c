@@ -38,8 +38,9 @@ find_partition(struct log *log, cairn_scope scope, const cairn_uuid *topic_id, u
     if (topic == NULL)
         return error_set(error, CAIRN_E_NOTFOUND, "there is no such topic");
     if (partition >= topic->topic.partitions) {
-        (void)error_set(error, CAIRN_E_NOTFOUND, "the topic %.*s has %u partitions, so none of number %u",
-                        (int)topic->topic.name.size, topic->topic.name.data, topic->topic.partitions, partition);
+        (void)error_set(error, CAIRN_E_NOTFOUND, "the topic %.*s has %u partition%s, so none of number %u",
+                        (int)topic->topic.name.size, topic->topic.name.data, topic->topic.partitions,
+                        topic->topic.partitions == 1 ? "" : "s", partition);
         cairn_topic_release(topic);
         return CAIRN_E_NOTFOUND;
     }

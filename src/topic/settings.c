@@ -44,7 +44,7 @@ enum kind { KIND_BOOL, KIND_INT, KIND_LONG, KIND_DOUBLE, KIND_CHOICE, KIND_LIST,
     X("cairn.category", "string", "", KIND_CATEGORY, 0, 0, NULL,                                                                       \
       "The category of streams that the topic shows; set when it is made. By default its name, with '~' for '-'.")                     \
     X("cairn.value.subject", "string", "", KIND_TEXT, 0, 0, NULL,                                                                      \
-      "The subject of the schema registry that every value must conform to. Empty: any value.")                                        \
+      "The subject of the schema registry that every value must conform to; none does while it has no schema. Empty: any value.")      \
     X("cairn.dead.letter", "string", "", KIND_TOPIC, 0, 0, NULL,                                                                       \
       "The topic for events of this one that could not be handled. Empty: the name of this one and '.dlq'.")                           \
     X("min.cleanable.dirty.ratio", "double", "0.5", KIND_DOUBLE, 0, 1, NULL, "When compaction is worth it." IDLE)                      \
@@ -318,6 +318,22 @@ value_allowed(const struct rule *rule, cairn_str value, cairn_str category)
     return true;
 }
 
+/* "one of delete, compact" of "|delete|compact|" */
+static void
+why_choices(struct broker_why *why, const char *name, cairn_str value, const struct rule *rule)
+{
+    char words[120];
+    size_t size = 0;
+    for (const char *at = rule->choices + 1; *at && size + 2 < sizeof words; at++) {
+        if (*at != '|')
+            words[size++] = *at;
+        else if (at[1])
+            words[size++] = ',', words[size++] = ' ';
+    }
+    why_set(why, "'%.*s' is no value of %s: %s %.*s.", (int)value.size, value.data, name,
+            rule->kind == KIND_LIST ? "a list of" : "one of", (int)size, words);
+}
+
 static enum kafka_err
 check_value(size_t at, cairn_str value, cairn_str category, struct broker_why *why)
 {
@@ -330,7 +346,7 @@ check_value(size_t at, cairn_str value, cairn_str category, struct broker_why *w
         why_set(why, "'%.*s' is no value of %s: a whole number from %lld to %lld.", size, value.data, name, (long long)rule->least,
                 (long long)rule->most);
     else if (rule->choices)
-        why_set(why, "'%.*s' is no value of %s: %s.", size, value.data, name, rule->choices);
+        why_choices(why, name, (cairn_str){value.data, (size_t)size}, rule);
     else if (rule->kind == KIND_CATEGORY)
         why_set(why, "%s stays what it was when the topic was made.", name);
     else

@@ -219,7 +219,7 @@ make_grown(struct change *change, cairn_topic *topic, struct broker_why *why)
 {
     uint32_t had = topic->partitions;
     if (change->partitions <= had) {
-        why_set(why, "The topic has %u partitions, and they can only grow.", had);
+        why_set(why, "The topic has %u partition%s, and they can only grow.", had, had == 1 ? "" : "s");
         return KAFKA_INVALID_PARTITIONS;
     }
     topic->partitions = change->partitions;

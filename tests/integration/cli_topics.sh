@@ -78,6 +78,11 @@ run 2 "a bad number" topics create x --partitions 0
 run 2 "a bad setting" topics create x --set retention.ms=soon
 run 2 "an unknown setting" topics create x --set retention.mss=1; says "… suggests the nearest" 'retention.ms' err
 run 2 "what is no setting" topics create x --set retention
+run 2 "a setting of certain words" topics create x --set cleanup.policy=foo; says "… says which" 'a list of delete, compact' err
+for name in '' . ..; do
+    run 2 "no name of a topic: '$name'" topics create "$name"
+done
+run 2 "a subcommand after the options" topics --data store list; says "… says where it stands" 'hint: cairn topics list' err
 run 3 "show what is not there" topics show nothing; says "… says how to find out" 'cairn topics' err
 printf 'a:{"by":"kcat"}\nb:{"by":"kcat"}\nc:\n' | kcat -b "$broker" -P -t my-order -K: -Z -z zstd -H who=me 2>kcat.err || bad "kcat produces" "$(cat kcat.err)"
 until_is "what kcat produced is there" 'j["records"] == 6 and len(lines) == 1' topics list --json
@@ -97,6 +102,24 @@ run 0 "from a time gone by" topics read my-order --at 2000-01-01T00:00:00Z --jso
 run 2 "from and at" topics read my-order --at 2000-01-01T00:00:00Z --from 0
 run 2 "beyond the end" topics read my-order --partition 0 --from 99; says "… says where it is" 'end' err
 run 3 "no such partition" topics read my-order --partition 2
+run 0 "a topic of texts" topics create texts --partitions 2
+"$cairn" append texts-1 --type Said --content-type text/plain --data hello >/dev/null
+{ printf 'k\377y:v\377lue\n'; printf 'b:2\n'; } | kcat -b "$broker" -P -t texts -p 0 -K: 2>kcat.err || bad "kcat produces bytes" "$(cat kcat.err)"
+printf 'c:3\nd:4\ne:5\nf:6\n' | kcat -b "$broker" -P -t texts -p 1 -K: 2>kcat.err || bad "kcat produces numbers" "$(cat kcat.err)"
+run 0 "read texts" topics read texts; says "… as cairn read shows them" ' 1 +Said +hello$'; says "… bytes are marked" ' base64:a/95 .*\(5 bytes of '
+if python3 -c '
+rows = [l.rstrip("\n") for l in open("out")]
+at = rows[0].index("VALUE")
+assert len(rows) == 8 and all(r[at - 2:at] == "  " and r[at] != " " for r in rows), rows' 2>py; then
+    ok "… columns are one width in all partitions"
+else
+    bad "… columns are one width in all partitions" "$(tail -n 1 py)"
+fi
+run 0 "from an offset that one partition does not reach" topics read texts --from 4 --json
+is "… the others are read" '{l["partition"] for l in lines} == {1}'; says "… and that one is named" '^partition 0 ends at [23]$' err
+run 0 "a subject that values conform to" topics set texts cairn.value.subject=nosuch; says "… what that means is said" 'subject nosuch .* no schema' err
+run 0 "… and the topic goes" topics delete texts
+run 2 "grow to what it is" topics grow my-order 2; says "… says so" 'has 2 partitions already' err
 run 0 "grow" topics grow my-order 4; says "… says so" '4 partitions'
 run 2 "shrink" topics grow my-order 3; says "… they only grow" 'only grow' err
 run 0 "set" topics set my-order cleanup.policy=compact --unset retention.ms --json; is "… both" 'j["config"]["cleanup.policy"]["value"] == "compact" and j["config"]["retention.ms"]["default"]'
@@ -130,6 +153,13 @@ run 0 "to a time" groups reset readers --topic my-order --to 2000-01-01T00:00:00
 kcat -b "$broker" -G readers -X auto.offset.reset=latest -e -u my-order >again 2>kcat.err
 [ "$(wc -l <again)" -eq 6 ] && ok "kcat reads it all again" || bad "kcat reads it all again" "$(wc -l <again) lines; $(tail -n 3 kcat.err)"
 run 2 "to nowhere" groups reset readers --topic my-order --to soon
+run 2 "to a time without zone" groups reset readers --topic my-order --to 2026-11-22T08:30:00.000; says "… says what is missing" 'without its zone' err
+run 2 "a group without a name" groups reset '' --topic my-order --to 0
+for name in . ..; do # Kafka lets groups be called so
+    run 0 "a group called $name" groups reset "$name" --topic my-order --to 0 --json
+    run 0 "… is there" groups show "$name" --json; is "… under that name" "j['group'] == '$name'"
+    run 0 "… and goes" groups delete "$name"
+done
 run 2 "no topic" groups reset readers --to 1
 run 3 "another topic" groups reset readers --topic nothing --to earliest; says "… says which there are" '`cairn topics`' err
 run 3 "no such partition" groups reset readers --topic my-order --to 0 --partition 9

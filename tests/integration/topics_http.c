@@ -83,6 +83,38 @@ TEST(events_are_in_partitions)
     reply_free(&reply);
 }
 
+/* Goal: the newest records are as many as were asked for, also where nothing is left at the newest offsets.
+ * Method: streams of which the later ones are deleted; limits below, at and above what is left. */
+TEST(newest_of_what_is_left)
+{
+    char path[128];
+    just(201, "PUT", "/v1/topics/gaps", "{\"partitions\":1}");
+    for (int i = 0; i < 40; i++) {
+        snprintf(path, sizeof path, "gaps-%d", i);
+        append(path, "{\"type\":\"Put\",\"data\":1}");
+    }
+    for (int i = 10; i < 39; i++) {
+        snprintf(path, sizeof path, "/v1/streams/gaps-%d", i);
+        just(204, "DELETE", path, NULL);
+    }
+    static const struct {
+        int limit, first, count;
+    } cases[] = {{1, 39, 1}, {2, 9, 2}, {5, 6, 5}, {11, 0, 11}, {30, 0, 11}, {100, 0, 11}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        snprintf(path, sizeof path, "/v1/topics/gaps/partitions/0/records?from=latest&limit=%d", cases[i].limit);
+        struct reply reply = expect(200, "GET", path, NULL);
+        struct json_walk walk = json_walk(json_get(reply.json, "records"));
+        struct json none, record;
+        CHECK_INT(json_count(json_get(reply.json, "records")), cases[i].count);
+        CHECK(json_next(&walk, &none, &record));
+        CHECK_INT(number(record, "offset"), cases[i].first);
+        CHECK_INT(number(reply.json, "next"), 40);
+        CHECK(json_get(reply.json, "end").type == JSON_TRUE);
+        reply_free(&reply);
+    }
+    just(204, "DELETE", "/v1/topics/gaps", NULL);
+}
+
 /* Goal: PUT makes and changes, its config is the whole; PATCH changes what it names; expected= says which of both is wanted; what
  * cannot be changes nothing, also where another part of the same request could.
  * Method: one topic through all of it. */
@@ -333,7 +365,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        RUN(events_are_in_partitions), RUN(topics_change), RUN(offsets_move), RUN(secrets_of_relays), RUN(hostile_input),
+        RUN(events_are_in_partitions), RUN(newest_of_what_is_left), RUN(topics_change), RUN(offsets_move), RUN(secrets_of_relays), RUN(hostile_input),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -12,12 +12,16 @@
 
 #include <stdio.h>
 
+#define NEWEST_SPAN_MAX 100000 /* offsets that are looked through for the newest records */
+
 struct record_page {
     struct broker *broker;
     struct buf *to;
     uint32_t partition;
     uint64_t from, next;
     size_t limit, count;
+    size_t skip;   /* records before the page, of those from `from` on */
+    bool counting; /* nothing is written */
     bool full;
     struct batch_cursor cursor;
     struct batch_maker maker; /* of the one event that is made a record */
@@ -49,6 +53,12 @@ put_record(struct record_page *page, const cairn_recorded *event, const struct b
 {
     struct buf *to = page->to;
     page->next = offset;
+    if (page->counting || page->skip > 0) {
+        page->next = offset + 1;
+        page->count += page->counting;
+        page->skip -= !page->counting;
+        return true;
+    }
     if (page->count == page->limit || to->size >= API_PAGE_BYTES_MAX) {
         page->full = true;
         return false;
@@ -173,9 +183,29 @@ fill(struct record_page *page, const cairn_topic *topic, cairn_error *error)
     }
     cairn_partition_reader_free(reader);
     batch_close(&page->cursor);
-    batch_make_free(&page->maker);
-    arena_free(&page->scratch);
     return err == CAIRN_E_END ? CAIRN_OK : err;
+}
+
+/* Begin further back, since what was compacted, deleted or aborted has left its offsets: where the newest `limit` records begin, or
+ * those of the last NEWEST_SPAN_MAX offsets. */
+static cairn_err
+look_back(struct record_page *page, const cairn_topic *topic, const cairn_partition_info *info, cairn_error *error)
+{
+    const uint64_t have = info->end - info->start;
+    cairn_err err = CAIRN_OK;
+    page->counting = true;
+    page->count = 0;
+    for (uint64_t span = page->limit * 4; err == CAIRN_OK && page->count < page->limit; span *= 4) {
+        page->count = 0;
+        page->from = info->end - (span < have ? span : have);
+        err = fill(page, topic, error);
+        if (span >= have || span >= NEWEST_SPAN_MAX)
+            break;
+    }
+    page->skip = page->count > page->limit ? page->count - page->limit : 0;
+    page->counting = false;
+    page->count = 0;
+    return err;
 }
 
 static cairn_err
@@ -194,7 +224,17 @@ put_page(struct api_call *call, struct broker *broker, const cairn_topic *topic,
         return err;
     buf_put_str(call->out, CAIRN_STR("{\"records\":["));
     page.next = page.from;
+    const size_t begin = call->out->size;
     err = fill(&page, topic, error);
+    if (err == CAIRN_OK && call->args.value[ARG_FROM_OFFSET].number == OFFSET_LATEST && !page.full && page.count < page.limit &&
+        page.from > info.start) {
+        call->out->size = begin;
+        err = look_back(&page, topic, &info, error);
+        if (err == CAIRN_OK)
+            err = fill(&page, topic, error);
+    }
+    batch_make_free(&page.maker);
+    arena_free(&page.scratch);
     if (!page.full && page.next < info.end)
         page.next = info.end; /* what is left is hidden */
     buf_put_char(call->out, ']');
