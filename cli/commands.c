@@ -665,7 +665,7 @@ const struct command commands[] = {
      topics_read_options, topics_examples, run_topics_read, 1, 1, 0},
     {"topics replay", "send dead letters back", "TOPIC",
      "A subscription's event is handed out again, a projection's is applied again; a record that no consumer of Cairn's gave up is "
-     "appended to the topic that it came from. Each once, however often this is run. Exit code 1 when one failed again.",
+     "appended to the topic that it came from. Each once, however often this is run. Exit code 1 when one failed.",
      topics_replay_options, topics_examples, run_topics_replay, 1, 1, 0},
     {"groups", "consumer groups of Kafka's clients", "[list|show|reset|delete …]",
      "Who is in a group, what each of its members reads, and how far they are. (`cairn subscription` is for those who speak Cairn's own "
