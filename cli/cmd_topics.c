@@ -400,7 +400,7 @@ run_topics_read(const struct args *args)
 
 /* ---- replay ------------------------------------------------------------------------------------------------------------------ */
 
-static const char *const replay_members[] = {"looked_at", "replayed", "appended", "before", "failed", "waiting", "no_consumer", "gone"};
+static const char *const replay_members[] = {"looked_at", "replayed", "appended", "before", "failed", "waiting", "no_consumer", "no_origin", "gone"};
 #define REPLAY_MEMBERS (sizeof replay_members / sizeof *replay_members)
 
 /* What is asked for, and where to go on. */
@@ -427,49 +427,56 @@ put_replay(const struct args *args, struct buf *to, cairn_str next)
 }
 
 static void
-say_failures(struct json failures)
+say_failures(struct json failures, bool dry_run)
 {
     struct json none, failure;
     struct arena arena = {0};
     for (struct json_walk walk = json_walk(failures); json_next(&walk, &none, &failure);) {
         cairn_str consumer = topic_bytes(failure, "consumer", &arena), error = topic_bytes(failure, "error", &arena);
-        note("partition %llu, offset %llu: %.*s: %.*s", (unsigned long long)wire_number(failure, "partition"),
-             (unsigned long long)wire_number(failure, "offset"), (int)consumer.size, consumer.size ? consumer.data : "", (int)error.size,
-             error.size ? error.data : "");
+        note("partition %llu, offset %llu%s: %.*s%s%.*s", (unsigned long long)wire_number(failure, "partition"),
+             (unsigned long long)wire_number(failure, "offset"), dry_run ? " would fail" : "", (int)consumer.size,
+             consumer.size ? consumer.data : "", consumer.size ? ": " : "", (int)error.size, error.size ? error.data : "");
     }
     arena_free(&arena);
 }
 
+/* As JSON the answers' own members, added up. */
 static void
-say_replayed(const struct args *args, const uint64_t *counts)
+say_replayed(const struct args *args, const uint64_t *counts, cairn_str failures, cairn_str next)
 {
-    static const char *const said[] = {
-        "looked at", "sent back", "appended to the topic that they came from", "sent back before, or had since", "failed again",
-        "wait: the subscription has no room for them; run this again later", "of consumers that are not there", "not in the log any more"};
+    static const char *const said[][REPLAY_MEMBERS] = {
+        {"looked at", "sent back", "appended to the topic that they came from", "sent back before, or had since", "failed",
+         "wait: the subscription has no room for them; run this again later", "of consumers that are not there",
+         "whose origin is not known", "not in the log any more"},
+        {"looked at", "would be sent back", "would be appended to the topic that they came from", "sent back before, or had since",
+         "would fail", "would wait: the subscription has no room for them", "of consumers that are not there",
+         "whose origin is not known", "not in the log any more"}};
+    const bool dry_run = arg_flag(args, "dry-run");
     struct buf text = {0};
     if (out.json) {
         buf_put_char(&text, '{');
         json_put_text_member(&text, "topic", cairn_cstr(args->operands[0]));
-        json_put_bool_member(&text, "dry_run", arg_flag(args, "dry-run"));
+        json_put_bool_member(&text, "dry_run", dry_run);
         for (size_t i = 0; i < REPLAY_MEMBERS; i++)
             json_put_u64_member(&text, replay_members[i], counts[i]);
-        buf_put_char(&text, '}');
+        buf_printf(&text, ",\"failures\":[%.*s],\"next\":%.*s}", (int)failures.size, failures.size ? failures.data : "",
+                   next.size ? (int)next.size : 4, next.size ? next.data : "null");
         printf("%.*s\n", (int)text.size, text.data);
         buf_free(&text);
         return;
     }
-    if (arg_flag(args, "dry-run"))
+    if (dry_run)
         printf("a dry run: nothing is changed\n");
     for (size_t i = 0; i < REPLAY_MEMBERS; i++)
         if (counts[i] > 0 || i < 2)
-            printf("%8llu %s\n", (unsigned long long)counts[i], said[i]);
+            printf("%8llu %s\n", (unsigned long long)counts[i], said[dry_run][i]);
 }
 
 int
 run_topics_replay(const struct args *args)
 {
     struct wire *wire;
-    struct buf next = {0};
+    struct buf next = {0}, failures = {0};
     uint64_t counts[REPLAY_MEMBERS] = {0};
     bool more = true;
     int code = topic_open(args, &wire);
@@ -488,17 +495,21 @@ run_topics_replay(const struct args *args)
             break;
         for (size_t i = 0; i < REPLAY_MEMBERS; i++)
             counts[i] += wire_number(report, replay_members[i]);
+        struct json failed = json_get(report, "failures");
         if (!out.json)
-            say_failures(json_get(report, "failures"));
+            say_failures(failed, arg_flag(args, "dry-run"));
+        else if (json_count(failed) > 0)
+            buf_printf(&failures, "%s%.*s", failures.size > 0 ? "," : "", (int)failed.raw.size - 2, failed.raw.data + 1);
         struct json on = json_get(report, "next");
         more = on.type == JSON_OBJECT;
         buf_clear(&next);
         buf_put_str(&next, more ? on.raw : (cairn_str){0});
-        if (next.failed)
+        if (next.failed || failures.failed)
             code = fail(EXIT_FAILED, args->command->name, NULL, "out of memory");
     }
     if (!code)
-        say_replayed(args, counts);
+        say_replayed(args, counts, buf_str(&failures), buf_str(&next));
+    buf_free(&failures);
     buf_free(&next);
     topic_close(wire);
     return code ? code : counts[4] > 0 ? EXIT_FAILED : 0;

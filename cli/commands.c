@@ -665,7 +665,7 @@ const struct command commands[] = {
      topics_read_options, topics_examples, run_topics_read, 1, 1, 0},
     {"topics replay", "send dead letters back", "TOPIC",
      "A subscription's event is handed out again, a projection's is applied again; a record that no consumer of Cairn's gave up is "
-     "appended to the topic that it came from. Each once, however often this is run. Exit code 1 when one failed again.",
+     "appended to the topic that it came from. Each once, however often this is run. Exit code 1 when one failed.",
      topics_replay_options, topics_examples, run_topics_replay, 1, 1, 0},
     {"groups", "consumer groups of Kafka's clients", "[list|show|reset|delete …]",
      "Who is in a group, what each of its members reads, and how far they are. (`cairn subscription` is for those who speak Cairn's own "
@@ -692,13 +692,17 @@ const struct command commands[] = {
     {"relays show", "show a relay", "NAME", "",
      no_options, relays_examples, run_relays_show, 1, 1, 0},
     {"relays put", "make a relay, or change it", "NAME --out|--in --from TOPIC --bootstrap HOST:PORT",
-     "Out: both topics have to be there. In: the topic here is made, with as many partitions as there.",
+     "Out: both topics have to be there. In: the topic here is made, with as many partitions as there.\n\n"
+     "Of a relay that is there, an option that is left out gets its default (but --paused, which stays). Its direction, --from and --to "
+     "cannot be changed (exit code 4), since how far it came is a place in these topics: make one of another name. --bootstrap is to "
+     "name the same Kafka. With --transactions the place is in that Kafka, otherwise here: switched over, the relay goes on from "
+     "where it last was in that way, or begins at the beginning.",
      relays_put_options, relays_examples, run_relays_put, 1, 1, 0},
     {"relays pause", "pause a relay", "NAME", "",
      no_options, relays_examples, run_relays_pause, 1, 1, 0},
     {"relays resume", "let a paused relay go on", "NAME", "",
      no_options, relays_examples, run_relays_resume, 1, 1, 0},
-    {"relays delete", "delete a relay", "NAME", "How far it was stays known: made again, it goes on from there.",
+    {"relays delete", "delete a relay", "NAME", "How far it was stays known: made again, from and to the same topics, it goes on from there. Its group at the other Kafka stays.",
      no_options, relays_examples, run_relays_delete, 1, 1, 0},
 
     {"new", "make a small working app", "NAME",

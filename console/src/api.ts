@@ -261,6 +261,7 @@ export interface Replayed {
   failed: number;
   waiting: number;
   no_consumer: number;
+  no_origin: number;
   gone: number;
   failures: { partition: number; offset: number; consumer?: string; error: string }[];
   next: Json;

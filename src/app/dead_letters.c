@@ -37,7 +37,7 @@ struct run {
     struct place places[RETURNS_MAX];
     size_t count;
     /* the report */
-    uint64_t replayed, appended, before, failed, waiting, no_consumer, gone, failures_told;
+    uint64_t replayed, appended, before, failed, waiting, no_consumer, no_origin, gone, failures_told;
     struct buf failures;
     bool more;
     struct place next;
@@ -231,16 +231,14 @@ make_meta(const struct run *run, const cairn_recorded *event, struct place place
     return ret->data != NULL;
 }
 
-/* The category of a topic, also when it is not there any more. */
+/* The category of a topic. One that is not there is not made up for: nobody who reads topics would see what is appended. */
 static cairn_err
 category_of(const struct run *run, cairn_str topic, char *to, cairn_str *ret, cairn_error *error)
 {
     cairn_topic_ref *ref;
     cairn_err err = cairn_topic_get(run->store, run->request->scope, topic, &ref, error);
-    if (err == CAIRN_E_NOTFOUND) {
-        *ret = topic_category(topic, to);
-        return CAIRN_OK;
-    }
+    if (err == CAIRN_E_NOTFOUND)
+        return error_set(error, err, "no topic %.*s", (int)topic.size, topic.data);
     if (err != CAIRN_OK)
         return err;
     cairn_str category = cairn_topic_of(ref)->category;
@@ -251,11 +249,11 @@ category_of(const struct run *run, cairn_str topic, char *to, cairn_str *ret, ca
 }
 
 static cairn_err
-append_back(struct run *run, const cairn_recorded *from, cairn_str topic, struct place place, struct arena *arena, cairn_error *error)
+append_back(struct run *run, const cairn_recorded *from, cairn_str topic, cairn_str category, struct place place, struct arena *arena,
+            cairn_error *error)
 {
-    char text[TOPIC_NAME_MAX];
     struct dead_mark mark;
-    cairn_str stream, category;
+    cairn_str stream;
     cairn_event event = from->event;
     cairn_at at;
     event.id = (cairn_uuid){{0}};
@@ -263,9 +261,7 @@ append_back(struct run *run, const cairn_recorded *from, cairn_str topic, struct
         event.type = topic;
     if (!make_meta(run, from, place, arena, &event.meta))
         return error_set(error, CAIRN_E_NOMEM, "out of memory");
-    cairn_err err = category_of(run, topic, text, &category, error);
-    if (err == CAIRN_OK)
-        err = dead_move_stream(category, from->stream, arena, &stream, error);
+    cairn_err err = dead_move_stream(category, from->stream, arena, &stream, error);
     if (err != CAIRN_OK)
         return err;
     dead_mark_make(&mark, run->topic->name, from->position);
@@ -278,19 +274,21 @@ append_back(struct run *run, const cairn_recorded *from, cairn_str topic, struct
 static cairn_err
 send_on(struct run *run, const cairn_recorded *event, struct place place, struct arena *arena, cairn_error *error)
 {
-    char text[TOPIC_NAME_MAX];
-    cairn_str topic;
+    char text[TOPIC_NAME_MAX], category_text[TOPIC_NAME_MAX];
+    cairn_str topic, category;
     bool marked = false;
     cairn_err err = original_topic(run, &event->event, text, &topic, error);
     if (err != CAIRN_OK)
         return err;
     if (topic.size == 0 || cairn_str_equal(topic, run->topic->name)) {
-        run->no_consumer++;
+        run->no_origin++;
         return CAIRN_OK;
     }
     err = dead_mark_find(run->store, run->request->scope, event->position, &marked, error);
+    if (err == CAIRN_OK && !marked)
+        err = category_of(run, topic, category_text, &category, error);
     if (err == CAIRN_OK && !marked && !run->request->dry_run)
-        err = append_back(run, event, topic, place, arena, error);
+        err = append_back(run, event, topic, category, place, arena, error);
     marked |= err == CAIRN_E_CONDITION;
     if (err == CAIRN_OK || err == CAIRN_E_CONDITION) {
         *(marked ? &run->before : &run->appended) += 1;
@@ -398,7 +396,8 @@ put_report(const struct run *run, struct buf *to)
         const char *name;
         uint64_t n;
     } counts[] = {{"looked_at", run->looked_at}, {"replayed", run->replayed}, {"appended", run->appended}, {"before", run->before},
-                  {"failed", run->failed},       {"waiting", run->waiting},   {"no_consumer", run->no_consumer}, {"gone", run->gone}};
+                  {"failed", run->failed},       {"waiting", run->waiting},   {"no_consumer", run->no_consumer},
+                  {"no_origin", run->no_origin}, {"gone", run->gone}};
     buf_put_char(to, '{');
     json_put_text_member(to, "topic", run->topic->name);
     json_put_bool_member(to, "dry_run", run->request->dry_run);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #define STREAM_SIZE 96
+#define DELETED CAIRN_STR("$relay-deleted") /* type of an event; a relay's own is "$relay" */
 
 /* ---- state that others see ------------------------------------------------------------------------------------------ */
 
@@ -50,11 +51,10 @@ relay_reached(struct relay *relay, const struct relay_places *places)
         reached += places->next[i];
     pthread_mutex_lock(&relay->lock);
     relay->reached = reached;
-    relay->reached_known = true;
     pthread_mutex_unlock(&relay->lock);
 }
 
-/* Records of a topic here, those that are gone among them. */
+/* Records of a topic here, those that are gone among them: as many as are behind a relay that has not begun. */
 static uint64_t
 end_of(const struct relays *relays, cairn_str topic)
 {
@@ -197,13 +197,11 @@ relay_main(void *context)
 {
     struct relay *relay = context;
     unsigned back_off_ms = RELAY_BACK_OFF_MS;
-    pthread_mutex_lock(&relay->lock);
-    relay->reached_known = false; /* it may be another topic now */
-    pthread_mutex_unlock(&relay->lock);
     while (!relay_stopping(relay)) {
         uint32_t seen = atomic_load(&relay->wake);
         cairn_error error = {0};
         uint64_t before = relay->records_total;
+        relay->reason[0] = '\0';
         cairn_err err = relay->spec.out ? relay_run_out(relay, &error) : relay_run_in(relay, &error);
         if (relay_stopping(relay))
             break;
@@ -227,23 +225,42 @@ set_started(struct relay *relay, bool started)
     pthread_mutex_unlock(&relay->relays->lock);
 }
 
+static void
+tell_to_stop(struct relay *relay)
+{
+    atomic_store(&relay->stop, true);
+    atomic_fetch_add(&relay->wake, 1);
+    os_wake(&relay->wake, 1);
+}
+
 /* May take as long as a call to Kafka: without the list's lock. */
 static void
 relay_halt(struct relay *relay)
 {
     if (!relay->started)
         return;
-    atomic_store(&relay->stop, true);
-    atomic_fetch_add(&relay->wake, 1);
-    os_wake(&relay->wake, 1);
+    tell_to_stop(relay);
     pthread_join(relay->thread, NULL);
     set_started(relay, false);
     atomic_store(&relay->stop, false);
 }
 
+/* How far it is when that is known here: its lag is right also while Kafka has never answered. */
+static void
+know_reached(struct relay *relay)
+{
+    struct relay_places places;
+    if (!relay->spec.out || relay->spec.transactions)
+        return;
+    if (relay_places_load(relay, &places, NULL) == CAIRN_OK) /* otherwise its thread will say why not */
+        relay_reached(relay, &places);
+    relay_places_free(&places);
+}
+
 static cairn_err
 relay_begin(struct relay *relay, cairn_error *error)
 {
+    know_reached(relay);
     if (relay->spec.paused) {
         relay_say(relay, "paused", "%s", "");
         return CAIRN_OK;
@@ -324,18 +341,28 @@ check_spec(const struct relay_spec *spec, cairn_error *error)
     return check_client(spec->client, error);
 }
 
+/* Of one that is deleted only what its name stays with. */
 static void
-put_definition(const struct relay_spec *spec, struct buf *to)
+put_definition(const struct relay_spec *spec, bool deleted, struct buf *to)
 {
     buf_put_char(to, '{');
     json_put_text_member(to, "direction", spec->out ? CAIRN_STR("out") : CAIRN_STR("in"));
     json_put_text_member(to, "source", spec->source);
     json_put_text_member(to, "target", spec->target.size > 0 ? spec->target : spec->source);
-    json_put_name(to, "client");
-    json_put_compact(to, spec->client);
-    json_put_bool_member(to, "transactions", spec->transactions);
-    json_put_bool_member(to, "paused", spec->paused);
+    if (!deleted) {
+        json_put_name(to, "client");
+        json_put_compact(to, spec->client);
+        json_put_bool_member(to, "transactions", spec->transactions);
+        json_put_bool_member(to, "paused", spec->paused);
+    }
     buf_put_char(to, '}');
+}
+
+/* Topics' names need no escapes. */
+static bool
+is_topic(struct json text, cairn_str name)
+{
+    return text.type == JSON_STRING && cairn_str_equal((cairn_str){text.raw.data + 1, text.raw.size - 2}, name);
 }
 
 /* Take over a definition; owned from here on. Its thread does not run; under the list's lock, since who looks at the list borrows. */
@@ -366,10 +393,10 @@ apply_definition(struct relay *relay, char *text, size_t size, cairn_error *erro
 }
 
 static cairn_err
-append_definition(struct relays *relays, const char *name, cairn_str data, cairn_error *error)
+append_definition(struct relays *relays, const char *name, cairn_str type, cairn_str data, cairn_error *error)
 {
     char text[STREAM_SIZE];
-    const cairn_event event = {.type = data.size > 2 ? CAIRN_STR("$relay") : CAIRN_STR("$relay-deleted"), .data = data};
+    const cairn_event event = {.type = type, .data = data};
     const cairn_write write = {.stream = stream_of(text, "$relay-", name), .expected = CAIRN_ANY, .events = &event, .event_count = 1};
     const cairn_append_request request = {.scope = relays->scope, .writes = &write, .write_count = 1, .system = true};
     cairn_at at;
@@ -424,14 +451,14 @@ put_alone(struct relays *relays, const struct relay_spec *spec, cairn_error *err
         return error_set(error, CAIRN_E_LIMIT, "there are %d relays, which is the limit", RELAYS_MAX);
     struct relay *relay = found ? relays->list[at] : relay_new(relays, spec->name);
     struct buf data = {0};
-    put_definition(spec, &data);
+    put_definition(spec, false, &data);
     if (relay == NULL || data.failed) {
         buf_free(&data);
         if (!found)
             relay_free(relay);
         return error_set(error, CAIRN_E_NOMEM, "no memory for a relay");
     }
-    cairn_err err = append_definition(relays, relay->name, buf_str(&data), error);
+    cairn_err err = append_definition(relays, relay->name, CAIRN_STR("$relay"), buf_str(&data), error);
     if (err != CAIRN_OK) {
         buf_free(&data);
         if (!found)
@@ -447,6 +474,33 @@ put_alone(struct relays *relays, const struct relay_spec *spec, cairn_error *err
     return err == CAIRN_OK ? relay_begin(relay, error) : err;
 }
 
+/* The places of one topic are none of another: whoever has had the name, also when it is deleted, was between the same topics. */
+static cairn_err
+check_topics(const struct relays *relays, const struct relay_spec *spec, cairn_error *error)
+{
+    char text[STREAM_SIZE], name[RELAY_NAME_MAX + 1];
+    cairn_reader *reader;
+    cairn_recorded event;
+    const cairn_read_options options = {.scope = relays->scope, .from = CAIRN_FROM_END, .direction = CAIRN_BACKWARD};
+    snprintf(name, sizeof name, "%.*s", (int)spec->name.size, spec->name.data);
+    cairn_err err = cairn_read_stream(relays->store, stream_of(text, "$relay-", name), &options, &reader, error);
+    if (err != CAIRN_OK)
+        return err;
+    err = cairn_reader_next(reader, &event, error);
+    if (err == CAIRN_OK) {
+        struct json had = json_trusted(event.event.data), source = json_get(had, "source"), target = json_get(had, "target");
+        const bool out = json_string_is(json_get(had, "direction"), "out");
+        const bool same = out == spec->out && is_topic(source, spec->source)
+                          && is_topic(target, spec->target.size > 0 ? spec->target : spec->source);
+        if (source.type == JSON_STRING && target.type == JSON_STRING && !same)
+            err = error_set(error, CAIRN_E_EXISTS, "the relay %s %s %s from %.*s to %.*s; a relay of other topics has another name", name,
+                            cairn_str_equal(event.event.type, DELETED) ? "went" : "goes", out ? "out" : "in", (int)source.raw.size - 2, source.raw.data + 1,
+                            (int)target.raw.size - 2, target.raw.data + 1);
+    }
+    cairn_reader_free(reader);
+    return err == CAIRN_E_END ? CAIRN_OK : err;
+}
+
 cairn_err
 relay_put(struct relays *relays, const struct relay_spec *spec, cairn_error *error)
 {
@@ -454,7 +508,9 @@ relay_put(struct relays *relays, const struct relay_spec *spec, cairn_error *err
     if (err != CAIRN_OK)
         return err;
     pthread_mutex_lock(&relays->changing);
-    err = put_alone(relays, spec, error);
+    err = check_topics(relays, spec, error);
+    if (err == CAIRN_OK)
+        err = put_alone(relays, spec, error);
     pthread_mutex_unlock(&relays->changing);
     return err;
 }
@@ -487,9 +543,15 @@ relay_delete(struct relays *relays, cairn_str name, cairn_error *error)
     bool found;
     pthread_mutex_lock(&relays->changing);
     size_t at = place_of(relays, name, &found);
-    cairn_err err = found ? append_definition(relays, relays->list[at]->name, CAIRN_STR("{}"), error) : not_found(name, error);
+    struct relay *relay = found ? relays->list[at] : NULL;
+    struct buf data = {0};
+    if (found)
+        put_definition(&relay->spec, true, &data);
+    cairn_err err = !found        ? not_found(name, error)
+                    : data.failed ? error_set(error, CAIRN_E_NOMEM, "no memory for a relay")
+                                  : append_definition(relays, relay->name, DELETED, buf_str(&data), error);
+    buf_free(&data);
     if (err == CAIRN_OK) {
-        struct relay *relay = relays->list[at];
         pthread_mutex_lock(&relays->lock);
         relays->count--;
         memmove(relays->list + at, relays->list + at + 1, (relays->count - at) * sizeof *relays->list);
@@ -513,9 +575,8 @@ relays_visit(struct relays *relays, relay_visit visit, void *context)
                                        .lag = relay->lag, .last_time_us = relay->last_time_us};
         memcpy(status.detail, relay->detail, sizeof status.detail);
         const uint64_t reached = relay->reached;
-        const bool reckon = relay->spec.out && relay->reached_known;
         pthread_mutex_unlock(&relay->lock);
-        if (reckon) {
+        if (status.spec.out) {
             const uint64_t end = end_of(relays, status.spec.source);
             status.lag = end > reached ? end - reached : 0;
         }
@@ -532,7 +593,7 @@ struct loading {
     cairn_error *error;
 };
 
-/* The newest event of a relay's stream: its definition, or {} when it has been deleted. */
+/* The newest event of a relay's stream: its definition, or that it has been deleted. */
 static bool
 load_one(void *context, cairn_str stream, uint64_t first_position)
 {
@@ -549,7 +610,7 @@ load_one(void *context, cairn_str stream, uint64_t first_position)
     if (loading->err != CAIRN_OK)
         return false;
     loading->err = cairn_reader_next(reader, &event, loading->error);
-    if (loading->err == CAIRN_OK && event.event.data.size > 2) {
+    if (loading->err == CAIRN_OK && !cairn_str_equal(event.event.type, DELETED)) {
         bool found;
         size_t at = place_of(relays, name, &found);
         struct relay *relay = relay_new(relays, name);
@@ -625,11 +686,8 @@ relays_close(struct relays *relays)
         return;
     cairn_on_commit(relays->store, NULL, relays);
     for (size_t i = 0; i < relays->count; i++) /* all are told before the first is waited for */
-        if (relays->list[i]->started) {
-            atomic_store(&relays->list[i]->stop, true);
-            atomic_fetch_add(&relays->list[i]->wake, 1);
-            os_wake(&relays->list[i]->wake, 1);
-        }
+        if (relays->list[i]->started)
+            tell_to_stop(relays->list[i]);
     for (size_t i = 0; i < relays->count; i++)
         relay_free(relays->list[i]);
     pthread_mutex_destroy(&relays->lock);

@@ -57,7 +57,8 @@ CAIRN_MUST_CHECK cairn_err relays_open(cairn_store *store, cairn_scope scope, re
 /* Stop all, each at the end of what it is doing. NULL is fine. */
 void relays_close(struct relays *relays);
 
-/* Make or change one; durable on return. CAIRN_E_INVALID names what is wrong; CAIRN_E_LIMIT: RELAYS_MAX. */
+/* Make or change one; durable on return. CAIRN_E_INVALID names what is wrong; CAIRN_E_LIMIT: RELAYS_MAX; CAIRN_E_EXISTS: the name is, or
+ * was before it was deleted, that of a relay of another direction or other topics. */
 CAIRN_MUST_CHECK cairn_err relay_put(struct relays *relays, const struct relay_spec *spec, cairn_error *error);
 /* Pause or go on. CAIRN_E_NOTFOUND. */
 CAIRN_MUST_CHECK cairn_err relay_pause(struct relays *relays, cairn_str name, bool paused, cairn_error *error);

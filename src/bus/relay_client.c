@@ -2,8 +2,11 @@
 #include "relay_int.h"
 
 #include <base/json.h>
+#include <os/os.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#define UNREACHABLE "Kafka cannot be reached: %s"
 
 /* What a relay may set. Left out is what runs a program, loads a library, reads a file of the user's choice into a request, or
  * would take from the relay what its guarantees rest on. */
@@ -77,9 +80,24 @@ on_error(rd_kafka_t *client, int err, const char *reason, void *context)
 {
     (void)client;
     struct relay *relay = context;
-    if (err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || err == RD_KAFKA_RESP_ERR__TRANSPORT || err == RD_KAFKA_RESP_ERR__RESOLVE
-        || err == RD_KAFKA_RESP_ERR__AUTHENTICATION || err == RD_KAFKA_RESP_ERR__SSL)
-        relay_say(relay, "waiting", "%s", reason);
+    if (err == RD_KAFKA_RESP_ERR__TRANSPORT || err == RD_KAFKA_RESP_ERR__RESOLVE || err == RD_KAFKA_RESP_ERR__AUTHENTICATION
+        || err == RD_KAFKA_RESP_ERR__SSL) {
+        const char *times = strstr(reason, " (after "); /* how long and how often: it would be news each time */
+        snprintf(relay->reason, sizeof relay->reason, "%.*s", times ? (int)(times - reason) : (int)strlen(reason), reason);
+    } else if (err != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
+        return;
+    }
+    relay_say(relay, "waiting", UNREACHABLE, relay->reason[0] ? relay->reason : reason);
+}
+
+/* What the client has noted waits in its queue until it is polled. */
+cairn_err
+relay_explain(struct relay *relay, rd_kafka_t *client, cairn_err err, cairn_error *error)
+{
+    if (err != CAIRN_E_TIMEOUT)
+        return err;
+    rd_kafka_poll(client, 0);
+    return relay->reason[0] ? error_set(error, err, UNREACHABLE, relay->reason) : err;
 }
 
 cairn_err
@@ -114,8 +132,24 @@ relay_client_new(struct relay *relay, rd_kafka_type_t type, const struct relay_c
     return err;
 }
 
+/* While there is no connection at all, in steps, so that a stop is noticed; what has been asked is given its time. */
+static rd_kafka_resp_err_t
+ask_metadata(const struct relay *relay, rd_kafka_t *client, rd_kafka_topic_t *topic, const struct rd_kafka_metadata **ret)
+{
+    rd_kafka_resp_err_t fault = RD_KAFKA_RESP_ERR__TRANSPORT;
+    const int64_t until_us = os_monotonic_us(os_real()) + RELAY_CALL_MS * INT64_C(1000);
+    for (int64_t left_ms = RELAY_CALL_MS; left_ms > 0 && !relay_stopping(relay);
+         left_ms = (until_us - os_monotonic_us(os_real())) / 1000) {
+        const int64_t step_ms = fault == RD_KAFKA_RESP_ERR__TRANSPORT && left_ms > RELAY_WAIT_MS ? RELAY_WAIT_MS : left_ms;
+        fault = rd_kafka_metadata(client, 0, topic, ret, (int)step_ms);
+        if (fault != RD_KAFKA_RESP_ERR__TRANSPORT && fault != RD_KAFKA_RESP_ERR__TIMED_OUT)
+            break;
+    }
+    return fault;
+}
+
 cairn_err
-relay_partitions(rd_kafka_t *client, cairn_str topic, size_t *ret, cairn_error *error)
+relay_partitions(const struct relay *relay, rd_kafka_t *client, cairn_str topic, size_t *ret, cairn_error *error)
 {
     char name[256];
     snprintf(name, sizeof name, "%.*s", (int)topic.size, topic.data);
@@ -123,7 +157,7 @@ relay_partitions(rd_kafka_t *client, cairn_str topic, size_t *ret, cairn_error *
     rd_kafka_topic_t *handle = rd_kafka_topic_new(client, name, NULL);
     if (handle == NULL)
         return error_set(error, CAIRN_E_INVALID, "%s is no topic's name", name);
-    rd_kafka_resp_err_t fault = rd_kafka_metadata(client, 0, handle, &metadata, RELAY_CALL_MS);
+    rd_kafka_resp_err_t fault = ask_metadata(relay, client, handle, &metadata);
     rd_kafka_topic_destroy(handle);
     if (fault != RD_KAFKA_RESP_ERR_NO_ERROR)
         return error_set(error, CAIRN_E_TIMEOUT, "Kafka does not answer: %s", rd_kafka_err2str(fault));
@@ -147,7 +181,7 @@ relay_look_again(struct relay *relay, rd_kafka_t *client, cairn_str topic)
     pthread_mutex_lock(&relay->lock);
     bool waiting = strcmp(relay->state, "waiting") == 0;
     pthread_mutex_unlock(&relay->lock);
-    if (waiting && relay_partitions(client, topic, &partitions, NULL) == CAIRN_OK)
+    if (waiting && relay_partitions(relay, client, topic, &partitions, NULL) == CAIRN_OK)
         relay_say(relay, "running", "%s", "");
 }
 

@@ -87,7 +87,7 @@ assign(struct incoming *in, cairn_error *error)
     size_t partitions;
     char topic[256];
     const cairn_str source = in->relay->spec.source;
-    cairn_err err = relay_partitions(in->client, source, &partitions, error);
+    cairn_err err = relay_partitions(in->relay, in->client, source, &partitions, error);
     in->looked_us = os_monotonic_us(os_real());
     if (err != CAIRN_OK || partitions == in->partitions)
         return err;
@@ -140,12 +140,14 @@ open_incoming(struct incoming *in, cairn_error *error)
     if (err != CAIRN_OK)
         return err;
     format_uuid(in->relay->relays->log_id, in->log_id);
-    rd_kafka_poll_set_consumer(in->client);
     in->queue = rd_kafka_queue_get_consumer(in->client);
     in->messages = calloc(RELAY_BATCH_RECORDS, sizeof(rd_kafka_message_t *));
     if (in->messages == NULL || in->queue == NULL)
         return error_set(error, CAIRN_E_NOMEM, "no memory for a relay");
-    return assign(in, error);
+    err = relay_explain(in->relay, in->client, assign(in, error), error);
+    if (err == CAIRN_OK)
+        rd_kafka_poll_set_consumer(in->client);
+    return err;
 }
 
 /* ---- records ------------------------------------------------------------------------------------------------------ */

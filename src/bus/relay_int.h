@@ -38,13 +38,13 @@ struct relay {
     bool started;
     _Atomic bool stop;
     _Atomic uint32_t wake;   /* changes when it should look again */
+    char reason[200];        /* its thread's: the newest why Kafka cannot be reached, of this run */
 
     pthread_mutex_t lock;    /* of what follows */
     const char *state;
     char detail[256];
     uint64_t records_total, lag;
-    uint64_t reached;        /* going out: records of the source that are behind it, and whether that is known yet */
-    bool reached_known;
+    uint64_t reached;        /* going out: records of the source that are behind it, as far as is known */
     int64_t last_time_us;
 };
 
@@ -66,7 +66,7 @@ struct relays {
 void relay_say(struct relay *relay, const char *state, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void relay_count(struct relay *relay, uint64_t records, uint64_t lag);
 struct relay_places;
-/* Going out: the sum of the places reached. Its lag is then reckoned when somebody asks, also while Kafka is away. */
+/* Going out: the sum of the places reached. Its lag is reckoned when somebody asks, also while Kafka is away. */
 void relay_reached(struct relay *relay, const struct relay_places *places);
 /* Sleep until woken, stopped, or the time is up. */
 void relay_sleep(struct relay *relay, uint32_t seen, unsigned ms);
@@ -105,8 +105,10 @@ struct relay_client_setting {
 CAIRN_MUST_CHECK cairn_err relay_client_new(struct relay *relay, rd_kafka_type_t type, const struct relay_client_setting *more,
                                             void (*told)(rd_kafka_t *, const rd_kafka_message_t *, void *),
                                             rd_kafka_t **ret, cairn_error *error);
-/* How many partitions the topic there has. CAIRN_E_NOTFOUND: none; CAIRN_E_TIMEOUT: Kafka does not answer. */
-CAIRN_MUST_CHECK cairn_err relay_partitions(rd_kafka_t *client, cairn_str topic, size_t *ret, cairn_error *error);
+/* How many partitions the topic there has. CAIRN_E_NOTFOUND: none; CAIRN_E_TIMEOUT: Kafka does not answer, or the relay is to stop. */
+CAIRN_MUST_CHECK cairn_err relay_partitions(const struct relay *relay, rd_kafka_t *client, cairn_str topic, size_t *ret, cairn_error *error);
+/* Of a call by which CAIRN_E_TIMEOUT came back: why, where the client knows more. It has not begun to consume. */
+cairn_err relay_explain(struct relay *relay, rd_kafka_t *client, cairn_err err, cairn_error *error);
 /* After a fault that nothing has followed: say that it runs when Kafka answers again. */
 void relay_look_again(struct relay *relay, rd_kafka_t *client, cairn_str topic);
 /* The group's name in Kafka, and the producer's: of this log's relay, so that two logs may have relays of one name to one Kafka. */

@@ -105,6 +105,7 @@ places_from_kafka(struct outgoing *out, cairn_error *error)
     err = fault == RD_KAFKA_RESP_ERR_NO_ERROR
               ? take_places(out, list, error)
               : error_set(error, CAIRN_E_TIMEOUT, "Kafka does not say how far this relay has come: %s", rd_kafka_err2str(fault));
+    err = relay_explain(out->relay, client, err, error);
     rd_kafka_topic_partition_list_destroy(list);
     rd_kafka_consumer_close(client);
     rd_kafka_destroy(client);
@@ -121,7 +122,8 @@ open_client(struct outgoing *out, cairn_error *error)
                                                     {transactions ? "transactional.id" : NULL, relay_group(out->relay, id)}, {NULL, NULL}};
     cairn_err err = relay_client_new(out->relay, RD_KAFKA_PRODUCER, settings, note_delivery, &out->client, error);
     if (err == CAIRN_OK)
-        err = relay_partitions(out->client, cairn_cstr(out->target), &out->target_partitions, error);
+        err = relay_explain(out->relay, out->client,
+                            relay_partitions(out->relay, out->client, cairn_cstr(out->target), &out->target_partitions, error), error);
     if (err != CAIRN_OK)
         return err;
     out->same_partitions = out->target_partitions == out->partitions;
@@ -133,7 +135,7 @@ open_client(struct outgoing *out, cairn_error *error)
             rd_kafka_error_destroy(fault);
         }
     }
-    return err;
+    return relay_explain(out->relay, out->client, err, error);
 }
 
 /* The topic here, as it is now: it may have grown. */
@@ -429,7 +431,8 @@ relay_transaction(struct outgoing *out, size_t *ret_records, cairn_error *error)
         out->total += *ret_records;
         memcpy(out->places.next, out->ahead, out->places.count * sizeof *out->ahead);
     } else {
-        (void)fault_of(rd_kafka_abort_transaction(out->client, RELAY_CALL_MS), "abort", NULL); /* or it times out there */
+        const int wait_ms = relay_stopping(out->relay) ? TRY_MS : RELAY_CALL_MS; /* or it times out there */
+        (void)fault_of(rd_kafka_abort_transaction(out->client, wait_ms), "abort", NULL);
     }
     return err;
 }

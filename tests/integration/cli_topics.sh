@@ -178,11 +178,16 @@ is "… a relay, without its secret" 'j["relay"] == "copy" and j["target"] == "c
 run 0 "list" relays; says "… a table" '^copy +out +my-order +copied +paused'
 run 0 "show" relays show copy; says "… its settings" '^bootstrap.servers=127.0.0.1:1'; says "… may repeat" '^exactly once false$'
 if grep -q hunter2 out; then bad "the secret is not shown"; else ok "the secret is not shown"; fi
+run 0 "put it again" relays put copy --out --from my-order --to copied --bootstrap 127.0.0.1:1 --json; is "… what is left out has its default, but paused" 'j["client"] == {"bootstrap.servers": "127.0.0.1:1"} and j["paused"]'
+run 4 "another topic" relays put copy --out --from other --to copied --bootstrap 127.0.0.1:1; says "… says which it has" 'goes out from my-order to copied; a relay of other topics has another name' err
+run 4 "another direction" relays put copy --in --from my-order --to copied --bootstrap 127.0.0.1:1
 run 0 "resume" relays resume copy
-until_is "it waits for its Kafka" 'j["state"] == "waiting" and not j["paused"] and "does not answer" in j["detail"]' relays show copy --json
+until_is "it waits for its Kafka, and says why" 'j["state"] == "waiting" and not j["paused"] and "cannot be reached" in j["detail"] and "Connection refused" in j["detail"]' relays show copy --json
+is "… and how far it is behind" 'j["lag"] == 6'
 run 0 "pause" relays pause copy --json; is "… paused" 'j["paused"]'
 run 0 "delete" relays delete copy
 run 3 "… it is gone" relays show copy
+run 4 "… its name is not for other topics" relays put copy --out --from other --to copied --bootstrap 127.0.0.1:1; says "… says why" 'went out from my-order' err
 run 0 "put one that comes in" relays put fetch --in --from theirs --bootstrap 127.0.0.1:1 --paused
 run 0 "… show" relays show fetch; says "… is exactly once" '^exactly once true$'
 run 0 "… delete" relays delete fetch

@@ -116,7 +116,7 @@ for l in lines:
     assert h["dlq_error_code"] == "script" and "CHECK" in h["dlq_error"] and h["dlq_attempts"] == "3", h
     assert h["dlq_topic"] == "order" and h["dlq_partition"] in "01" and h["dlq_offset"].isdigit() and h["dlq_stream"] == "order-" + l["key"]
     assert h["dlq_first_failed"] < h["dlq_last_failed"] and h["content-type"] == "application/json"
-    assert "kafka_headers" not in h["ce_meta"] and json.loads(h["ce_meta"])["dead_letter"]["consumer"] == "sums"
+    assert [t[:12] for t in json.loads(h["ce_tags"])] == ["dead_letter:"] and "kafka_headers" not in h["ce_meta"] and json.loads(h["ce_meta"])["dead_letter"]["consumer"] == "sums"
 P
 kcat -b "$broker" -C -t order -e -q -f '%p %o %k\n' >at 2>kcat.err
 python3 - <<'P' && ok "… where it stood in its own topic" || bad "… where it stood in its own topic" "$(cat at)"
@@ -144,8 +144,9 @@ append customer-ann Opened '{"name":"ann"}'
 until_is "… and what they need" 'j["lag"] == 0' projection till sums status --json
 run 0 "a dry run" topics replay order.dlq --consumer till/sums --dry-run --json; is "… tells four" 'j["replayed"] == 4'
 run 0 "… of somebody else" topics replay order.dlq --consumer other --json; is "… nothing" 'j["replayed"] == j["failed"] == j["no_consumer"] == 0'
-run 1 "replay" topics replay order.dlq; says "… one is back" '^ +1 sent back$'; says "… three fail again" '^ +3 failed again'; says "… which" 'FOREIGN KEY' err
+run 1 "replay" topics replay order.dlq; says "… one is back" '^ +1 sent back$'; says "… three fail again" '^ +3 failed$'; says "… which" 'FOREIGN KEY' err
 run 1 "replay again" topics replay order.dlq --json; is "… not twice" 'j["replayed"] == 0 and j["before"] == 1 and j["failed"] == 3'
+is "… says which, as HTTP does" '[("FOREIGN KEY" in f["error"] or "CHECK" in f["error"]) and f["consumer"] for f in j["failures"]] == ["sums"] * 3 and j["next"] is None'
 payments; is "… applied once" '[r["amount"] for r in j["rows"]] == [1, 3, 5, 7]'
 
 # A deployment mends the others: the model is built anew, and has had them when they are sent back.
@@ -177,7 +178,7 @@ lines = [json.loads(l) for l in open("out")]
 h = headers(lines[0])
 assert len(lines) == 1 and lines[0]["key"] == "2" and json.loads(lines[0]["payload"]) == {"n": 2}
 assert h["dlq_kind"] == "subscription" and h["dlq_consumer"] == "mailer" and h["dlq_error"] == "still none" and h["dlq_attempts"] == "2"
-assert h["dlq_error_code"] == "refused" and "dlq_topic" not in h and h["ce_type"] == "Sent"
+assert h["dlq_error_code"] == "refused" and "dlq_topic" not in h and "ce_tags" not in h and h["ce_type"] == "Sent"
 P
 run 0 "replay" topics replay bill.dlq --json; is "… one" 'j["replayed"] == 1'
 end_server KILL
@@ -193,12 +194,20 @@ run 0 "… nobody's now" topics replay bill.dlq --json; is "… says so" 'j["no_
 printf 'k1:{"x":1}\nk2:{"x":2}\n' | kcat -b "$broker" -P -t click.dlq -K: -H why=slow 2>kcat.err || bad "kcat produces" "$(cat kcat.err)"
 printf 'k3:{"x":3}\n' | kcat -b "$broker" -P -t click.dlq -K: -H kafka_dlt-original-topic=tap -H ce_type=Tapped 2>kcat.err || bad "kcat produces" "$(cat kcat.err)"
 until_is "three records" 'j["records"] == 3' topics list --prefix click.dlq --json
-run 0 "a dry run" topics replay click.dlq --dry-run --json; is "… tells" 'j["appended"] == 3'
+run 1 "their topics are not there" topics replay click.dlq; says "… three fail" '^ +3 failed$'; says "… says which" 'offset [0-9]+: no topic (click|tap)$' err
+run 1 "… a dry run" topics replay click.dlq --dry-run; says "… says what would be" '^ +3 would fail$'; says "… and of each" 'would fail: no topic tap' err
+run 3 "… nothing was appended" read click-k1
+run 0 "make one" topics create click
+run 0 "… the other" topics create tap
+run 0 "a dry run" topics replay click.dlq --dry-run; says "… tells" '^ +3 would be appended'; says "… would" '^ +0 would be sent back'
+run 0 "… as JSON" topics replay click.dlq --dry-run --json; is "… tells" 'j["appended"] == 3 and j["failures"] == []'
 run 0 "replay" topics replay click.dlq; says "… three" '^ +3 appended'
 run 0 "replay again" topics replay click.dlq --json; is "… not twice" 'j["before"] == 3 and j["appended"] == 0'
 run 0 "read" read click-k1 --json
 is "… in its own topic's stream, and says from where" 'len(lines) == 1 and j["type"] == "click" and j["data"] == {"x": 1} and j["meta"]["replayed_from"]["topic"] == "click.dlq" and j["meta"]["kafka_headers"] == {"why": "slow"}'
 run 0 "read" read tap-k3 --json; is "… or what its header says" 'len(lines) == 1 and j["type"] == "Tapped"'
+run 0 "of a topic of no dead letters" topics replay click; says "… nobody knows from where" '^ +2 looked at$'; says "… says so" '^ +2 whose origin is not known$'
+run 0 "… as JSON" topics replay click --json; is "… a count of its own" 'j["no_origin"] == 2 and j["no_consumer"] == 0'
 run 3 "no such topic" topics replay nothing
 run 3 "no such partition" topics replay click.dlq --partition 99
 

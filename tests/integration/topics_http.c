@@ -213,8 +213,30 @@ TEST(offsets_move)
 
 /* ---- relays --------------------------------------------------------------------------------------------------------------- */
 
+/* Goal: a relay does not go on, from the place of one topic, in another: its name stays with its direction and its topics.
+ * Method: each of them changed, while it is there and when it was deleted; what is put again as it was is fine. */
+TEST(topics_of_relays)
+{
+#define TO_NOWHERE "\"client\":{\"bootstrap.servers\":\"127.0.0.1:1\"},\"paused\":true}"
+    static const char same[] = "{\"direction\":\"out\",\"source\":\"a\",\"target\":\"b\"," TO_NOWHERE;
+    static const char *const others[] = {"{\"direction\":\"in\",\"source\":\"a\",\"target\":\"b\"," TO_NOWHERE,
+                                         "{\"direction\":\"out\",\"source\":\"c\",\"target\":\"b\"," TO_NOWHERE,
+                                         "{\"direction\":\"out\",\"source\":\"a\",\"target\":\"c\"," TO_NOWHERE,
+                                         "{\"direction\":\"out\",\"source\":\"a\"," TO_NOWHERE};
+    just(201, "PUT", "/v1/relays/named", same);
+    just(200, "PUT", "/v1/relays/named", same);
+    for (int i = 0; i < 4; i++)
+        problem(409, "exists", "the relay named goes out from a to b", "PUT", "/v1/relays/named", others[i]);
+    just(204, "DELETE", "/v1/relays/named", NULL);
+    for (int i = 0; i < 4; i++)
+        problem(409, "exists", "the relay named went out from a to b", "PUT", "/v1/relays/named", others[i]);
+    just(404, "GET", "/v1/relays/named", NULL);
+    just(201, "PUT", "/v1/relays/named", same);
+    just(204, "DELETE", "/v1/relays/named", NULL);
+}
+
 /* Goal: a relay can be read, changed and put back without its secret ever being shown or lost.
- * Method: PUT with a secret, GET, PUT what was shown with another member changed; a secret that was never given is asked for. */
+ * Method: PUT with a secret, GET, PUT what was shown with other members changed; a secret that was never given is asked for. */
 TEST(secrets_of_relays)
 {
     just(201, "PUT", "/v1/relays/copy",
@@ -226,11 +248,12 @@ TEST(secrets_of_relays)
     CHECK(is_text(client, "sasl.password", "\u2022\u2022\u2022"));
     CHECK(is_text(json_get(client, "ssl.key.password"), "env", "NOWHERE"));
     struct buf again = {0};
-    buf_printf(&again, "{\"direction\":\"out\",\"source\":\"a\",\"target\":\"b\",\"client\":%.*s}", (int)client.raw.size, client.raw.data);
+    buf_printf(&again, "{\"direction\":\"out\",\"source\":\"a\",\"transactions\":true,\"client\":%.*s}", (int)client.raw.size, client.raw.data);
     buf_put_char(&again, '\0');
     reply_free(&reply);
     reply = expect(200, "PUT", "/v1/relays/copy", again.data);
-    CHECK(is_text(reply.json, "target", "b"));
+    CHECK(is_text(reply.json, "target", "a"));
+    CHECK(json_get(reply.json, "transactions").type == JSON_TRUE);
     CHECK(json_get(reply.json, "paused").type == JSON_TRUE); /* it was */
     CHECK(strstr(reply.body.data, "hunter2") == NULL);
     reply_free(&reply);
@@ -365,7 +388,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        RUN(events_are_in_partitions), RUN(newest_of_what_is_left), RUN(topics_change), RUN(offsets_move), RUN(secrets_of_relays), RUN(hostile_input),
+        RUN(events_are_in_partitions), RUN(newest_of_what_is_left), RUN(topics_change), RUN(offsets_move),
+        RUN(topics_of_relays), RUN(secrets_of_relays), RUN(hostile_input),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

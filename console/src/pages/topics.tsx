@@ -382,12 +382,12 @@ function Settings({ topic }: { topic: Topic }) {
 
 /* ---- dead letters ---------------------------------------------------------------------------------- */
 
-const COUNTS = ["replayed", "appended", "before", "failed", "waiting", "no_consumer", "gone"] as const;
+const COUNTS = ["replayed", "appended", "before", "failed", "waiting", "no_consumer", "no_origin", "gone"] as const;
 type Counts = Record<(typeof COUNTS)[number], number>;
 
 /* All of them, call by call. */
 async function replay(topic: string, dry_run: boolean): Promise<Counts & { failures: Replayed["failures"] }> {
-  const sum = { replayed: 0, appended: 0, before: 0, failed: 0, waiting: 0, no_consumer: 0, gone: 0, failures: [] as Replayed["failures"] };
+  const sum = { replayed: 0, appended: 0, before: 0, failed: 0, waiting: 0, no_consumer: 0, no_origin: 0, gone: 0, failures: [] as Replayed["failures"] };
   for (let next: Json = null, first = true; first || next !== null; first = false) {
     const part: Replayed = await json<Replayed>(`${topicPath(topic)}/replay`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ dry_run, next }) });
     for (const name of COUNTS) sum[name] += part[name];
@@ -401,10 +401,11 @@ const said = (counts: Counts): string =>
   [
     plural(counts.replayed, "event") + " sent back",
     counts.appended > 0 && `${count(counts.appended)} appended to the topic that they came from`,
-    counts.failed > 0 && `${count(counts.failed)} failed again`,
+    counts.failed > 0 && `${count(counts.failed)} failed`,
     counts.waiting > 0 && `${count(counts.waiting)} wait for room in their subscription`,
     counts.before > 0 && `${count(counts.before)} sent back before, or had since`,
     counts.no_consumer > 0 && `${count(counts.no_consumer)} of consumers that are not there`,
+    counts.no_origin > 0 && `${count(counts.no_origin)} whose origin is not known`,
     counts.gone > 0 && `${count(counts.gone)} not in the log any more`,
   ]
     .filter(Boolean)

@@ -219,11 +219,12 @@ static const struct api_route routes[] = {
      {{200, "The relay", {JSON_BODY("Relay")}}},
      "400 404 429 500 501 503"},
     {"PUT", "/v1/relays/{relay}", "putRelay", "relays", api_relay_put, RUN_WORK, 0, "Make a relay, or change it",
-     "The whole of it, but for paused and for secrets that are sent as they are shown, which stay. A secret may be given as "
-     "{\\\"env\\\":\\\"NAME\\\"}: then only the name is in the log.",
+     "The whole of it, but for paused and for secrets that are sent as they are shown, which stay; what else is left out gets its "
+     "default. Direction, source and target of a name stay what they are, also when the relay was deleted: others are 409. A secret "
+     "may be given as {\\\"env\\\":\\\"NAME\\\"}: then only the name is in the log.",
      {JSON_BODY("RelayDefinition")},
      {{200, "Changed, durable", {JSON_BODY("Relay")}}, {201, "Made, durable", {JSON_BODY("Relay")}}},
-     "400 403 413 415 422 429 500 501 503 507"},
+     "400 403 409 413 415 422 429 500 501 503 507"},
     {"DELETE", "/v1/relays/{relay}", "deleteRelay", "relays", api_relay_delete, RUN_WORK, 0, "Delete a relay",
      "How far it was stays known: made again, it goes on from there.",
      {{0}},

@@ -170,7 +170,7 @@ const char api_schemas[] =
     "\"DeadNext\":" CLOSED("\"partition\",\"offset\",\"until\"", "\"partition\":" WHOLE ",\"offset\":" WHOLE ",\"until\":" WHOLE) ","
     "\"DeadReplayed\":" OBJECT("\"topic\",\"dry_run\",\"replayed\",\"next\"", "\"topic\":" TEXT ",\"dry_run\":{\"type\":\"boolean\"},"
         "\"looked_at\":" WHOLE ",\"replayed\":" WHOLE ",\"appended\":" WHOLE ",\"before\":" WHOLE ",\"failed\":" WHOLE
-        ",\"waiting\":" WHOLE ",\"no_consumer\":" WHOLE ",\"gone\":" WHOLE ",\"failures\":" LIST(OBJECT(
+        ",\"waiting\":" WHOLE ",\"no_consumer\":" WHOLE ",\"no_origin\":" WHOLE ",\"gone\":" WHOLE ",\"failures\":" LIST(OBJECT(
         "\"partition\",\"offset\",\"error\"", "\"partition\":" WHOLE ",\"offset\":" WHOLE ",\"consumer\":" TEXT ",\"error\":" TEXT))
         ",\"next\":{\"oneOf\":[{\"type\":\"null\"}," REF("DeadNext") "]}") ","
     "\"RecordPage\":" OBJECT("\"records\",\"next\",\"end\",\"start_offset\",\"end_offset\"", "\"records\":"
