@@ -5,7 +5,8 @@
 
 LAYERS := unit property crash sim fuzz integration
 layer_programs = $(patsubst tests/%.c,$(B)/tests/%,$(filter-out tests/fuzz/driver.c,$(wildcard tests/$(1)/*.c)))
-TEST_PROGRAMS := $(foreach l,$(LAYERS),$(call layer_programs,$(l)))
+# PROGRAMS_OF: the layers whose programs are wanted
+TEST_PROGRAMS := $(foreach l,$(or $(PROGRAMS_OF),$(LAYERS)),$(call layer_programs,$(l)))
 
 .PHONY: interop test test-programs test-asan test-tsan soak fuzz $(addprefix test-,$(LAYERS) interop browser)
 
@@ -14,7 +15,7 @@ test-programs: $(TEST_PROGRAMS)
 # What a newcomer runs, and CI: every layer, then the same under the sanitizers. Left out there: what takes minutes under ASan and
 # plays the same without it (`make test-asan` has it); what is about plain builds, other people's compilers, clients or real data: the
 # library's installation, TypeScript, npm's clients, loans, the README; storms and kills of whole servers, which are a matter of speed.
-# ThreadSanitizer has nothing to say where there is one thread (some of that is named here, since it slows it down tenfold), nor about the
+# ThreadSanitizer has nothing to say where there is one thread (what takes a second or more of that is named here), nor about the
 # command line's own work, which takes it three minutes, and it does not know how librdkafka's threads begin.
 LEFT_OUT := asan/crash/kafka_storm asan/crash/kafka_storm_new asan/crash/kafka_kill9 \
             asan/crash/syscalls asan/crash/flip asan/crash/copies asan/crash/powercut asan/crash/topics \
@@ -23,23 +24,27 @@ LEFT_OUT := asan/crash/kafka_storm asan/crash/kafka_storm_new asan/crash/kafka_k
             $(foreach p,asan tsan,$(foreach t,typescript starter_typescript loans docs_readme,$(p)/integration/$(t))) \
             $(foreach p,asan tsan,$(foreach t,kafka_npm registry_npm cli_topics relay dead_letters,$(p)/integration/$(t))) \
             tsan/integration/kafka_kcat tsan/integration/kafka_rdkafka tsan/integration/kafka_clean tsan/integration/relay_faults \
-            $(foreach t,lua_hostile lua_strings lua_types lua_values query_hostile sql_hostile json_schema \
-                log_batches log_thinned topics avro protobuf,tsan/unit/$(t)) \
-            $(foreach t,avro_resolve batch_roundtrip kafka_messages,tsan/property/$(t))
+            $(foreach t,lua_hostile lua_strings lua_types lua_values query_hostile sql_hostile json_schema json_suite base_json \
+                log_batches log_thinned log_recover log_sweep log_hidden log_sequenced log_thin_cost log_partition_reads \
+                topics broker_transactions broker_produce broker_settings groups_consumer \
+                avro protobuf kafka_codec series snapshot openapi query_run os_sim_cut,tsan/unit/$(t)) \
+            $(foreach t,avro_resolve batch_roundtrip kafka_messages series_model topics_model schema_compat json_roundtrip \
+                groups_storm,tsan/property/$(t))
+TSAN_LAYERS := unit property integration
 test: deps-test
 	@$(MAKE) --no-print-directory -j$$(nproc) build test-programs
 	@$(MAKE) --no-print-directory -j$$(nproc) PRESET=asan build test-programs
-	@$(MAKE) --no-print-directory -j$$(nproc) PRESET=tsan build test-programs
+	@$(MAKE) --no-print-directory -j$$(nproc) PRESET=tsan PROGRAMS_OF="$(TSAN_LAYERS)" build test-programs
 	@TEST_LEAVE_OUT="$(LEFT_OUT)" tests/run.sh release:$(subst $() $(),$(comma),$(LAYERS)),browser \
-	    asan:unit,property,crash,fuzz,integration tsan:unit,property,integration
+	    asan:unit,property,crash,fuzz,integration tsan:$(subst $() $(),$(comma),$(TSAN_LAYERS))
 
 test-asan: deps-test
 	@$(MAKE) --no-print-directory -j$$(nproc) PRESET=asan build test-programs
 	@TEST_LEAVE_OUT=asan/integration/library tests/run.sh asan:unit,property,crash,fuzz,integration
 
 test-tsan: deps-test
-	@$(MAKE) --no-print-directory -j$$(nproc) PRESET=tsan build test-programs
-	@TEST_LEAVE_OUT=tsan/integration/library tests/run.sh tsan:unit,property,integration
+	@$(MAKE) --no-print-directory -j$$(nproc) PRESET=tsan PROGRAMS_OF="$(TSAN_LAYERS)" build test-programs
+	@TEST_LEAVE_OUT=tsan/integration/library tests/run.sh tsan:$(subst $() $(),$(comma),$(TSAN_LAYERS))
 
 $(addprefix test-,$(LAYERS)): test-%: deps-test
 	@$(MAKE) --no-print-directory -j$$(nproc) build test-programs

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Run test programs and scripts, and count. Arguments: PRESET:LAYER,LAYER…
 #
-# As many at a time as there are processors (TEST_LANES): most of them wait, for a disk or for one thread, most of their time.
+# One more at a time than there are processors (TEST_LANES): most of them wait, for a disk or for one thread, a part of their time.
 # A program is $B/tests/LAYER/NAME (cmocka), a script is tests/LAYER/NAME.sh or .mjs (lines "ok …", "not ok …",
 # "skip …"). Each gets TEST_TIMEOUT seconds (600), its output goes to $B/logs/LAYER-NAME.log, and what
 # failed is shown. TEST_LEAVE_OUT names tests to leave out (PRESET/LAYER/NAME …). The last line is "N passed, N failed, N skipped".
@@ -9,7 +9,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 2
 export LC_ALL=C.UTF-8
 timeout_s=${TEST_TIMEOUT:-600}
-lanes=${TEST_LANES:-$(nproc)}
+lanes=${TEST_LANES:-$(($(nproc) + 1))}
 [ "$lanes" -le 8 ] || lanes=8
 base=${B:-build} # where make built: the sanitizers' programs are in folders of it
 results=$(mktemp -d) # of each test: N.counts, and N.fault, told again at the end, where a reader of the last screen sees it
