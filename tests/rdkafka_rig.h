@@ -172,6 +172,9 @@ serve_end(struct serve *serve)
         }                                                                                                                       \
     } while (0)
 
+/* For what nobody announces: look again every millisecond. */
+#define AWAIT(condition) UNTIL(condition, poll(NULL, 0, 1))
+
 /* What librdkafka has to say goes to stderr with TEST_LOG only: half of it is about servers that tests kill. */
 static inline void
 rig_say(const rd_kafka_t *rk, int level, const char *facility, const char *text)

@@ -19,8 +19,8 @@
  * Settings for the client are librdkafka's, from a list of those that neither run nor load anything; a secret may be given as
  * {"env": "NAME"}, so that it does not stand in the log.
  *
- * Threads: every call from any thread; they may block on the disk, put and delete also until the relay's thread has stopped (some
- * seconds when Kafka is away). */
+ * Threads: every call from any thread; they may block on the disk, put, pause and delete also until the relay's thread has stopped:
+ * half a second when Kafka is away, up to 10 s when it has been asked and is silent. */
 #ifndef BUS_RELAY_H
 #define BUS_RELAY_H
 

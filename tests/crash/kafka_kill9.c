@@ -314,7 +314,7 @@ static void
 more_of(atomic_uint *what, unsigned count)
 {
     unsigned until = atomic_load(what) + count;
-    UNTIL(atomic_load(what) >= until, poll(NULL, 0, 1));
+    AWAIT(atomic_load(what) >= until);
 }
 
 TEST(every_record_is_counted)

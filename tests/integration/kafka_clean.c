@@ -164,9 +164,9 @@ TEST(retention_gives_space_back)
         for (size_t t = 0; t < 3; t++)
             produce(rk, names[t], i % 50, i);
     flush(rk);
-    UNTIL(low_offset("old") == ROUNDS, poll(NULL, 0, 20));
+    AWAIT(low_offset("old") == ROUNDS);
     /* Nine megabytes came, three are to stay; a quarter of a segment may be left, and the newest is as it is. */
-    UNTIL(figure("log_bytes") < 6000000, poll(NULL, 0, 20));
+    AWAIT(figure("log_bytes") < 6000000);
     CHECK(figure("scavenged_bytes_total") > 3000000);
     CHECK(server_says("/metrics", "\ncairn_scavenged_bytes_total "));
     CHECK(server_says("/metrics", "\ncairn_scavenge_failed 0"));
@@ -234,8 +234,8 @@ TEST(compaction_gives_space_back)
     flush(rk);
     serve_kill(&serve); /* in the middle of it */
     serve_start(&serve);
-    UNTIL(lower_half_is_gone(), poll(NULL, 0, 50));
-    UNTIL(figure("log_bytes") < 7000000, poll(NULL, 0, 20)); /* of twelve megabytes */
+    AWAIT(lower_half_is_gone());
+    AWAIT(figure("log_bytes") < 7000000); /* of twelve megabytes */
     struct table table = {{0}};
     CHECK(read_all("table", note_table, &table) < produced / 3);
     CHECK_INT(rig_end_offset(admin, "table", 0), produced);

@@ -562,7 +562,7 @@ TEST(both_faces)
     CHECK_RK(rd_kafka_flush(rk, RIG_PATIENCE_MS));
     CHECK(says("/v1/streams/parcel-p1/events", "\"type\":\"Sent\""));
     CHECK(says("/v1/streams/parcel-p1/events", "{\"place\":\"Kiel\"}"));
-    UNTIL(says("/v1/apps/post/queries/parcel?id=p1", "\"moves\":2"), poll(NULL, 0, 5));
+    AWAIT(says("/v1/apps/post/queries/parcel?id=p1", "\"moves\":2"));
 
     /* The moment of the third one, as HTTP tells it; then things go on by HTTP. */
     reply = ask("GET", "/v1/streams/parcel-p1/events?from=2&limit=1", NULL, 200);
@@ -572,7 +572,7 @@ TEST(both_faces)
     snprintf(path, sizeof path, "/v1/apps/post/queries/parcel?id=p1&as_of=%.27s", at + 8);
     reply_free(&reply);
     reply_free(&(struct reply[]){ask("POST", "/v1/streams/parcel-p1/events", "{\"type\":\"Seen\",\"data\":{\"place\":\"Oslo\"}}", 201)}[0]);
-    UNTIL(says("/v1/apps/post/queries/parcel?id=p1", "\"place\":\"Oslo\""), poll(NULL, 0, 5));
+    AWAIT(says("/v1/apps/post/queries/parcel?id=p1", "\"place\":\"Oslo\""));
     CHECK(says(path, "\"place\":\"Kiel\""));
 
     /* By key: the partition that the partitioner gives it, where the client's own records are, behind them. */

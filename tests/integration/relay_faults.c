@@ -94,20 +94,50 @@ rd_kafka_abort_transaction(rd_kafka_t *client, int timeout_ms)
     return REAL(rd_kafka_abort_transaction)(client, timeout_ms);
 }
 
-static atomic_int asking; /* relays that wait for an answer now */
-static atomic_bool hang, hanging; /* a question that is not answered before `hang` is false again */
+/* Questions to Kafka that are not answered yet; while `hang` is true none is. */
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool hang;
+    int count;
+} asking = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+static void
+set_hang(bool hang)
+{
+    pthread_mutex_lock(&asking.lock);
+    asking.hang = hang;
+    pthread_cond_broadcast(&asking.changed);
+    pthread_mutex_unlock(&asking.lock);
+}
+
+static void
+await_asking(int count)
+{
+    struct timespec until;
+    int late = 0;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += RIG_PATIENCE_MS / 1000;
+    pthread_mutex_lock(&asking.lock);
+    while (asking.count != count && late == 0)
+        late = pthread_cond_timedwait(&asking.changed, &asking.lock, &until);
+    pthread_mutex_unlock(&asking.lock);
+    CHECK_INT(late, 0);
+}
 
 rd_kafka_resp_err_t
 rd_kafka_metadata(rd_kafka_t *client, int all, rd_kafka_topic_t *only, const struct rd_kafka_metadata **ret, int timeout_ms)
 {
-    while (atomic_load(&hang)) {
-        atomic_store(&hanging, true);
-        usleep(1000);
-    }
-    atomic_store(&hanging, false);
-    atomic_fetch_add(&asking, 1);
+    pthread_mutex_lock(&asking.lock);
+    asking.count++;
+    pthread_cond_broadcast(&asking.changed);
+    while (asking.hang)
+        pthread_cond_wait(&asking.changed, &asking.lock);
+    pthread_mutex_unlock(&asking.lock);
     const rd_kafka_resp_err_t err = REAL(rd_kafka_metadata)(client, all, only, ret, timeout_ms);
-    atomic_fetch_sub(&asking, 1);
+    pthread_mutex_lock(&asking.lock);
+    asking.count--;
+    pthread_mutex_unlock(&asking.lock);
     return err;
 }
 
@@ -284,9 +314,9 @@ TEST(a_fault_loses_no_other_records)
     atomic_store(&watermark_faults, 1);
     atomic_store(&fault_first, true);
     put("in", false, "faulty", "faulty");
-    UNTIL(atomic_load(&watermark_faults) == 0, usleep(1000));
+    AWAIT(atomic_load(&watermark_faults) == 0);
     produce("faulty", 1, 500, 1, 0);
-    UNTIL(end_here("faulty", 1) > 0, usleep(1000));
+    AWAIT(end_here("faulty", 1) > 0);
     const cairn_uuid id = topic_id("faulty");
     cairn_partition_reader *reader;
     cairn_partition_item item;
@@ -298,7 +328,7 @@ TEST(a_fault_loses_no_other_records)
     CHECK(cairn_str_equal(record.value, CAIRN_STR("0")));
     batch_close(&cursor);
     cairn_partition_reader_free(reader);
-    UNTIL(end_here("faulty", 1) == 501, usleep(1000));
+    AWAIT(end_here("faulty", 1) == 501);
 }
 
 /* Goal: headers count in how much one append takes. Method: 600 records that are 8 MB by their headers alone, consumed at once. */
@@ -309,7 +339,7 @@ TEST(headers_are_bytes)
     produce("headers", 0, 0, count, 14000);
     atomic_store(&gather, count);
     put("headers", false, "headers", "headers");
-    UNTIL(end_here("headers", 0) >= (uint64_t)count, usleep(1000));
+    AWAIT(end_here("headers", 0) >= (uint64_t)count);
     atomic_store(&gather, 0);
     CHECK_OK(relay_delete(relays, CAIRN_STR("headers"), NULL));
     const cairn_uuid id = topic_id("headers");
@@ -336,13 +366,13 @@ TEST(no_commit_without_places)
     append("orders-1");
     atomic_store(&places_refused, true);
     put("out", true, "orders", "orders");
-    UNTIL(atomic_load(&places_tried) > 1, usleep(1000));
+    AWAIT(atomic_load(&places_tried) > 1);
     CHECK_OK(relay_pause(relays, CAIRN_STR("out"), true, NULL));
     CHECK_INT(atomic_load(&commits), 0);
     CHECK(atomic_load(&aborts) > 0);
     atomic_store(&places_refused, false);
     CHECK_OK(relay_pause(relays, CAIRN_STR("out"), false, NULL));
-    UNTIL(status_of("out").records_total == 1, usleep(1000));
+    AWAIT(status_of("out").records_total == 1);
     CHECK_INT(count_there("orders", 1), 1);
 }
 
@@ -357,16 +387,16 @@ TEST(places_of_many_partitions)
     append("wide-1");
     put("wide", true, "wide", "wide");
     for (uint64_t i = 1; i <= 3; i++) {
-        UNTIL(status_of("wide").records_total == i, usleep(1000));
+        AWAIT(status_of("wide").records_total == i);
         CHECK_OK(relay_pause(relays, CAIRN_STR("wide"), true, NULL));
         append(i == 1 ? "wide-2" : "wide-1");
         CHECK_OK(relay_pause(relays, CAIRN_STR("wide"), false, NULL));
     }
-    UNTIL(status_of("wide").records_total == 4, usleep(1000));
-    UNTIL(status_of("wide").lag == 0, usleep(1000));
+    AWAIT(status_of("wide").records_total == 4);
+    AWAIT(status_of("wide").lag == 0);
     CHECK_INT(count_there("wide", 3), 4);
     put("narrow", true, "wide", "narrow");
-    UNTIL(strstr(status_of("narrow").detail, "2 partitions at least") != NULL, usleep(1000));
+    AWAIT(strstr(status_of("narrow").detail, "2 partitions at least") != NULL);
     CHECK_INT(count_there("narrow", 1), 0);
 }
 
@@ -379,7 +409,7 @@ TEST(lag_is_known_without_kafka)
     append("lag-1");
     append("lag-2");
     put_with("least", true, false, "lag", "lag");
-    UNTIL(status_of("least").records_total == 2 && status_of("least").lag == 0, usleep(1000));
+    AWAIT(status_of("least").records_total == 2 && status_of("least").lag == 0);
     relays_close(relays);
     cairn_close(store);
     serve_kill(&serve);
@@ -388,11 +418,11 @@ TEST(lag_is_known_without_kafka)
     CHECK_INT(status_of("least").lag, 1);
     put("never", true, "lag", "lag");
     CHECK_INT(status_of("never").lag, 3);
-    UNTIL(strstr(status_of("least").detail, "Connection refused") && strstr(status_of("never").detail, "Connection refused"), usleep(1000));
+    AWAIT(strstr(status_of("least").detail, "Connection refused") && strstr(status_of("never").detail, "Connection refused"));
     CHECK_INT(status_of("least").lag, 1);
     CHECK_INT(status_of("never").lag, 3);
     serve_start(&serve);
-    UNTIL(status_of("least").lag == 0 && status_of("never").lag == 0, usleep(1000));
+    AWAIT(status_of("least").lag == 0 && status_of("never").lag == 0);
     CHECK_INT(status_of("never").records_total, 3);
     CHECK_INT(count_there("lag", 1), 6);
 }
@@ -438,15 +468,15 @@ TEST(a_relay_that_hangs_holds_up_nobody)
     for (int i = 0; i < 2; i++) {
         pthread_t changing, looking;
         struct looking found = {.name = name};
-        atomic_store(&hang, true);
+        set_hang(true);
         put(name, false, "nothing", "nothing");
-        UNTIL(atomic_load(&hanging), usleep(1000));
+        await_asking(1);
         struct relay *relay = relays->list[0];
         CHECK_INT(pthread_create(&changing, NULL, changes[i], name), 0);
-        UNTIL(atomic_load(&relay->stop), usleep(1000));
+        AWAIT(atomic_load(&relay->stop));
         CHECK_INT(pthread_create(&looking, NULL, look_for_it, &found), 0);
         const bool seen = ends(looking);
-        atomic_store(&hang, false);
+        set_hang(false);
         CHECK(ends(changing) && seen);
         CHECK_INT(found.found, i == 0); /* deleted, it is there no more */
     }
@@ -461,7 +491,7 @@ TEST(relays_stop_while_kafka_is_away)
     put_with("once", true, true, "away", "away");
     put_with("least", true, false, "away", "away");
     put("in", false, "away", "here");
-    UNTIL(atomic_load(&asking) == 3, usleep(1000));
+    await_asking(3);
     const int64_t begun_ms = rig_now_ms();
     relays_close(relays);
     relays = NULL;
